@@ -1,0 +1,34 @@
+//! Compiles the protos with protox, so that no `protoc` has to be installed.
+//! Writes to `OUT_DIR` alone.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+const PROTOS: [&str; 6] = [
+    "mpi/v1/common.proto",
+    "mpi/v1/command.proto",
+    "mpi/v1/files.proto",
+    "muster/admin/v1/keys.proto",
+    "muster/admin/v1/sessions.proto",
+    "muster/admin/v1/gateways.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let admin_only = protox::compile(
+        PROTOS.iter().filter(|p| p.starts_with("muster/")),
+        ["proto"],
+    )?;
+    // Reflection serves the admin API alone: the agent listener has none.
+    std::fs::write(
+        out.join("admin_descriptors.bin"),
+        prost::Message::encode_to_vec(&admin_only),
+    )?;
+    tonic_prost_build::configure()
+        // Secrets pass through this message: a derived Debug would print them.
+        .skip_debug(["muster.admin.v1.CreateKeyResponse"])
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! Data plane keys: what a key is, what a credential looks like, the rules of a
+//! key's life.
+//!
+//! Owns: ids, secrets, digests, records, revisions, the rules for names and
+//! expiries. Must not know: stores, networks, time sources, gRPC. No I/O here.
+//! Invariant: a secret can be made and handed out once, but never printed.
+
+mod credential;
+mod record;
+mod rules;
+mod timestamp;
+
+pub use credential::{
+    CredentialError, Digest, Id, Kind, Minted, ParseIdError, PresentedKey, PresentedToken, mint,
+};
+pub use record::{Epoch, KeyId, KeyRecord, KeyStatus, Position, Revision, TokenId};
+pub use rules::{DEFAULT_NAMESPACE, RuleError, check_expiry, check_name, latest_expiry};
+pub use timestamp::{Timestamp, TimestampError};

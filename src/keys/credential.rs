@@ -1,0 +1,413 @@
+//! Credentials: how a key or an admin token is written, made and recognised.
+//!
+//! `<prefix>_<id>_<secret><checksum>`: the id 16 and the secret 43 Base62
+//! characters (256 bits), the checksum the CRC-32 of all before it as 6 Base62
+//! characters. The typed prefix and the checksum let a secret scanner tell a
+//! leaked credential from noise offline, and let a gateway refuse a cut-off one
+//! without asking the store (GitHub's token format, 2021).
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::record::{KeyId, TokenId};
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const ID_LEN: usize = 16;
+const SECRET_LEN: usize = 43;
+const CHECKSUM_LEN: usize = 6;
+const PREFIX_LEN: usize = 4;
+const BODY_LEN: usize = PREFIX_LEN + ID_LEN + 1 + SECRET_LEN;
+const CREDENTIAL_LEN: usize = BODY_LEN + CHECKSUM_LEN;
+
+/// The public part of a credential: 16 Base62 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id([u8; ID_LEN]);
+
+/// A text that is not the id it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an id: expected {expected} and 16 letters or digits")]
+pub struct ParseIdError {
+    pub(super) expected: &'static str,
+}
+
+impl Id {
+    /// From the characters of an id; `None` unless they are 16 Base62 ones.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// From the bytes of an id; `None` unless they are 16 Base62 characters.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let id: [u8; ID_LEN] = bytes.try_into().ok()?;
+        id.iter().all(u8::is_ascii_alphanumeric).then_some(Self(id))
+    }
+
+    /// The 16 ASCII characters.
+    pub fn as_bytes(&self) -> &[u8; ID_LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// SHA-256 of a credential's secret. Compares in constant time; does not print.
+#[derive(Clone, Copy)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of no secret: what an absent key is compared with, so that it
+    /// costs the same work as a wrong secret.
+    pub const DUMMY: Self = Self([0; 32]);
+
+    /// From the 32 bytes that a store kept.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes, for a store to keep.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn of(secret: &[u8]) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Digest {}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
+
+/// What a credential opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Agents present it: `dpk_…`.
+    DataPlaneKey,
+    /// Operators present it: `mat_…`.
+    AdminToken,
+}
+
+impl Kind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::DataPlaneKey => "dpk_",
+            Self::AdminToken => "mat_",
+        }
+    }
+}
+
+/// Why presented bytes are not a credential. Says nothing that is not known
+/// from the format alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// There is nothing.
+    #[error("no credential")]
+    Missing,
+    /// It does not look like one.
+    #[error("not a credential")]
+    Misshapen,
+    /// It begins like one, but its length or its checksum is wrong.
+    #[error("damaged or cut-off credential")]
+    Damaged,
+}
+
+/// A data plane key as an agent presents it: its id and the digest of the
+/// secret. The secret itself is not kept.
+#[derive(Debug, Clone, Copy)]
+pub struct PresentedKey {
+    /// The id it claims.
+    pub id: KeyId,
+    /// The digest of the secret it came with.
+    pub digest: Digest,
+}
+
+/// An admin token as an operator presents it.
+#[derive(Debug, Clone, Copy)]
+pub struct PresentedToken {
+    /// The id it claims.
+    pub id: TokenId,
+    /// The digest of the secret it came with.
+    pub digest: Digest,
+}
+
+impl PresentedKey {
+    /// Reads a data plane key from the bytes of an `authorization` value.
+    /// Quotes, white space and a `Bearer` before the key are tolerated.
+    ///
+    /// # Errors
+    /// [`CredentialError`], decided by the format alone.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CredentialError> {
+        let (id, digest) = parse(Kind::DataPlaneKey, bytes)?;
+        Ok(Self {
+            id: KeyId(id),
+            digest,
+        })
+    }
+}
+
+impl PresentedToken {
+    /// Reads an admin token from the bytes of an `authorization` value, with or
+    /// without the `Bearer` before it.
+    ///
+    /// # Errors
+    /// [`CredentialError`], decided by the format alone.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CredentialError> {
+        let (id, digest) = parse(Kind::AdminToken, bytes)?;
+        Ok(Self {
+            id: TokenId(id),
+            digest,
+        })
+    }
+}
+
+/// A new credential: shown once, then only its digest remains.
+pub struct Minted {
+    /// The public part.
+    pub id: Id,
+    /// What a store keeps.
+    pub digest: Digest,
+    /// The whole credential, `<prefix>_<id>_<secret><checksum>`.
+    pub text: SecretString,
+}
+
+impl fmt::Debug for Minted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Minted")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a credential from the operating system's random numbers.
+///
+/// # Errors
+/// When the operating system has no random numbers to give.
+pub fn mint(kind: Kind) -> Result<Minted, getrandom::Error> {
+    let id = Id(random_base62()?);
+    let secret: [u8; SECRET_LEN] = random_base62()?;
+    let mut text = String::with_capacity(CREDENTIAL_LEN);
+    text.push_str(kind.prefix());
+    text.extend(id.0.iter().map(|&b| char::from(b)));
+    text.push('_');
+    text.extend(secret.iter().map(|&b| char::from(b)));
+    let checksum = checksum(text.as_bytes());
+    text.extend(checksum.iter().map(|&b| char::from(b)));
+    Ok(Minted {
+        id,
+        digest: Digest::of(&secret),
+        text: SecretString::from(text),
+    })
+}
+
+impl Minted {
+    /// The credential in the clear, for the one time it is shown.
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+fn parse(kind: Kind, bytes: &[u8]) -> Result<(Id, Digest), CredentialError> {
+    let bare = strip(bytes);
+    if bare.is_empty() {
+        return Err(CredentialError::Missing);
+    }
+    let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    if !bare.starts_with(kind.prefix().as_bytes())
+        || bare.len() > 2 * CREDENTIAL_LEN
+        || !bare.iter().all(in_alphabet)
+    {
+        return Err(CredentialError::Misshapen);
+    }
+    let (body, given) = bare
+        .split_at_checked(BODY_LEN)
+        .ok_or(CredentialError::Damaged)?;
+    if given != checksum(body) {
+        return Err(CredentialError::Damaged);
+    }
+    let (id, rest) = body[PREFIX_LEN..].split_at(ID_LEN);
+    let secret = rest.strip_prefix(b"_").ok_or(CredentialError::Damaged)?;
+    let id = Id::from_bytes(id).ok_or(CredentialError::Damaged)?;
+    Ok((id, Digest::of(secret)))
+}
+
+/// Without the white space, quotes and scheme that people paste along.
+fn strip(bytes: &[u8]) -> &[u8] {
+    let trim = |bytes: &'_ [u8]| -> (usize, usize) {
+        let noise = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'');
+        let start = bytes.iter().take_while(|b| noise(b)).count();
+        let end = bytes.len() - bytes[start..].iter().rev().take_while(|b| noise(b)).count();
+        (start, end)
+    };
+    let (start, end) = trim(bytes);
+    let bare = &bytes[start..end];
+    match bare.split_at_checked(6) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => {
+            let (start, end) = trim(rest);
+            &rest[start..end]
+        }
+        _ => bare,
+    }
+}
+
+fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let mut rest = crc32fast::hash(body) as usize;
+    let mut out = [0; CHECKSUM_LEN];
+    for slot in out.iter_mut().rev() {
+        *slot = BASE62[rest % 62];
+        rest /= 62;
+    }
+    out
+}
+
+/// `N` characters, each of the 62 equally likely: bytes past the largest
+/// multiple of 62 are thrown away.
+fn random_base62<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    const FAIR: u8 = 62 * 4;
+    let mut out = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        let mut pool = [0; 64];
+        getrandom::fill(&mut pool)?;
+        for byte in pool.into_iter().filter(|b| *b < FAIR).take(N - filled) {
+            out[filled] = BASE62[usize::from(byte % 62)];
+            filled += 1;
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PINNED_DIGEST: &str = "7d1e227d2004cbeeccbba83b14766e94f2abb63a9d027502c1114026dd8916c0";
+    const PINNED_CHECKSUM: &str = "30JHAQ";
+    /// A fixed credential: the format may never change under its users.
+    const FIXED: &str = "dpk_0123456789ABCDEF_abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+
+    fn fixed() -> String {
+        let sum = checksum(FIXED.as_bytes());
+        format!("{FIXED}{}", std::str::from_utf8(&sum).unwrap())
+    }
+
+    #[test]
+    fn the_format_is_pinned() {
+        let presented = PresentedKey::parse(fixed().as_bytes()).unwrap();
+        assert_eq!(presented.id.to_string(), "key_0123456789ABCDEF");
+        // sha256sum of the 43 characters; the checksum from Python's zlib.crc32.
+        let hex: String = presented
+            .digest
+            .as_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(hex, PINNED_DIGEST);
+        assert_eq!(&fixed()[BODY_LEN..], PINNED_CHECKSUM);
+    }
+
+    #[test]
+    fn what_is_minted_is_recognised() {
+        for _ in 0..100 {
+            let minted = mint(Kind::DataPlaneKey).unwrap();
+            let presented = PresentedKey::parse(minted.expose().as_bytes()).unwrap();
+            assert_eq!(presented.id.0, minted.id);
+            assert_eq!(presented.digest, minted.digest);
+            assert_eq!(
+                PresentedToken::parse(minted.expose().as_bytes()).unwrap_err(),
+                CredentialError::Misshapen
+            );
+        }
+    }
+
+    #[test]
+    fn pasted_noise_is_tolerated() {
+        let key = fixed();
+        for pasted in [
+            format!(" {key}\r\n"),
+            format!("\"{key}\""),
+            format!("'{key}'"),
+            format!("Bearer {key}"),
+            format!("bearer \"{key}\""),
+        ] {
+            assert!(PresentedKey::parse(pasted.as_bytes()).is_ok(), "{pasted}");
+        }
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        let key = fixed();
+        let cases: [(Vec<u8>, CredentialError); 12] = [
+            (b"".to_vec(), CredentialError::Missing),
+            (b" \"\" ".to_vec(), CredentialError::Missing),
+            (b"Bearer ".to_vec(), CredentialError::Missing),
+            (b"key_0123456789ABCDEF".to_vec(), CredentialError::Misshapen),
+            (b"hunter2".to_vec(), CredentialError::Misshapen),
+            (vec![b'a'; 10_240], CredentialError::Misshapen),
+            (
+                [b"dpk_", [b'a'; 10_240].as_slice()].concat(),
+                CredentialError::Misshapen,
+            ),
+            ("dpk_é".repeat(10).into_bytes(), CredentialError::Misshapen),
+            (b"dpk_".to_vec(), CredentialError::Damaged),
+            (key.as_bytes()[..69].to_vec(), CredentialError::Damaged),
+            (format!("{key}x").into_bytes(), CredentialError::Damaged),
+            (key.replace('F', "f").into_bytes(), CredentialError::Damaged),
+        ];
+        for (bytes, fault) in cases {
+            assert_eq!(
+                PresentedKey::parse(&bytes).unwrap_err(),
+                fault,
+                "{}",
+                String::from_utf8_lossy(&bytes[..bytes.len().min(80)])
+            );
+        }
+    }
+
+    #[test]
+    fn any_changed_character_is_noticed() {
+        let key = fixed();
+        for at in 0..key.len() {
+            let mut changed = key.clone().into_bytes();
+            changed[at] = if changed[at] == b'Z' { b'Y' } else { b'Z' };
+            assert!(PresentedKey::parse(&changed).is_err(), "character {at}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let minted = mint(Kind::DataPlaneKey).unwrap();
+        let secret = minted.expose().to_owned();
+        let presented = PresentedKey::parse(secret.as_bytes()).unwrap();
+        for printed in [
+            format!("{minted:?}"),
+            format!("{presented:?}"),
+            format!("{:?}", minted.digest),
+        ] {
+            assert!(!printed.contains(&secret[21..64]), "{printed}");
+        }
+        assert_eq!(format!("{:?}", presented.digest), "Digest(..)");
+    }
+}

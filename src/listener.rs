@@ -1,0 +1,5 @@
+//! The accept loop of the TLS listeners.
+
+mod limits;
+
+pub use limits::Limits;
