@@ -1,0 +1,156 @@
+//! One request and its answer.
+//!
+//! Owns: what the layers above may ask of the connection that carries a call.
+//! Must not know: hyper, gRPC, sessions. Invariant: a call is open from the
+//! moment its headers were read until its guard is dropped, and nothing here
+//! blocks or awaits.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::state::Shared;
+use crate::keys::KeyId;
+
+/// How much [`Call::cut`] cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The socket is closed whatever the peer does, unless the connection
+    /// carries an open call of another key; then it is closed only if the cut
+    /// call itself still stands.
+    Connection,
+    /// The socket is closed only if the call still stands.
+    Stream,
+}
+
+/// One request and its answer on a connection (an HTTP/2 stream). The listener
+/// puts it into the request's extensions as `Arc<Call>`.
+#[derive(Debug)]
+pub struct Call {
+    peer: SocketAddr,
+    drain: CancellationToken,
+    owner: OnceLock<KeyId>,
+    open: AtomicBool,
+    asked: AtomicU8,
+    /// The connection and the call's number on it.
+    connection: Option<(Arc<Shared>, u64)>,
+}
+
+impl Call {
+    /// Begins a call; it stays open until the guard is dropped.
+    pub(super) fn begin(connection: &Arc<Shared>) -> (Arc<Self>, CallGuard) {
+        let id = connection.call_began(Instant::now());
+        let call = Arc::new(Self {
+            peer: connection.peer,
+            drain: connection.drain.clone(),
+            owner: OnceLock::new(),
+            open: AtomicBool::new(true),
+            asked: AtomicU8::new(0),
+            connection: Some((Arc::clone(connection), id)),
+        });
+        (Arc::clone(&call), CallGuard(call))
+    }
+
+    /// A call without a connection, open for ever; for tests of the layers
+    /// above. Its drain token is its own and may be cancelled.
+    pub fn detached(peer: SocketAddr) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            drain: CancellationToken::new(),
+            owner: OnceLock::new(),
+            open: AtomicBool::new(true),
+            asked: AtomicU8::new(0),
+            connection: None,
+        })
+    }
+
+    /// The address that the connection comes from.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Says whose call this is, once that is proven. Only the first owner
+    /// counts.
+    pub fn set_owner(&self, key: KeyId) {
+        if self.owner.set(key).is_ok()
+            && let Some((connection, id)) = &self.connection
+        {
+            connection.call_owned(*id, key);
+        }
+    }
+
+    /// Whose call this is, if that was said.
+    pub fn owner(&self) -> Option<KeyId> {
+        self.owner.get().copied()
+    }
+
+    /// Cancelled when the connection drains: a call that would not end by
+    /// itself ends then. It belongs to the whole connection; don't cancel it.
+    pub fn drain(&self) -> &CancellationToken {
+        &self.drain
+    }
+
+    /// Closes the socket `Limits::cut_after` from now, as `scope` says. To be
+    /// called when the answer's end is on its way (a session was ended): the
+    /// wait lets a peer that reads see the reason. Closing sends no HTTP/2
+    /// frame, so the peer never sees `RST_STREAM(CANCEL)`.
+    ///
+    /// Returns at once; the connection's own task keeps the deadline. A second
+    /// call can widen the scope but not move the moment.
+    pub fn cut(&self, scope: Cut) {
+        let code = match scope {
+            Cut::Stream => 1,
+            Cut::Connection => 2,
+        };
+        self.asked.fetch_max(code, Ordering::Relaxed);
+        if let Some((connection, id)) = &self.connection {
+            connection.cut(*id, self.owner(), scope, Instant::now());
+        }
+    }
+
+    /// The widest cut that was asked for.
+    pub fn cut_asked(&self) -> Option<Cut> {
+        match self.asked.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Cut::Stream),
+            _ => Some(Cut::Connection),
+        }
+    }
+
+    /// Whether the answer's body has not yet ended or been dropped.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+}
+
+/// Keeps a call open; goes from the service's future to the response's body.
+#[derive(Debug)]
+pub(super) struct CallGuard(Arc<Call>);
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        self.0.open.store(false, Ordering::Release);
+        if let Some((connection, id)) = &self.0.connection {
+            connection.call_ended(*id, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detached_call_remembers_what_was_asked() {
+        let call = Call::detached("192.0.2.1:1".parse().unwrap());
+        assert!(call.is_open());
+        assert_eq!(call.cut_asked(), None);
+        call.cut(Cut::Connection);
+        call.cut(Cut::Stream);
+        assert_eq!(call.cut_asked(), Some(Cut::Connection));
+        assert!(!call.drain().is_cancelled());
+    }
+}

@@ -1,0 +1,211 @@
+//! One connection: from the TLS handshake to the closed socket.
+//!
+//! Owns: the handshake with its deadline, hyper's HTTP/2 settings, the loop that
+//! carries out what [`Shared`] decides. Must not know: how connections are
+//! accepted or counted. Invariant: a connection is one task, and dropping
+//! hyper's future is the only way in which it closes a socket hard: no frame is
+//! sent, so none can be misread, and a peer that reads nothing can't prevent it.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::service::CallService;
+use super::state::{Shared, Step};
+use super::{CloseReason, Limits, RefuseReason};
+
+/// The protocol's own smallest frame limit, and what every peer can do.
+const MAX_FRAME_BYTES: u32 = 16 * 1024;
+/// HPACK table, the protocol's own default.
+const HEADER_TABLE_BYTES: u32 = 4 * 1024;
+/// What one stream may have waiting for its peer. hyper's 400 KiB, times the
+/// streams of a connection, would be 6 MiB for one peer that reads nothing.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Windows have 31 bits, and h2 panics above.
+const MAX_WINDOW_BYTES: u32 = i32::MAX.unsigned_abs();
+
+/// The TLS handshake, with its deadline.
+pub(super) async fn handshake(
+    stream: TcpStream,
+    tls: &TlsAcceptor,
+    limits: &Limits,
+) -> Result<TlsStream<TcpStream>, RefuseReason> {
+    // Small frames must not wait for an acknowledgement; without it all works,
+    // slower.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    match timeout(limits.tls_deadline, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            Err(RefuseReason::TlsFailed)
+        }
+        Err(_) => Err(RefuseReason::TlsDeadline),
+    }
+}
+
+/// Every HTTP/2 setting, written out: a default of hyper or h2 may change or be
+/// no limit at all.
+pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .adaptive_window(false)
+        .initial_stream_window_size(limits.stream_window_bytes.min(MAX_WINDOW_BYTES))
+        .initial_connection_window_size(limits.connection_window_bytes.min(MAX_WINDOW_BYTES))
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_local_error_reset_streams(limits.max_local_error_resets)
+        .max_pending_accept_reset_streams(limits.max_pending_accept_resets)
+        .max_header_list_size(limits.max_header_list_bytes)
+        .max_frame_size(MAX_FRAME_BYTES)
+        .header_table_size(HEADER_TABLE_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    builder
+}
+
+/// Serves one connection until it ends, whichever way.
+pub(super) async fn run<S, B>(
+    stream: TlsStream<TcpStream>,
+    service: S,
+    builder: &http2::Builder<TokioExecutor>,
+    shared: &Arc<Shared>,
+) -> CloseReason
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let io = TokioIo::new(Metered {
+        inner: stream,
+        shared: Arc::clone(shared),
+    });
+    let service = CallService::new(service, Arc::clone(shared));
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut timer = pin!(sleep_until(Instant::now()));
+    let reason = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                return Poll::Ready(
+                    result.map_or_else(|error| reason_of(&error), |()| CloseReason::Peer),
+                );
+            }
+            match shared.next_step(Instant::now(), cx.waker()) {
+                Step::Close(reason) => return Poll::Ready(reason),
+                // Polled again before the calls hear of it, so that GOAWAY is
+                // on its way before any call ends.
+                Step::GoAway => connection.as_mut().graceful_shutdown(),
+                Step::SignalCalls => shared.drain.cancel(),
+                Step::Wait(until) => {
+                    // Deadlines mostly move away (each read moves one), so the
+                    // timer stays and finds out when it fires.
+                    if timer.is_elapsed() || until < timer.deadline() {
+                        timer.as_mut().reset(until);
+                    }
+                    if timer.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    let ours = shared.finish();
+    match (reason, ours) {
+        (CloseReason::Peer, Some(ours)) => ours,
+        (reason, _) => reason,
+    }
+}
+
+/// Why hyper gave a connection up.
+fn reason_of(error: &hyper::Error) -> CloseReason {
+    if error.is_timeout() {
+        return CloseReason::KeepAlive;
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+            return if h2.is_go_away() && h2.is_library() {
+                CloseReason::Protocol
+            } else {
+                CloseReason::Peer
+            };
+        }
+        source = cause.source();
+    }
+    CloseReason::Peer
+}
+
+/// Tells the connection how much it has read, after TLS.
+struct Metered<T> {
+    inner: T,
+    shared: Arc<Shared>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let read = buf.filled().len().saturating_sub(before);
+        if read > 0 {
+            self.shared.read(read, Instant::now());
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
