@@ -3,6 +3,7 @@
 
 pub mod keys;
 pub mod listener;
+pub mod store;
 
 /// Generated from `proto/`.
 pub mod proto {

@@ -28,9 +28,10 @@ pub struct Id([u8; ID_LEN]);
 
 /// A text that is not the id it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: expected {expected} and 16 letters or digits")]
+#[error("not an id: expected {expected} and then 16 letters or digits")]
 pub struct ParseIdError {
-    pub(super) expected: &'static str,
+    /// The prefix of such an id.
+    pub expected: &'static str,
 }
 
 impl Id {
@@ -43,6 +44,14 @@ impl Id {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let id: [u8; ID_LEN] = bytes.try_into().ok()?;
         id.iter().all(u8::is_ascii_alphanumeric).then_some(Self(id))
+    }
+
+    /// A new one, from the operating system's random numbers.
+    ///
+    /// # Errors
+    /// When the operating system has none to give.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        random_base62().map(Self)
     }
 
     /// The 16 ASCII characters.
@@ -206,7 +215,7 @@ impl fmt::Debug for Minted {
 /// # Errors
 /// When the operating system has no random numbers to give.
 pub fn mint(kind: Kind) -> Result<Minted, getrandom::Error> {
-    let id = Id(random_base62()?);
+    let id = Id::random()?;
     let secret: [u8; SECRET_LEN] = random_base62()?;
     let mut text = String::with_capacity(CREDENTIAL_LEN);
     text.push_str(kind.prefix());

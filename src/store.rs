@@ -1,0 +1,25 @@
+//! The seam to where keys are kept: traits, what passes through them, errors.
+//!
+//! Owns: the contract that every backend keeps, proven by one test suite.
+//! Must not know: any backend, gRPC, sessions.
+//! Invariant: each change of any key raises the revision by one and enters the
+//! feed in the same atomic step; order comes from revisions, never from clocks.
+
+mod clock;
+pub mod embedded;
+mod gateway;
+mod key_store;
+mod token_store;
+
+pub use clock::StoreClock;
+pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+pub use key_store::{
+    Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup,
+    NewKey, StoreError, Written,
+};
+pub use token_store::{Role, TokenRecord, TokenStore};
+
+/// All that a gateway needs of a backend.
+pub trait Store: KeyStore + TokenStore {}
+
+impl<S: KeyStore + TokenStore> Store for S {}

@@ -1,0 +1,256 @@
+//! The embedded store: one redb file, or its in-memory twin for tests.
+//!
+//! Owns: the file, its lock, the set of gateways (here: the one process that
+//! holds the lock). Must not know: sessions, gRPC.
+//! Invariant: a change is on the disk (fsync) before its call returns.
+
+mod codec;
+mod file;
+mod steps;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use redb::{Database, ReadableDatabase};
+use tokio::sync::watch;
+
+pub use file::OpenError;
+
+use super::clock::StoreClock;
+use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use super::key_store::{
+    ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
+};
+use super::token_store::{TokenRecord, TokenStore};
+use crate::keys::{Epoch, KeyId, Position, Revision, TokenId};
+
+/// The store of one gateway. Clones share it.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: Database,
+    epoch: Epoch,
+    clock: StoreClock,
+    revision: watch::Sender<Revision>,
+    /// Not in the file: the file's lock proves that no other process follows
+    /// the feed, so whoever was enrolled before this start is gone.
+    enrolled: Mutex<Vec<Enrolled>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store file, or makes it when there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file is not ours, is of a newer format, is in use
+    /// or can't be read; it is left as it was.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let (database, identity) = file::open(path)?;
+        Ok(Self::new(database, identity))
+    }
+
+    /// A store that is gone when the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the random numbers for its identity can't be had.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        let (database, identity) = file::in_memory()?;
+        Ok(Self::new(database, identity))
+    }
+
+    fn new(database: Database, identity: file::Identity) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                database,
+                epoch: identity.epoch,
+                clock: StoreClock::default(),
+                revision: watch::Sender::new(identity.revision),
+                enrolled: Mutex::new(Vec::new()),
+            }),
+        }
+    }
+
+    /// Runs a read where blocking is allowed.
+    async fn read<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || step(&shared.database.begin_read().map_err(failed)?)).await
+    }
+
+    /// Runs one atomic, durable change of a key and tells those who wait.
+    async fn write(
+        &self,
+        step: impl FnOnce(&mut steps::KeyStep<'_>) -> Result<steps::Outcome, ChangeError>
+        + Send
+        + 'static,
+    ) -> Result<Written, ChangeError> {
+        let shared = Arc::clone(&self.shared);
+        let change = blocking(move || {
+            let transaction = steps::begin(&shared.database)?;
+            let outcome = {
+                let mut key_step =
+                    steps::KeyStep::open(&transaction, shared.epoch, shared.clock.now())?;
+                step(&mut key_step)?
+            };
+            match outcome {
+                // Nothing to write: the transaction is dropped, which undoes it.
+                steps::Outcome::Already(change) => Ok(change),
+                steps::Outcome::Changed(change) => {
+                    transaction.commit().map_err(failed)?;
+                    shared.revision.send_replace(change.position.revision);
+                    Ok::<_, ChangeError>(change)
+                }
+            }
+        })
+        .await?;
+        Ok(Written {
+            change,
+            enrolled: self.enrolled(),
+        })
+    }
+
+    fn enrolled(&self) -> Vec<Enrolled> {
+        self.shared
+            .enrolled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[async_trait]
+impl KeyStore for EmbeddedStore {
+    fn clock(&self) -> &StoreClock {
+        &self.shared.clock
+    }
+
+    async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
+        let epoch = self.shared.epoch;
+        let lookup = self.read(move |t| steps::load(t, id)).await?;
+        Ok(Loaded { epoch, lookup })
+    }
+
+    async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
+        self.read(move |t| steps::list(t, after, limit)).await
+    }
+
+    async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
+        self.write(move |step| step.create(key)).await
+    }
+
+    async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError> {
+        self.write(move |step| step.edit(id, edit)).await
+    }
+
+    async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
+        self.write(move |step| step.revoke(id)).await
+    }
+
+    async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
+        self.write(move |step| step.delete(id)).await
+    }
+
+    async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
+        let now = self.shared.clock.now();
+        let revision = *self.shared.revision.borrow();
+        let mut enrolled = self
+            .shared
+            .enrolled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        enrolled.retain(|other| other.info.id != gateway.id);
+        enrolled.push(Enrolled {
+            info: gateway,
+            enrolled_at: now,
+            last_heartbeat: now,
+            applied: revision,
+            live_sessions: 0,
+        });
+        enrolled.sort_by_key(|gateway| gateway.info.id);
+        Ok(Position {
+            epoch: self.shared.epoch,
+            revision,
+        })
+    }
+
+    async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
+        let after = heartbeat.position.revision;
+        let epoch = self.shared.epoch;
+        let feed = self
+            .read(move |t| steps::feed_after(t, epoch, after))
+            .await?;
+        let now = self.shared.clock.now();
+        let mut enrolled = self
+            .shared
+            .enrolled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = enrolled.iter_mut().find(|g| g.info.id == heartbeat.gateway) {
+            own.last_heartbeat = now;
+            own.applied = heartbeat.position.revision;
+            own.live_sessions = heartbeat.live_sessions;
+        }
+        Ok(feed)
+    }
+
+    async fn changed(&self, after: Position) {
+        let mut revision = self.shared.revision.subscribe();
+        // The sender lives as long as this store, so this can't fail.
+        let _ = revision.wait_for(|now| *now > after.revision).await;
+    }
+
+    async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError> {
+        let position = Position {
+            epoch: self.shared.epoch,
+            revision: *self.shared.revision.borrow(),
+        };
+        Ok((self.enrolled(), position))
+    }
+
+    async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
+        self.shared
+            .enrolled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|other| other.info.id != gateway);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TokenStore for EmbeddedStore {
+    async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        self.read(move |t| steps::token(t, id)).await
+    }
+
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let transaction = steps::begin(&shared.database)?;
+            steps::put_token(&transaction, &token)?;
+            transaction.commit().map_err(failed)
+        })
+        .await
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// Runs file work off the async threads; a lost worker counts as a failed store.
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(lost) => Err(failed(lost).into()),
+    }
+}

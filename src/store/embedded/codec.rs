@@ -1,0 +1,225 @@
+//! How a record lies in the file: a format number, a CRC-32, then JSON.
+//!
+//! Decodes strictly, and keeps the fields it does not know, so that a newer
+//! muster's fields survive an older one's edit.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::keys::{Digest, Id, KeyId, KeyRecord, Revision, Timestamp, TokenId};
+use crate::store::key_store::StoreError;
+use crate::store::token_store::{Role, TokenRecord};
+
+/// The format that this muster writes.
+pub(super) const FORMAT: u8 = 1;
+const HEAD: usize = 5;
+
+/// What lies under a key's id.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum StoredKey {
+    Key(Box<KeyRow>),
+    Deleted(DeletedRow),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeyRow {
+    pub namespace: String,
+    pub name: String,
+    pub digest: HexDigest,
+    pub created_at: Timestamp,
+    pub modified_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub revision: Revision,
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeletedRow {
+    pub digest: HexDigest,
+    pub expires_at: Timestamp,
+    pub revision: Revision,
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// An entry of the feed: what happened, and the record as it was then.
+#[derive(Serialize, Deserialize)]
+pub(super) struct FeedRow {
+    pub key: KeyId,
+    pub what: What,
+    pub record: StoredKey,
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum What {
+    Created,
+    Edited,
+    Revoked,
+    Deleted,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct TokenRow {
+    pub name: String,
+    pub digest: HexDigest,
+    pub role: Role,
+    pub created_at: Timestamp,
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A digest in hexadecimal.
+#[derive(Clone, Copy)]
+pub(super) struct HexDigest(pub Digest);
+
+impl Serialize for HexDigest {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let hex: String = self
+            .0
+            .as_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        s.serialize_str(&hex)
+    }
+}
+
+impl<'de> Deserialize<'de> for HexDigest {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let bad = || serde::de::Error::custom("digest: not 64 hexadecimal digits");
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(bad());
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| bad())?;
+        }
+        Ok(Self(Digest::from_bytes(bytes)))
+    }
+}
+
+impl KeyRow {
+    pub fn to_record(&self, id: KeyId) -> KeyRecord {
+        KeyRecord {
+            namespace: self.namespace.clone(),
+            id,
+            name: self.name.clone(),
+            digest: self.digest.0,
+            created_at: self.created_at,
+            modified_at: self.modified_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+            revision: self.revision,
+        }
+    }
+}
+
+impl TokenRow {
+    pub fn new(token: &TokenRecord) -> Self {
+        Self {
+            name: token.name.clone(),
+            digest: HexDigest(token.digest),
+            role: token.role,
+            created_at: token.created_at,
+            unknown: Map::new(),
+        }
+    }
+
+    pub fn into_record(self, id: TokenId) -> TokenRecord {
+        TokenRecord {
+            id,
+            name: self.name,
+            digest: self.digest.0,
+            role: self.role,
+            created_at: self.created_at,
+        }
+    }
+}
+
+/// A stored key's 16 characters as the id they are.
+pub(super) fn key_id(bytes: &[u8; 16]) -> Result<KeyId, StoreError> {
+    Id::from_bytes(bytes)
+        .map(KeyId)
+        .ok_or_else(|| StoreError::Corrupt {
+            what: "a key".into(),
+            why: "its id is not one".into(),
+        })
+}
+
+pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = vec![FORMAT, 0, 0, 0, 0];
+    serde_json::to_writer(&mut bytes, row).map_err(|e| StoreError::Failed(e.to_string()))?;
+    let crc = crc32fast::hash(&bytes[HEAD..]).to_le_bytes();
+    bytes[1..HEAD].copy_from_slice(&crc);
+    Ok(bytes)
+}
+
+/// Reads a row; `what` names it in the error.
+pub(super) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    what: impl Fn() -> String,
+) -> Result<T, StoreError> {
+    let corrupt = |why: String| StoreError::Corrupt { what: what(), why };
+    let (head, json) = bytes
+        .split_at_checked(HEAD)
+        .ok_or_else(|| corrupt("it is too short".into()))?;
+    if head[0] != FORMAT {
+        return Err(corrupt(format!("its format is {}, not {FORMAT}", head[0])));
+    }
+    if head[1..] != crc32fast::hash(json).to_le_bytes() {
+        return Err(corrupt("its checksum is wrong".into()));
+    }
+    serde_json::from_slice(json).map_err(|e| corrupt(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: &str = r#"{"kind":"key","namespace":"default","name":"edge","digest":"0000000000000000000000000000000000000000000000000000000000000000","created_at":1,"modified_at":2,"expires_at":3,"revoked_at":null,"revision":4,"colour":"red"}"#;
+
+    fn sealed(json: &str) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(crc32fast::hash(json.as_bytes()).to_le_bytes());
+        bytes.extend(json.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn unknown_fields_survive() {
+        let row: StoredKey = decode(&sealed(ROW), || "k".into()).unwrap();
+        let again: Value = serde_json::from_slice(&encode(&row).unwrap()[HEAD..]).unwrap();
+        assert_eq!(again, serde_json::from_str::<Value>(ROW).unwrap());
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let whole = sealed(ROW);
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            let read: Result<StoredKey, _> = decode(&damaged, || "k".into());
+            assert!(matches!(read, Err(StoreError::Corrupt { .. })), "byte {at}");
+        }
+        assert!(decode::<StoredKey>(&whole[..3], || "k".into()).is_err());
+    }
+
+    #[test]
+    fn a_missing_or_misshapen_field_is_damage() {
+        for broken in [
+            ROW.replace("\"name\":\"edge\",", ""),
+            ROW.replace("\"digest\":\"00", "\"digest\":\"zz"),
+            ROW.replace("\"kind\":\"key\"", "\"kind\":\"door\""),
+        ] {
+            assert!(decode::<StoredKey>(&sealed(&broken), || "k".into()).is_err());
+        }
+    }
+}

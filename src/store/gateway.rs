@@ -1,0 +1,63 @@
+//! Gateways as a store knows them: who is enrolled and how far each has come.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::keys::{Id, ParseIdError, Position, Revision, Timestamp};
+
+/// A gateway's id: random, new at each start; prints as 16 Base62 characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GatewayId(pub Id);
+
+impl fmt::Display for GatewayId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for GatewayId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        Id::parse(text).map(Self).ok_or(ParseIdError {
+            expected: "no prefix",
+        })
+    }
+}
+
+/// What a gateway says of itself when it enrols.
+#[derive(Debug, Clone)]
+pub struct GatewayInfo {
+    /// Its id.
+    pub id: GatewayId,
+    /// Its name for display.
+    pub name: String,
+    /// The muster version it runs.
+    pub version: String,
+}
+
+/// What a gateway reports each time it renews its lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    /// Who reports.
+    pub gateway: GatewayId,
+    /// Every change up to here is applied there.
+    pub position: Position,
+    /// Sessions live there.
+    pub live_sessions: u64,
+}
+
+/// A gateway in the set that a revoke has to reach.
+#[derive(Debug, Clone)]
+pub struct Enrolled {
+    /// What it said of itself.
+    pub info: GatewayInfo,
+    /// When it enrolled, on the store's clock.
+    pub enrolled_at: Timestamp,
+    /// When it last renewed, on the store's clock.
+    pub last_heartbeat: Timestamp,
+    /// Every change up to here is applied there.
+    pub applied: Revision,
+    /// Sessions live there at that time.
+    pub live_sessions: u64,
+}
