@@ -1,9 +1,11 @@
 //! muster: a registration gateway for NGINX agents.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod auth;
 pub mod keys;
 pub mod listener;
 pub mod store;
+pub mod telemetry;
 
 /// Generated from `proto/`.
 pub mod proto {
