@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod keys;
 pub mod listener;
+pub mod sessions;
 pub mod store;
 pub mod telemetry;
 

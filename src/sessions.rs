@@ -1,0 +1,21 @@
+//! Live sessions, and the gate that each key's sessions pass.
+//!
+//! Owns: the one point where admits and changes of a key meet. Must not know:
+//! gRPC, stores' backends, how a stream or a socket is closed.
+//! Invariant: once a key's end is applied, no session of it is live and none
+//! gets in; either a session is in the set that the end drains, or it meets the
+//! ended gate.
+
+mod deadlines;
+mod expiry;
+mod registry;
+mod session;
+
+pub use expiry::ExpiryTimers;
+pub use registry::{AdmitError, Final, Registry, RegistryOptions};
+pub use session::{
+    Closing, EndReason, HangUp, Scope, SessionGuard, SessionId, SessionInfo, SessionView,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,514 @@
+//! The gates: the one place where admits and changes of a key meet.
+//!
+//! Locking: a gate's entry is never held while another lock is taken, while a
+//! session is ended, or across an await; there is no `async fn` here.
+
+use std::collections::hash_map::Entry as MapEntry;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use uuid::Uuid;
+
+use super::deadlines::Deadlines;
+use super::session::{Closing, EndReason, SessionGuard, SessionId, SessionInfo, SessionView, Slot};
+use crate::auth::Principal;
+use crate::keys::{KeyId, Position, Timestamp};
+use crate::store::{Change, GatewayId, KeyChange, StoreClock};
+use crate::telemetry::{Metrics, Reason};
+
+/// How a key ended. Final: never a number that another history could outrank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Final {
+    /// Revoked at that time.
+    Revoked(Timestamp),
+    /// Deleted.
+    Deleted,
+}
+
+/// Why a session or a call is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// The key has ended.
+    #[error("the key has ended")]
+    Ended(Final),
+    /// The gate knows more than the principal: authenticate again, past the
+    /// cache.
+    #[error("the key changed since it was verified")]
+    Stale,
+    /// The key has expired.
+    #[error("the key expired at {0}")]
+    Expired(Timestamp),
+}
+
+/// Settings of the registry.
+#[derive(Debug, Clone)]
+pub struct RegistryOptions {
+    /// This gateway's id.
+    pub gateway: GatewayId,
+    /// How long a gate without sessions remembers an edit, and how old a
+    /// principal may be. Longer than the longest load and handshake together.
+    pub memory: Duration,
+}
+
+/// All gates and live sessions of this gateway.
+pub struct Registry {
+    options: RegistryOptions,
+    gates: DashMap<KeyId, Gate>,
+    /// Every session whose stream stands, for lists. Behind the gates' back:
+    /// the gates alone decide.
+    by_number: Mutex<BTreeMap<u64, Arc<Slot>>>,
+    last_number: AtomicU64,
+    deadlines: Deadlines,
+    clock: StoreClock,
+    metrics: Arc<Metrics>,
+}
+
+struct Gate {
+    state: State,
+    live: HashMap<u64, Arc<Slot>>,
+    /// The newest session of each agent.
+    newest: HashMap<Uuid, u64>,
+    touched: Instant,
+}
+
+enum State {
+    Open {
+        seen: Position,
+        expires_at: Timestamp,
+    },
+    Ended {
+        how: Final,
+        guard_until: Timestamp,
+        /// The sessions that the end took out, for all who apply it again.
+        closing: Closing,
+    },
+}
+
+/// What a gate says to a principal that may pass.
+struct Pass {
+    expires_at: Timestamp,
+    /// The principal knew something newer than the gate.
+    learned: bool,
+}
+
+impl Gate {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            live: HashMap::new(),
+            newest: HashMap::new(),
+            touched: Instant::now(),
+        }
+    }
+
+    fn open(principal: &Principal) -> Self {
+        Self::new(State::Open {
+            seen: principal.position(),
+            expires_at: principal.expires_at(),
+        })
+    }
+
+    /// The decision on a principal, which may teach the gate something newer.
+    fn judge(&mut self, principal: &Principal, now: Timestamp) -> Result<Pass, AdmitError> {
+        let (seen, expires_at) = match &mut self.state {
+            State::Ended { how, .. } => return Err(AdmitError::Ended(*how)),
+            State::Open { seen, expires_at } => (seen, expires_at),
+        };
+        let position = principal.position();
+        if position.epoch != seen.epoch || position.revision < seen.revision {
+            return Err(AdmitError::Stale);
+        }
+        let learned = position.revision > seen.revision;
+        if learned {
+            *seen = position;
+            *expires_at = principal.expires_at();
+            self.touched = Instant::now();
+        }
+        if now >= *expires_at {
+            return Err(AdmitError::Expired(*expires_at));
+        }
+        Ok(Pass {
+            expires_at: *expires_at,
+            learned,
+        })
+    }
+
+    fn take_sessions(&mut self) -> Vec<Arc<Slot>> {
+        self.newest.clear();
+        self.live.drain().map(|(_, slot)| slot).collect()
+    }
+}
+
+impl Registry {
+    /// A registry without sessions.
+    pub fn new(options: RegistryOptions, clock: StoreClock, metrics: Arc<Metrics>) -> Self {
+        Self {
+            options,
+            gates: DashMap::new(),
+            by_number: Mutex::default(),
+            last_number: AtomicU64::new(0),
+            deadlines: Deadlines::default(),
+            clock,
+            metrics,
+        }
+    }
+
+    /// The store's clock.
+    pub fn clock(&self) -> &StoreClock {
+        &self.clock
+    }
+
+    /// This gateway's id.
+    pub fn gateway(&self) -> GatewayId {
+        self.options.gateway
+    }
+
+    pub(super) fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    pub(super) fn session_id(&self, number: u64) -> SessionId {
+        SessionId {
+            gateway: self.options.gateway,
+            number,
+        }
+    }
+
+    /// Lets a session in, or says why not. Another session of the same agent
+    /// under the same key ends: superseded.
+    ///
+    /// # Errors
+    /// [`AdmitError`].
+    pub fn admit(
+        self: &Arc<Self>,
+        principal: &Principal,
+        info: SessionInfo,
+    ) -> Result<SessionGuard, AdmitError> {
+        if principal.age() > self.options.memory {
+            return Err(AdmitError::Stale);
+        }
+        let now = self.clock.now();
+        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        let agent = info.agent;
+        let slot = Arc::new(Slot::new(number, principal.key(), now, info));
+        let (expires_at, superseded) = {
+            let mut gate = self
+                .gates
+                .entry(principal.key())
+                .or_insert_with(|| Gate::open(principal));
+            let pass = gate.judge(principal, now)?;
+            gate.live.insert(number, Arc::clone(&slot));
+            let older = gate.newest.insert(agent, number);
+            (
+                pass.expires_at,
+                older.and_then(|older| gate.live.remove(&older)),
+            )
+        };
+        self.by_number().insert(number, Arc::clone(&slot));
+        self.metrics.sessions_live.inc();
+        self.metrics.sessions_opened.inc();
+        self.deadlines.arm(principal.key(), expires_at);
+        let guard = SessionGuard {
+            registry: Arc::clone(self),
+            slot,
+        };
+        if let Some(older) = superseded {
+            Closing::of(1).end(&[older], EndReason::Superseded);
+        }
+        Ok(guard)
+    }
+
+    /// The decision of [`Self::admit`] without a session, for unary calls.
+    ///
+    /// # Errors
+    /// [`AdmitError`].
+    pub fn check(&self, principal: &Principal) -> Result<(), AdmitError> {
+        if principal.age() > self.options.memory {
+            return Err(AdmitError::Stale);
+        }
+        let now = self.clock.now();
+        let pass = match self.gates.get_mut(&principal.key()) {
+            Some(mut gate) => gate.judge(principal, now)?,
+            None if now >= principal.expires_at() => {
+                return Err(AdmitError::Expired(principal.expires_at()));
+            }
+            None => return Ok(()),
+        };
+        if pass.learned {
+            self.deadlines.arm(principal.key(), pass.expires_at);
+        }
+        Ok(())
+    }
+
+    /// Applies a change from the feed. Late, repeated or reordered, it does no
+    /// harm. Returns the sessions that it ended.
+    pub fn apply(&self, change: &KeyChange) -> Closing {
+        match &change.change {
+            Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
+                if let Some(at) = record.revoked_at {
+                    return self.end_revoked(record.id, at, record.expires_at);
+                }
+                // Nobody can hold an older view of a key that was just made.
+                if !matches!(change.change, Change::Created(_)) {
+                    self.observe(record.id, change.position, record.expires_at);
+                }
+                Closing::none()
+            }
+            Change::Deleted { key, expires_at } => self.end_deleted(*key, *expires_at),
+        }
+    }
+
+    /// Ends a key for good because it was revoked at `at`; the gate remembers
+    /// it until `expires_at`, when every load says no by itself.
+    pub fn end_revoked(&self, key: KeyId, at: Timestamp, expires_at: Timestamp) -> Closing {
+        self.end_key(
+            key,
+            Final::Revoked(at),
+            expires_at,
+            EndReason::KeyRevoked { at },
+        )
+    }
+
+    /// Ends a key for good because it was deleted; its sessions, if it had
+    /// any, too.
+    pub fn end_deleted(&self, key: KeyId, expires_at: Timestamp) -> Closing {
+        self.end_key(key, Final::Deleted, expires_at, EndReason::KeyDeleted)
+    }
+
+    fn end_key(
+        &self,
+        key: KeyId,
+        how: Final,
+        guard_until: Timestamp,
+        reason: EndReason,
+    ) -> Closing {
+        let (closing, slots) = {
+            let mut gate = self.gates.entry(key).or_insert_with(|| {
+                Gate::new(State::Ended {
+                    how,
+                    guard_until,
+                    closing: Closing::none(),
+                })
+            });
+            gate.touched = Instant::now();
+            match &mut gate.state {
+                State::Ended {
+                    how: was,
+                    guard_until: until,
+                    closing,
+                } => {
+                    if how == Final::Deleted {
+                        *was = how;
+                    }
+                    *until = guard_until.max(*until);
+                    return closing.clone();
+                }
+                State::Open { .. } => {}
+            }
+            let slots = gate.take_sessions();
+            let closing = Closing::of(slots.len());
+            gate.state = State::Ended {
+                how,
+                guard_until,
+                closing: closing.clone(),
+            };
+            (closing, slots)
+        };
+        closing.end(&slots, reason);
+        closing
+    }
+
+    /// Takes over an expiry that is newer than what the gate has seen.
+    pub fn observe(&self, key: KeyId, position: Position, expires_at: Timestamp) {
+        self.set_expiry(key, position, expires_at, false);
+    }
+
+    /// Takes over an expiry that a resync read, also when its revision is
+    /// lower: an edit may have been lost in a failover.
+    pub fn correct(&self, key: KeyId, position: Position, expires_at: Timestamp) {
+        self.set_expiry(key, position, expires_at, true);
+    }
+
+    fn set_expiry(&self, key: KeyId, position: Position, expiry: Timestamp, always: bool) {
+        {
+            let mut gate = self.gates.entry(key).or_insert_with(|| {
+                Gate::new(State::Open {
+                    seen: position,
+                    expires_at: expiry,
+                })
+            });
+            gate.touched = Instant::now();
+            let State::Open { seen, expires_at } = &mut gate.state else {
+                return;
+            };
+            let newer = position.epoch != seen.epoch || position.revision > seen.revision;
+            if !always && !newer {
+                return;
+            }
+            *seen = position;
+            *expires_at = expiry;
+        }
+        self.deadlines.arm(key, expiry);
+    }
+
+    /// Whether the key has live sessions and its expiry, as the gate has it, is
+    /// past.
+    pub(super) fn is_due(&self, key: KeyId) -> bool {
+        let now = self.clock.now();
+        self.gates.get(&key).is_some_and(|gate| {
+            !gate.live.is_empty()
+                && matches!(gate.state, State::Open { expires_at, .. } if expires_at <= now)
+        })
+    }
+
+    /// Ends the sessions of a key whose expiry is past; otherwise does nothing.
+    pub(super) fn expire(&self, key: KeyId) -> Closing {
+        let now = self.clock.now();
+        let mut at = now;
+        let slots = match self.gates.get_mut(&key) {
+            Some(mut gate) => match gate.state {
+                State::Open { expires_at, .. } if expires_at <= now => {
+                    at = expires_at;
+                    gate.take_sessions()
+                }
+                State::Open { .. } | State::Ended { .. } => Vec::new(),
+            },
+            None => Vec::new(),
+        };
+        let closing = Closing::of(slots.len());
+        closing.end(&slots, EndReason::KeyExpired { at });
+        closing
+    }
+
+    /// Ends one session; `None` when there is none of that id here.
+    pub fn disconnect(&self, id: SessionId) -> Option<Closing> {
+        if id.gateway != self.options.gateway {
+            return None;
+        }
+        let slot = self.by_number().get(&id.number).map(Arc::clone)?;
+        if slot.has_ended() {
+            return None;
+        }
+        self.take_out(&slot);
+        let closing = Closing::of(1);
+        closing.end(&[slot], EndReason::Disconnected);
+        Some(closing)
+    }
+
+    /// Called by the guard's drop: the stream is gone.
+    pub(super) fn leave(&self, slot: &Slot, reason: EndReason) {
+        self.take_out(slot);
+        self.by_number().remove(&slot.number);
+        self.metrics.sessions_live.dec();
+        tracing::info!(
+            key = %slot.key, agent = %slot.info.agent, session = %self.session_id(slot.number),
+            reason = reason.as_str(), "session closed"
+        );
+        let reason = Reason {
+            reason: reason.as_str(),
+        };
+        self.metrics.sessions_closed.get_or_create(&reason).inc();
+    }
+
+    fn take_out(&self, slot: &Slot) {
+        if let Some(mut gate) = self.gates.get_mut(&slot.key) {
+            gate.live.remove(&slot.number);
+            // A late clean-up must not take the session that superseded it.
+            if let MapEntry::Occupied(newest) = gate.newest.entry(slot.info.agent)
+                && *newest.get() == slot.number
+            {
+                newest.remove();
+            }
+        }
+    }
+
+    /// At most `limit` live sessions with a number above `after`, of one key or
+    /// of all, in order of their number.
+    pub fn list(&self, key: Option<KeyId>, after: u64, limit: usize) -> Vec<SessionView> {
+        self.by_number()
+            .range((Excluded(after), Unbounded))
+            .map(|(_, slot)| slot)
+            .filter(|slot| key.is_none_or(|key| key == slot.key) && !slot.has_ended())
+            .take(limit)
+            .map(|slot| SessionView {
+                id: self.session_id(slot.number),
+                key: slot.key,
+                agent: slot.info.agent,
+                peer: slot.info.peer,
+                user_agent: slot.info.user_agent.clone(),
+                opened_at: slot.opened_at,
+            })
+            .collect()
+    }
+
+    /// How many sessions of a key are live.
+    pub fn live_sessions(&self, key: KeyId) -> usize {
+        self.gates.get(&key).map_or(0, |gate| gate.live.len())
+    }
+
+    /// How many sessions are live.
+    pub fn live_total(&self) -> usize {
+        self.by_number().len()
+    }
+
+    /// Whether there is an open or revoked gate: then the store must have the
+    /// key, or it lost data.
+    pub fn vouches_for(&self, key: KeyId) -> bool {
+        self.gates.get(&key).is_some_and(|gate| {
+            !matches!(
+                gate.state,
+                State::Ended {
+                    how: Final::Deleted,
+                    ..
+                }
+            )
+        })
+    }
+
+    /// The keys that have a gate, for a resync.
+    pub fn keys(&self) -> Vec<KeyId> {
+        self.gates.iter().map(|gate| *gate.key()).collect()
+    }
+
+    /// The `limit` keys with live sessions that expire soonest.
+    pub fn expiring(&self, limit: usize) -> Vec<(KeyId, Timestamp)> {
+        let mut keys: Vec<_> = self
+            .gates
+            .iter()
+            .filter(|gate| !gate.live.is_empty())
+            .filter_map(|gate| match gate.state {
+                State::Open { expires_at, .. } => Some((expires_at, *gate.key())),
+                State::Ended { .. } => None,
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.truncate(limit);
+        keys.into_iter().map(|(at, key)| (key, at)).collect()
+    }
+
+    /// Drops the gates that guard nothing any more.
+    pub fn sweep(&self) {
+        let now = self.clock.now();
+        let memory = self.options.memory;
+        self.gates.retain(|_, gate| {
+            // Twice: a principal as old as the memory may still be on its way,
+            // and it may hold a later expiry than the one that ended it.
+            let remembers = gate.touched.elapsed() < 2 * memory;
+            match gate.state {
+                _ if remembers || !gate.live.is_empty() => true,
+                State::Ended { guard_until, .. } => guard_until > now,
+                State::Open { .. } => false,
+            }
+        });
+    }
+
+    fn by_number(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Slot>>> {
+        self.by_number
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

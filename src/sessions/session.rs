@@ -1,0 +1,315 @@
+//! One session: its facts, its end, and the handle that its stream holds.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::registry::Registry;
+use crate::keys::{Id, KeyId, Timestamp};
+use crate::store::GatewayId;
+
+/// A session's id: the gateway it lives on and a number; prints as
+/// `<gateway>-<number>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    /// Where it lives.
+    pub gateway: GatewayId,
+    /// Which one there, counted from 1.
+    pub number: u64,
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.gateway, self.number)
+    }
+}
+
+/// A text that is not a session id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a session id: expected <gateway>-<number>, as `muster sessions list` prints it")]
+pub struct ParseSessionIdError;
+
+impl FromStr for SessionId {
+    type Err = ParseSessionIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseSessionIdError> {
+        let (gateway, number) = text.split_once('-').ok_or(ParseSessionIdError)?;
+        Ok(Self {
+            gateway: GatewayId(Id::parse(gateway).ok_or(ParseSessionIdError)?),
+            number: number.parse().map_err(|_| ParseSessionIdError)?,
+        })
+    }
+}
+
+/// Why a session ended. Closed: every way out is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// Its key was revoked.
+    KeyRevoked {
+        /// When.
+        at: Timestamp,
+    },
+    /// Its key expired.
+    KeyExpired {
+        /// When.
+        at: Timestamp,
+    },
+    /// Its key was deleted.
+    KeyDeleted,
+    /// The same agent opened another session under the same key.
+    Superseded,
+    /// An operator ended it.
+    Disconnected,
+    /// The gateway stops.
+    Draining,
+    /// The agent left, or its connection did.
+    PeerLeft,
+}
+
+impl EndReason {
+    /// The word for it, as metrics and details carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyRevoked { .. } => "KEY_REVOKED",
+            Self::KeyExpired { .. } => "KEY_EXPIRED",
+            Self::KeyDeleted => "KEY_DELETED",
+            Self::Superseded => "SUPERSEDED",
+            Self::Disconnected => "DISCONNECTED",
+            Self::Draining => "DRAINING",
+            Self::PeerLeft => "PEER_LEFT",
+        }
+    }
+
+    /// What has to go when the stream does not end by itself.
+    fn scope(self) -> Option<Scope> {
+        match self {
+            Self::KeyRevoked { .. } | Self::KeyExpired { .. } | Self::KeyDeleted => {
+                Some(Scope::Connection)
+            }
+            Self::Superseded | Self::Disconnected => Some(Scope::Stream),
+            Self::Draining | Self::PeerLeft => None,
+        }
+    }
+}
+
+/// How much of a connection an end takes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The connection, unless somebody else's key uses it too.
+    Connection,
+    /// The stream alone; the connection only if the stream does not go.
+    Stream,
+}
+
+/// Closes what carries a session, should its stream not end by itself.
+pub trait HangUp: Send + Sync + 'static {
+    /// Called once, when the session ends. Must not block.
+    fn hang_up(&self, scope: Scope);
+}
+
+/// What is known of a session when it is admitted.
+#[derive(Clone)]
+pub struct SessionInfo {
+    /// The agent's resource id. Self-declared.
+    pub agent: Uuid,
+    /// Where it connects from.
+    pub peer: SocketAddr,
+    /// As the agent names itself, bounded by who fills it in.
+    pub user_agent: String,
+    /// Closes its connection.
+    pub line: Arc<dyn HangUp>,
+}
+
+/// A session as a list shows it.
+#[derive(Debug, Clone)]
+pub struct SessionView {
+    /// Its id.
+    pub id: SessionId,
+    /// The key it registered with.
+    pub key: KeyId,
+    /// The agent's resource id.
+    pub agent: Uuid,
+    /// Where it connects from.
+    pub peer: SocketAddr,
+    /// As the agent names itself.
+    pub user_agent: String,
+    /// When it was admitted, on the store's clock.
+    pub opened_at: Timestamp,
+}
+
+/// A session's place, shared by the registry and the stream.
+pub(super) struct Slot {
+    pub number: u64,
+    pub key: KeyId,
+    pub opened_at: Timestamp,
+    pub info: SessionInfo,
+    end: OnceLock<End>,
+    ended: Notify,
+}
+
+struct End {
+    reason: EndReason,
+    tally: Option<Arc<Tally>>,
+}
+
+impl Slot {
+    pub fn new(number: u64, key: KeyId, opened_at: Timestamp, info: SessionInfo) -> Self {
+        Self {
+            number,
+            key,
+            opened_at,
+            info,
+            end: OnceLock::new(),
+            ended: Notify::new(),
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.end.get().is_some()
+    }
+
+    /// Ends the session; the first reason stands. Called with no lock held.
+    fn end(&self, reason: EndReason, tally: Option<Arc<Tally>>) -> bool {
+        let first = self.end.set(End { reason, tally }).is_ok();
+        if first {
+            self.ended.notify_one();
+            if let Some(scope) = reason.scope() {
+                self.info.line.hang_up(scope);
+            }
+        }
+        first
+    }
+}
+
+/// Sessions that were ended together and whose streams are closing.
+#[derive(Debug, Clone)]
+pub struct Closing {
+    tally: Arc<Tally>,
+    total: usize,
+}
+
+#[derive(Debug)]
+struct Tally {
+    open: AtomicUsize,
+    done: Notify,
+}
+
+impl Closing {
+    /// Of nothing.
+    pub fn none() -> Self {
+        Self::of(0)
+    }
+
+    /// Of so many sessions, which are still to be ended.
+    pub(super) fn of(total: usize) -> Self {
+        Self {
+            tally: Arc::new(Tally {
+                open: AtomicUsize::new(total),
+                done: Notify::new(),
+            }),
+            total,
+        }
+    }
+
+    /// Ends the sessions that it was made for. Called with no lock held.
+    pub(super) fn end(&self, slots: &[Arc<Slot>], reason: EndReason) {
+        for slot in slots {
+            if !slot.end(reason, Some(Arc::clone(&self.tally))) {
+                // It closed by itself in this very moment.
+                self.tally.one_closed();
+            }
+        }
+    }
+
+    /// How many sessions were ended.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// How many of their streams still stand.
+    pub fn open(&self) -> usize {
+        self.tally.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until none of their streams stands.
+    pub async fn closed(&self) {
+        loop {
+            let done = self.tally.done.notified();
+            tokio::pin!(done);
+            done.as_mut().enable();
+            if self.open() == 0 {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+impl Tally {
+    fn one_closed(&self) {
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.done.notify_waiters();
+        }
+    }
+}
+
+/// The handle that a session's stream holds: the session lives as long as it.
+/// Given out by [`Registry::admit`] alone.
+pub struct SessionGuard {
+    pub(super) registry: Arc<Registry>,
+    pub(super) slot: Arc<Slot>,
+}
+
+impl SessionGuard {
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.registry.session_id(self.slot.number)
+    }
+
+    /// The session's key.
+    pub fn key(&self) -> KeyId {
+        self.slot.key
+    }
+
+    /// Waits for the session's end, which the stream has to obey.
+    pub async fn ended(&self) -> EndReason {
+        loop {
+            if let Some(end) = self.slot.end.get() {
+                return end.reason;
+            }
+            self.slot.ended.notified().await;
+        }
+    }
+
+    /// The stream ends of its own: says why, unless it was ended before.
+    pub fn close(self, reason: EndReason) {
+        self.slot.end(reason, None);
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.slot.end(EndReason::PeerLeft, None);
+        let Some(end) = self.slot.end.get() else {
+            return;
+        };
+        self.registry.leave(&self.slot, end.reason);
+        if let Some(tally) = &end.tally {
+            tally.one_closed();
+        }
+    }
+}
+
+impl fmt::Debug for SessionGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionGuard")
+            .field("id", &format_args!("{}", self.id()))
+            .field("key", &self.key())
+            .finish_non_exhaustive()
+    }
+}
