@@ -2,8 +2,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod auth;
+pub mod key_admin;
 pub mod keys;
 pub mod listener;
+pub mod registrar;
+pub mod revocation;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;

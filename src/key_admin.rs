@@ -1,0 +1,321 @@
+//! Creating, editing, revoking and deleting keys. Transport-free: every door
+//! comes through here.
+//!
+//! Owns: the order of a change (write, apply here, wait for the closes) and its
+//! audit record. Must not know: gRPC, REST, how the caller proved who it is.
+//! Invariant: a change is applied on this gateway before its caller is answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+
+use crate::keys::{KeyId, KeyRecord, Kind, Revision, RuleError, Timestamp, check_name, mint};
+use crate::revocation::Revocations;
+use crate::sessions::{Closing, Registry};
+use crate::store::{
+    Change, ChangeError, Enrolled, GatewayId, KeyCursor, KeyEdit, KeyPage, KeyStore, Lookup,
+    NewKey, StoreError, Written,
+};
+use crate::telemetry::Metrics;
+
+/// Who makes a change, for the audit log.
+#[derive(Debug, Clone)]
+pub struct Actor(pub String);
+
+/// Why a change or a question is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyAdminError {
+    /// The store's step refused or failed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A create whose write may or may not have happened.
+    #[error("outcome unknown: if {key} exists, revoke it and create again ({cause})")]
+    CreateUnknown {
+        /// The id that the key has, if it exists.
+        key: KeyId,
+        /// What the store said.
+        cause: StoreError,
+    },
+    /// An edit that changes nothing.
+    #[error("nothing to change: give a name, an expires_at, or both")]
+    EmptyEdit,
+    /// There are no random numbers to make a key of.
+    #[error("no random numbers from the operating system: {0}")]
+    NoRandomness(String),
+}
+
+impl From<RuleError> for KeyAdminError {
+    fn from(error: RuleError) -> Self {
+        Self::Change(error.into())
+    }
+}
+
+impl From<StoreError> for KeyAdminError {
+    fn from(error: StoreError) -> Self {
+        Self::Change(error.into())
+    }
+}
+
+/// A new key, and the one chance to see its secret.
+pub struct CreatedKey {
+    /// What the store has.
+    pub record: KeyRecord,
+    /// The whole key, `dpk_…`.
+    pub secret: SecretString,
+}
+
+/// What a revoke did, on every enrolled gateway.
+#[derive(Debug, Clone)]
+pub struct RevokeOutcome {
+    /// The key as it is now.
+    pub record: KeyRecord,
+    /// The store's revision of its last change.
+    pub revision: Revision,
+    /// Applied everywhere, and all streams it ended have closed.
+    pub complete: bool,
+    /// Gateway by gateway.
+    pub gateways: Vec<GatewayOutcome>,
+}
+
+/// What one gateway did about a revoke.
+#[derive(Debug, Clone)]
+pub struct GatewayOutcome {
+    /// Its id.
+    pub id: GatewayId,
+    /// Its name.
+    pub name: String,
+    /// It has applied the revoke.
+    pub applied: bool,
+    /// Sessions ended there whose stream has closed.
+    pub closed: usize,
+    /// Sessions ended there whose stream still stands.
+    pub closing: usize,
+    /// From the revoke's start to the last close, or to the answer.
+    pub elapsed: Duration,
+}
+
+/// Changes keys.
+pub struct KeyAdmin {
+    store: Arc<dyn KeyStore>,
+    revocations: Arc<Revocations>,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    revoke_wait: Duration,
+}
+
+impl KeyAdmin {
+    /// A key admin that waits at most `revoke_wait` for the streams of a
+    /// revoked key to close before it answers.
+    pub fn new(
+        store: Arc<dyn KeyStore>,
+        revocations: Arc<Revocations>,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        revoke_wait: Duration,
+    ) -> Self {
+        Self {
+            store,
+            revocations,
+            registry,
+            metrics,
+            revoke_wait,
+        }
+    }
+
+    /// The store's time: what a status is computed at.
+    pub fn now(&self) -> Timestamp {
+        self.store.clock().now()
+    }
+
+    /// The gateway that this runs on.
+    pub fn gateway(&self) -> GatewayId {
+        self.registry.gateway()
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`KeyAdminError`]: a bad name or expiry, a store that failed.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        name: String,
+        expires_at: Option<Timestamp>,
+    ) -> Result<CreatedKey, KeyAdminError> {
+        check_name(&name)?;
+        let minted = mint(Kind::DataPlaneKey)
+            .map_err(|error| KeyAdminError::NoRandomness(error.to_string()))?;
+        let key = KeyId(minted.id);
+        let created = self.store.create(NewKey {
+            id: key,
+            digest: minted.digest,
+            name,
+            expires_at,
+        });
+        let written = created.await.map_err(|error| match error {
+            ChangeError::Store(cause) => KeyAdminError::CreateUnknown { key, cause },
+            other => other.into(),
+        })?;
+        let record = self.applied(actor, "create", &written).await.0?;
+        Ok(CreatedKey {
+            record,
+            secret: minted.text,
+        })
+    }
+
+    /// One key, whatever its status.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::Store`].
+    pub async fn get(&self, key: KeyId) -> Result<KeyRecord, KeyAdminError> {
+        match self.store.load(key).await?.lookup {
+            Lookup::Present(record) => Ok(record),
+            Lookup::Deleted | Lookup::Absent => Err(ChangeError::NotFound(key).into()),
+        }
+    }
+
+    /// At most `limit` keys after `after`, in order of creation.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn list(
+        &self,
+        after: Option<KeyCursor>,
+        limit: usize,
+    ) -> Result<KeyPage, KeyAdminError> {
+        let page = self.store.list(after, limit).await?;
+        if !page.unreadable.is_empty() {
+            tracing::error!(keys = ?page.unreadable, "damaged records: these keys admit nobody");
+        }
+        Ok(page)
+    }
+
+    /// Changes a key's name, expiry or both.
+    ///
+    /// # Errors
+    /// [`KeyAdminError`].
+    pub async fn edit(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        edit: KeyEdit,
+    ) -> Result<KeyRecord, KeyAdminError> {
+        if edit.name.is_none() && edit.expires_at.is_none() {
+            return Err(KeyAdminError::EmptyEdit);
+        }
+        if let Some(name) = &edit.name {
+            check_name(name)?;
+        }
+        let written = self.store.edit(key, edit).await?;
+        self.applied(actor, "edit", &written).await.0
+    }
+
+    /// Ends a key for good, and every session of it.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::Store`].
+    pub async fn revoke(&self, actor: &Actor, key: KeyId) -> Result<RevokeOutcome, KeyAdminError> {
+        let started = Instant::now();
+        let written = self.store.revoke(key).await?;
+        let (record, closing) = self.applied(actor, "revoke", &written).await;
+        let record = record?;
+        let all_closed = tokio::time::timeout(self.revoke_wait, closing.closed())
+            .await
+            .is_ok();
+        let elapsed = started.elapsed();
+        if all_closed {
+            self.metrics.revoke_seconds.observe(elapsed.as_secs_f64());
+        } else {
+            tracing::warn!(%key, standing = closing.open(), "streams of a revoked key still stand");
+        }
+        let own = self.registry.gateway();
+        let others = written.enrolled.iter().filter(|g| g.info.id != own);
+        let mut gateways: Vec<_> = others.map(|other| unheard(other, elapsed)).collect();
+        let complete = all_closed && gateways.is_empty();
+        let standing = closing.open();
+        gateways.push(GatewayOutcome {
+            id: own,
+            name: own_name(&written, own),
+            applied: true,
+            closed: closing.total() - standing,
+            closing: standing,
+            elapsed,
+        });
+        Ok(RevokeOutcome {
+            revision: record.revision,
+            record,
+            complete,
+            gateways,
+        })
+    }
+
+    /// Forgets a revoked or expired key.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
+    pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<(), KeyAdminError> {
+        let written = self.store.delete(key).await?;
+        self.audit(actor, "delete", &written);
+        self.revocations.apply(&written.change).await;
+        Ok(())
+    }
+
+    /// The gateways that share the store, and the store's revision.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn gateways(&self) -> Result<(Vec<Enrolled>, Revision), KeyAdminError> {
+        let (mut gateways, position) = self.store.gateways().await?;
+        let own = self.registry.gateway();
+        for gateway in gateways.iter_mut().filter(|g| g.info.id == own) {
+            gateway.live_sessions = self.registry.live_total() as u64;
+        }
+        Ok((gateways, position.revision))
+    }
+
+    async fn applied(
+        &self,
+        actor: &Actor,
+        action: &str,
+        written: &Written,
+    ) -> (Result<KeyRecord, KeyAdminError>, Closing) {
+        self.audit(actor, action, written);
+        let closing = self.revocations.apply(&written.change).await;
+        let record = match &written.change.change {
+            Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
+                Ok(record.clone())
+            }
+            Change::Deleted { key, .. } => Err(ChangeError::NotFound(*key).into()),
+        };
+        (record, closing)
+    }
+
+    fn audit(&self, actor: &Actor, action: &str, written: &Written) {
+        tracing::info!(
+            target: "muster::audit",
+            actor = %actor.0,
+            action,
+            key = %written.change.change.key(),
+            revision = %written.change.position.revision,
+            "key changed"
+        );
+    }
+}
+
+/// A gateway whose answer is not known: it counts as not applied.
+fn unheard(gateway: &Enrolled, elapsed: Duration) -> GatewayOutcome {
+    GatewayOutcome {
+        id: gateway.info.id,
+        name: gateway.info.name.clone(),
+        applied: false,
+        closed: 0,
+        closing: 0,
+        elapsed,
+    }
+}
+
+fn own_name(written: &Written, own: GatewayId) -> String {
+    let enrolled = written.enrolled.iter().find(|g| g.info.id == own);
+    enrolled.map_or_else(|| own.to_string(), |g| g.info.name.clone())
+}

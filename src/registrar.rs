@@ -1,0 +1,178 @@
+//! Letting agents in: verify, join, open a session. Transport-free.
+//!
+//! Owns: the order of the questions (cache, gate, once more past the cache) and
+//! what a refusal means. Must not know: gRPC, its codes, its texts.
+//! Invariant: a refusal as the agent's fault is proven; all else is ours.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::auth::{AuthError, Authenticator, Freshness, Principal};
+use crate::keys::{KeyId, PresentedKey, Timestamp};
+use crate::sessions::{AdmitError, Final, Registry, SessionGuard, SessionInfo};
+use crate::store::StoreError;
+use crate::telemetry::Metrics;
+
+/// Times a session is tried while its key changes under it.
+const ADMIT_ATTEMPTS: u32 = 3;
+
+/// Why an agent is not let in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refusal {
+    /// No such key, or not its secret: one and the same to the outside.
+    #[error("unknown key or wrong secret")]
+    Unknown,
+    /// The key was revoked.
+    #[error("{key} was revoked at {at}")]
+    Revoked {
+        /// Which key.
+        key: KeyId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The key expired.
+    #[error("{key} expired at {at}")]
+    Expired {
+        /// Which key.
+        key: KeyId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A fault of ours: to be tried again.
+    #[error("the key can't be verified now")]
+    Unavailable,
+}
+
+/// Lets agents in.
+pub struct Registrar {
+    authenticator: Arc<Authenticator>,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+}
+
+impl Registrar {
+    /// A registrar over the gates of `registry`.
+    pub fn new(
+        authenticator: Arc<Authenticator>,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            authenticator,
+            registry,
+            metrics,
+        }
+    }
+
+    /// Verifies a presented key, by the cache and the gate; by a new load where
+    /// the gate knows more than the cache.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn verify(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
+        let principal = self.authenticate(presented, Freshness::Cached).await?;
+        if self.registry.check(&principal).is_ok() {
+            return Ok(principal);
+        }
+        let principal = self.authenticate(presented, Freshness::Reloaded).await?;
+        self.registry
+            .check(&principal)
+            .map_err(|error| refusal(presented.id, error))?;
+        Ok(principal)
+    }
+
+    /// Accepts an agent's introduction (CreateConnection), once its body is
+    /// read: the key is looked at again, since the body may have taken long.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn join(
+        &self,
+        presented: &PresentedKey,
+        principal: &Principal,
+        agent: Uuid,
+    ) -> Result<(), Refusal> {
+        self.still_good(presented, principal).await?;
+        self.metrics.joins.inc();
+        tracing::info!(key = %principal.key(), %agent, "agent joined");
+        Ok(())
+    }
+
+    /// Confirms that a principal made earlier in a call may still act.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn still_good(
+        &self,
+        presented: &PresentedKey,
+        principal: &Principal,
+    ) -> Result<(), Refusal> {
+        if self.registry.check(principal).is_ok() {
+            return Ok(());
+        }
+        self.verify(presented).await.map(|_| ())
+    }
+
+    /// Opens a session (Subscribe).
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn open_session(
+        &self,
+        presented: &PresentedKey,
+        principal: Principal,
+        info: SessionInfo,
+    ) -> Result<SessionGuard, Refusal> {
+        let mut principal = principal;
+        for _ in 0..ADMIT_ATTEMPTS {
+            match self.registry.admit(&principal, info.clone()) {
+                Ok(guard) => {
+                    tracing::info!(
+                        key = %guard.key(), agent = %info.agent, session = %guard.id(),
+                        peer = %info.peer, "session opened"
+                    );
+                    return Ok(guard);
+                }
+                Err(AdmitError::Stale | AdmitError::Expired(_)) => {
+                    principal = self.authenticate(presented, Freshness::Reloaded).await?;
+                }
+                Err(error @ AdmitError::Ended(_)) => return Err(refusal(presented.id, error)),
+            }
+        }
+        Err(Refusal::Unavailable)
+    }
+
+    async fn authenticate(
+        &self,
+        presented: &PresentedKey,
+        freshness: Freshness,
+    ) -> Result<Principal, Refusal> {
+        let error = match self.authenticator.authenticate(presented, freshness).await {
+            Ok(principal) => return Ok(principal),
+            Err(error) => error,
+        };
+        Err(match error {
+            AuthError::Absent if self.registry.vouches_for(presented.id) => {
+                self.metrics.store_corrupt.inc();
+                tracing::error!(key = %presented.id, "the store has lost a key that this gateway knows; restore it from a backup");
+                Refusal::Unavailable
+            }
+            AuthError::Absent | AuthError::Deleted | AuthError::WrongSecret => Refusal::Unknown,
+            AuthError::Revoked { key, at } => Refusal::Revoked { key, at },
+            AuthError::Expired { key, at } => Refusal::Expired { key, at },
+            AuthError::Unavailable(StoreError::Failed(_) | StoreError::Corrupt { .. }) => {
+                Refusal::Unavailable
+            }
+        })
+    }
+}
+
+fn refusal(key: KeyId, error: AdmitError) -> Refusal {
+    match error {
+        AdmitError::Ended(Final::Revoked(at)) => Refusal::Revoked { key, at },
+        AdmitError::Ended(Final::Deleted) => Refusal::Unknown,
+        AdmitError::Expired(at) => Refusal::Expired { key, at },
+        AdmitError::Stale => Refusal::Unavailable,
+    }
+}
