@@ -1,0 +1,55 @@
+//! The admin listener's gRPC: `muster.admin.v1`.
+//!
+//! Owns: what operators may call, their tokens, the codes they get. Must not
+//! know: the agent's protocol, a store's backend.
+//! Invariant: every call carries a good admin token, reflection's too.
+
+mod authenticate;
+mod convert;
+mod gateways;
+mod keys;
+mod page;
+mod sessions;
+mod status;
+mod tokens;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+
+use crate::key_admin::KeyAdmin;
+use crate::proto::admin::v1::DESCRIPTORS;
+use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
+use crate::proto::admin::v1::key_service_server::KeyServiceServer;
+use crate::proto::admin::v1::session_service_server::SessionServiceServer;
+use crate::sessions::Registry;
+use crate::store::TokenStore;
+
+pub use authenticate::Authenticate;
+pub use tokens::{FirstToken, TokenDoor, TokenError, first_token};
+
+/// The service that the admin listener serves.
+///
+/// # Errors
+/// When our own descriptors can't be read: a build fault.
+pub fn service(
+    keys: Arc<KeyAdmin>,
+    registry: Arc<Registry>,
+    tokens: Arc<dyn TokenStore>,
+) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+    };
+    let key_service = keys::Keys::new(Arc::clone(&keys), Arc::clone(&registry));
+    let session_service = sessions::Sessions::new(registry);
+    let gateway_service = gateways::Gateways::new(keys);
+    let routes = Routes::new(KeyServiceServer::new(key_service))
+        .add_service(SessionServiceServer::new(session_service))
+        .add_service(GatewayServiceServer::new(gateway_service))
+        .add_service(reflection().build_v1()?)
+        // grpcurl before 1.9 knows this version alone.
+        .add_service(reflection().build_v1alpha()?)
+        .prepare();
+    Ok(Authenticate::new(routes, TokenDoor::new(tokens)))
+}

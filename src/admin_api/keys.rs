@@ -1,0 +1,242 @@
+//! `muster.admin.v1.KeyService`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tonic::{Request, Response, Status};
+
+use super::authenticate::actor;
+use super::status::{invalid, key_status};
+use super::{convert, page};
+use crate::key_admin::{Actor, GatewayOutcome, KeyAdmin, KeyAdminError};
+use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
+use crate::proto::admin::v1 as pb;
+use crate::proto::admin::v1::delete_outcome::Outcome;
+use crate::proto::admin::v1::key_service_server::KeyService;
+use crate::sessions::Registry;
+use crate::store::{KeyCursor, KeyEdit};
+
+/// Keys deleted in one call at most (NGINX One's contract).
+const MAX_DELETES: usize = 50;
+
+/// The key service over the key admin.
+pub(super) struct Keys {
+    admin: Arc<KeyAdmin>,
+    registry: Arc<Registry>,
+}
+
+/// Which keys a list asks for.
+struct Filter {
+    status: Option<KeyStatus>,
+    expires_before: Option<Timestamp>,
+    name: String,
+}
+
+impl Filter {
+    fn of(request: &pb::ListKeysRequest, now: Timestamp) -> Result<Self, Status> {
+        let status = match pb::KeyStatus::try_from(request.status) {
+            Ok(pb::KeyStatus::Unspecified) => None,
+            Ok(pb::KeyStatus::Valid) => Some(KeyStatus::Valid),
+            Ok(pb::KeyStatus::Expired) => Some(KeyStatus::Expired),
+            Ok(pb::KeyStatus::Revoked) => Some(KeyStatus::Revoked),
+            Err(_) => {
+                return Err(invalid("status", "must be VALID, EXPIRED or REVOKED"));
+            }
+        };
+        let within = request.expiring_within_seconds;
+        Ok(Self {
+            status,
+            expires_before: (within > 0).then(|| now.saturating_add(Duration::from_secs(within))),
+            name: request.name.clone(),
+        })
+    }
+
+    fn takes(&self, record: &KeyRecord, now: Timestamp) -> bool {
+        let status = record.status(now);
+        let expiring = self
+            .expires_before
+            .is_none_or(|limit| status == KeyStatus::Valid && record.expires_at <= limit);
+        self.status.is_none_or(|wanted| wanted == status)
+            && expiring
+            && (self.name.is_empty() || self.name == record.name)
+    }
+}
+
+impl Keys {
+    pub fn new(admin: Arc<KeyAdmin>, registry: Arc<Registry>) -> Self {
+        Self { admin, registry }
+    }
+
+    fn show(&self, record: &KeyRecord) -> pb::Key {
+        let live = self.registry.live_sessions(record.id);
+        convert::key(record, self.admin.now(), live)
+    }
+
+    async fn delete_one(&self, actor: &Actor, object_id: String) -> pb::DeleteOutcome {
+        let mut outcome = pb::DeleteOutcome {
+            object_id,
+            ..Default::default()
+        };
+        let result = match outcome.object_id.parse::<KeyId>() {
+            Ok(key) => {
+                if let Ok(record) = self.admin.get(key).await {
+                    outcome.name = record.name;
+                }
+                self.admin.delete(actor, key).await
+            }
+            Err(error) => {
+                outcome.set_outcome(Outcome::Invalid);
+                outcome.failure_reason = format!("object_id: {error}");
+                return outcome;
+            }
+        };
+        match result {
+            Ok(()) => outcome.set_outcome(Outcome::Deleted),
+            Err(error) => {
+                outcome.set_outcome(Outcome::Failed);
+                outcome.failure_reason = error.to_string();
+            }
+        }
+        outcome
+    }
+}
+
+fn refused(error: KeyAdminError) -> Status {
+    key_status(&error)
+}
+
+fn gateway_outcome(outcome: GatewayOutcome) -> pb::GatewayOutcome {
+    pb::GatewayOutcome {
+        gateway_id: outcome.id.to_string(),
+        gateway_name: outcome.name,
+        applied: outcome.applied,
+        sessions_closed: outcome.closed as u64,
+        sessions_closing: outcome.closing as u64,
+        milliseconds: convert::millis(outcome.elapsed),
+    }
+}
+
+#[tonic::async_trait]
+impl KeyService for Keys {
+    async fn create_key(
+        &self,
+        request: Request<pb::CreateKeyRequest>,
+    ) -> Result<Response<pb::CreateKeyResponse>, Status> {
+        let actor = actor(&request)?;
+        let request = request.into_inner();
+        let expires_at = convert::from_wire("expires_at", request.expires_at)?;
+        let created = self
+            .admin
+            .create(&actor, request.name, expires_at)
+            .await
+            .map_err(refused)?;
+        Ok(Response::new(pb::CreateKeyResponse {
+            key: Some(self.show(&created.record)),
+            secret: created.secret.expose_secret().to_owned(),
+        }))
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<pb::GetKeyRequest>,
+    ) -> Result<Response<pb::GetKeyResponse>, Status> {
+        let key = convert::key_id("object_id", &request.get_ref().object_id)?;
+        let record = self.admin.get(key).await.map_err(refused)?;
+        Ok(Response::new(pb::GetKeyResponse {
+            key: Some(self.show(&record)),
+        }))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<pb::ListKeysRequest>,
+    ) -> Result<Response<pb::ListKeysResponse>, Status> {
+        let request = request.get_ref();
+        let size = page::size(request.page_size)?;
+        let mut after = page::key_cursor(&request.page_token)?;
+        let now = self.admin.now();
+        let filter = Filter::of(request, now)?;
+        let mut response = pb::ListKeysResponse::default();
+        loop {
+            let found = self.admin.list(after, size).await.map_err(refused)?;
+            response
+                .unreadable
+                .extend(found.unreadable.iter().map(KeyId::to_string));
+            for record in found.records.iter().filter(|r| filter.takes(r, now)) {
+                response.keys.push(self.show(record));
+                if response.keys.len() == size {
+                    let here = KeyCursor {
+                        created_at: record.created_at,
+                        id: record.id,
+                    };
+                    response.next_page_token = page::key_token(Some(here));
+                    return Ok(Response::new(response));
+                }
+            }
+            after = found.next;
+            if after.is_none() {
+                return Ok(Response::new(response));
+            }
+        }
+    }
+
+    async fn edit_key(
+        &self,
+        request: Request<pb::EditKeyRequest>,
+    ) -> Result<Response<pb::EditKeyResponse>, Status> {
+        let actor = actor(&request)?;
+        let request = request.into_inner();
+        let key = convert::key_id("object_id", &request.object_id)?;
+        let edit = KeyEdit {
+            name: request.name,
+            expires_at: convert::from_wire("expires_at", request.expires_at)?,
+        };
+        let record = self.admin.edit(&actor, key, edit).await.map_err(refused)?;
+        Ok(Response::new(pb::EditKeyResponse {
+            key: Some(self.show(&record)),
+        }))
+    }
+
+    async fn revoke_key(
+        &self,
+        request: Request<pb::RevokeKeyRequest>,
+    ) -> Result<Response<pb::RevokeKeyResponse>, Status> {
+        let actor = actor(&request)?;
+        let key = convert::key_id("object_id", &request.get_ref().object_id)?;
+        let outcome = self.admin.revoke(&actor, key).await.map_err(refused)?;
+        Ok(Response::new(pb::RevokeKeyResponse {
+            key: Some(self.show(&outcome.record)),
+            revision: outcome.revision.0,
+            complete: outcome.complete,
+            gateways: outcome.gateways.into_iter().map(gateway_outcome).collect(),
+        }))
+    }
+
+    async fn delete_key(
+        &self,
+        request: Request<pb::DeleteKeyRequest>,
+    ) -> Result<Response<pb::DeleteKeyResponse>, Status> {
+        let actor = actor(&request)?;
+        let key = convert::key_id("object_id", &request.get_ref().object_id)?;
+        self.admin.delete(&actor, key).await.map_err(refused)?;
+        Ok(Response::new(pb::DeleteKeyResponse {}))
+    }
+
+    async fn delete_keys(
+        &self,
+        request: Request<pb::DeleteKeysRequest>,
+    ) -> Result<Response<pb::DeleteKeysResponse>, Status> {
+        let actor = actor(&request)?;
+        let ids = request.into_inner().object_ids;
+        if !(1..=MAX_DELETES).contains(&ids.len()) {
+            let fault = format_args!("{} ids given; 1 to {MAX_DELETES} at a time", ids.len());
+            return Err(invalid("object_ids", fault));
+        }
+        let mut outcomes = Vec::with_capacity(ids.len());
+        for id in ids {
+            outcomes.push(self.delete_one(&actor, id).await);
+        }
+        Ok(Response::new(pb::DeleteKeysResponse { outcomes }))
+    }
+}
