@@ -113,10 +113,11 @@ impl Authority {
         let key = String::from_utf8(key)
             .map(SecretString::from)
             .map_err(|_| damaged(&key_path, "is not a PEM file".to_owned()))?;
-        let key = KeyPair::from_pem(key.expose_secret()).map_err(|error| {
+        let key = KeyPair::from_pem(key.expose_secret()).map_err(|_| {
+            // Not the error's own text: it may quote the file.
             damaged(
                 &key_path,
-                format!("holds no private key in PKCS#8 ({error})"),
+                "holds no private key that can be used (PKCS#8, not encrypted)".to_owned(),
             )
         })?;
         if key.subject_public_key_info() != facts.public_key {

@@ -1,6 +1,7 @@
 //! CA and leaf in temporary directories, and real handshakes.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 
 use rustls::pki_types::ServerName;
