@@ -44,30 +44,42 @@ fn key(letter: char) -> KeyId {
 struct Served {
     path: String,
     call: Arc<Call>,
-    answer: mpsc::UnboundedSender<Frame<Bytes>>,
+    answer: mpsc::UnboundedSender<Result<Frame<Bytes>, h2::Error>>,
     _request: Incoming,
 }
 
 impl Served {
+    /// Sends a part of the answer.
+    fn send(&self, bytes: &[u8]) {
+        let _ = self
+            .answer
+            .send(Ok(Frame::data(Bytes::copy_from_slice(bytes))));
+    }
+
+    /// Fails in the way that would make hyper say CANCEL.
+    fn fail(&self) {
+        let _ = self.answer.send(Err(h2::Reason::CANCEL.into()));
+    }
+
     /// Ends the answer as a gRPC server would.
     fn end(&self) {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("14"));
-        let _ = self.answer.send(Frame::trailers(trailers));
+        let _ = self.answer.send(Ok(Frame::trailers(trailers)));
     }
 }
 
-struct Answer(mpsc::UnboundedReceiver<Frame<Bytes>>);
+struct Answer(mpsc::UnboundedReceiver<Result<Frame<Bytes>, h2::Error>>);
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|frame| frame.map(Ok))
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        self.0.poll_recv(cx)
     }
 }
 

@@ -36,7 +36,7 @@ async fn a_peer_with_a_closed_window_is_cut() {
         let mut client = RawClient::connect(&gateway, &[(INITIAL_WINDOW_SIZE, 0)]).await;
         client.request(1, "/", false, &[]).await;
         let served = gateway.served().await;
-        let _ = served.answer.send(Frame::data(Bytes::from_static(b"x")));
+        served.send(b"x");
         // Behind data that can't be sent, so hyper never asks for it.
         served.end();
         served.call.cut(scope);
@@ -113,7 +113,7 @@ async fn anothers_call_does_not_protect_a_peer_that_reads_nothing() {
     let other = gateway.served().await;
     cut.call.set_owner(key('a'));
     other.call.set_owner(key('b'));
-    let _ = cut.answer.send(Frame::data(Bytes::from_static(b"x")));
+    cut.send(b"x");
     cut.end();
     cut.call.cut(Cut::Connection);
     no_resets(&client.rest().await);
@@ -164,9 +164,9 @@ async fn full(gateway: &mut Gateway) -> (RawClient, Served) {
     client.send(super::raw::WINDOW_UPDATE, 0, 0, &grow).await;
     client.request(1, "/", false, &[]).await;
     let served = gateway.served().await;
-    let chunk = Bytes::from(vec![0; 1 << 20]);
+    let chunk = vec![0; 1 << 20];
     for _ in 0..32 {
-        let _ = served.answer.send(Frame::data(chunk.clone()));
+        served.send(&chunk);
     }
     (client, served)
 }

@@ -44,7 +44,7 @@ async fn an_h2_client_sees_the_stream_limit() {
     let request = Request::post("https://x/").body(()).unwrap();
     let (response, _body) = send.send_request(request, false).unwrap();
     let served = gateway.served().await;
-    let _ = served.answer.send(Frame::data(Bytes::from_static(b"x")));
+    served.send(b"x");
     served.end();
     let mut body = timeout(MARGIN, response)
         .await
@@ -129,5 +129,20 @@ async fn a_handler_that_panics_is_answered() {
             break;
         }
         assert_ne!(frame.kind, DATA);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_never_says_cancel() {
+    let mut gateway = Gateway::start(calm()).await;
+    let mut client = RawClient::connect(&gateway, &[]).await;
+    client.request(1, "/", true, &[]).await;
+    gateway.served().await.fail();
+    loop {
+        let frame = timeout(MARGIN, client.next()).await.unwrap().unwrap();
+        if frame.kind == RST_STREAM {
+            assert_eq!(frame.number(0), 2, "INTERNAL_ERROR");
+            break;
+        }
     }
 }

@@ -1,0 +1,308 @@
+//! The certificates of the TLS listeners.
+//!
+//! Owns: a CA of our own, the leaf that it issues for this host, their files,
+//! their renewal. Must not know: listeners, gRPC. Invariant: a CA is made once
+//! and never overwritten; a leaf that is served was checked against its CA and
+//! its key.
+
+mod authority;
+mod error;
+mod files;
+mod names;
+mod parse;
+mod tls;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use crate::keys::Timestamp;
+use authority::Authority;
+pub use error::CertError;
+use files::Access;
+use names::Name;
+pub use tls::server_config_from_files;
+
+/// Between two looks at the leaf's life.
+const CHECK_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What [`Certs`] needs to know.
+#[derive(Debug, Clone, Default)]
+pub struct CertOptions {
+    /// Where the leaf lives, and a copy of the CA's certificate.
+    pub data_dir: PathBuf,
+    /// Where the CA lives; by default the data directory.
+    pub ca_dir: Option<PathBuf>,
+    /// The host (DNS name or IP address, no port) where agents dial.
+    pub agent_host: Option<String>,
+    /// The addresses that the listeners are bound to.
+    pub listen_ips: Vec<IpAddr>,
+}
+
+/// A CA and the current leaf, renewable while it is served.
+pub struct Certs {
+    options: CertOptions,
+    agent_host: Option<Name>,
+    authority: Authority,
+    current: Arc<tls::Current>,
+    base: ServerConfig,
+    leaf: Mutex<Leaf>,
+}
+
+#[derive(Debug, Clone)]
+struct Leaf {
+    names: BTreeSet<Name>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl Leaf {
+    /// Past two thirds of its life, or before it.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let life = self.not_after.saturating_since(self.not_before);
+        now < self.not_before || now >= self.not_before.saturating_add(life / 3 * 2)
+    }
+}
+
+impl std::fmt::Debug for Certs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certs")
+            .field("options", &self.options)
+            .field("leaf", &*self.lock())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Certs {
+    /// Loads CA and leaf, and makes what is missing. The leaf is made anew when
+    /// this host's names changed, when it is past two thirds of its life, or
+    /// when it can't be used.
+    ///
+    /// Blocks on files; for the start of the process.
+    ///
+    /// # Errors
+    /// When files can't be read or written, or when the CA's are damaged,
+    /// incomplete or expired: those are never overwritten.
+    pub fn open(options: &CertOptions) -> Result<Self, CertError> {
+        Self::open_at(options, now())
+    }
+
+    fn open_at(options: &CertOptions, now: Timestamp) -> Result<Self, CertError> {
+        let agent_host = match &options.agent_host {
+            None => None,
+            Some(host) => {
+                Some(Name::parse(host).ok_or_else(|| CertError::Host { host: host.clone() })?)
+            }
+        };
+        files::make_dir(&options.data_dir)?;
+        let ca_dir = options.ca_dir.as_deref().unwrap_or(&options.data_dir);
+        let authority = Authority::open(ca_dir, now)?;
+        publish(&authority, ca_dir, &options.data_dir)?;
+
+        let wanted = names::of_this_host(agent_host.as_ref(), &options.listen_ips);
+        let stored = load_leaf(&options.data_dir, &authority, now)
+            .filter(|(_, leaf)| leaf.names == wanted && !leaf.is_due(now));
+        let (key, leaf) = match stored {
+            Some(stored) => stored,
+            None => make_leaf(&options.data_dir, &authority, &wanted, now)?,
+        };
+        let current = tls::Current::new(key);
+        Ok(Self {
+            options: options.clone(),
+            agent_host,
+            authority,
+            base: tls::base_config(Arc::clone(&current))?,
+            current,
+            leaf: Mutex::new(leaf),
+        })
+    }
+
+    /// The CA's certificate, as agents and browsers need it.
+    pub fn ca_pem(&self) -> &str {
+        &self.authority.pem
+    }
+
+    /// Where the CA's certificate can be read by everything on this host.
+    pub fn ca_pem_path(&self) -> PathBuf {
+        self.options.data_dir.join("ca.pem")
+    }
+
+    /// A configuration for one listener. It serves the leaf that is current at
+    /// each handshake, so a renewal needs no restart.
+    pub fn server_config(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+        tls::with_alpn(&self.base, alpn)
+    }
+
+    /// The names in the current leaf: DNS names, then IP addresses.
+    pub fn leaf_names(&self) -> Vec<String> {
+        self.lock().names.iter().map(Name::to_string).collect()
+    }
+
+    /// The end of the current leaf.
+    pub fn not_after(&self) -> Timestamp {
+        self.lock().not_after
+    }
+
+    /// Makes a new leaf if two thirds of the current one's life are over at
+    /// `now`; true when it did. Connections that stand are not touched. Blocks
+    /// on files.
+    ///
+    /// # Errors
+    /// When the CA has expired or the files can't be written; the current leaf
+    /// stays.
+    pub fn renew_if_due(&self, now: Timestamp) -> Result<bool, CertError> {
+        if !self.lock().is_due(now) {
+            return Ok(false);
+        }
+        if self.authority.not_after() <= now {
+            return Err(CertError::Expired {
+                path: self.ca_pem_path(),
+                not_after: self.authority.not_after(),
+            });
+        }
+        let names = names::of_this_host(self.agent_host.as_ref(), &self.options.listen_ips);
+        let (key, leaf) = make_leaf(&self.options.data_dir, &self.authority, &names, now)?;
+        self.current.replace(key);
+        *self.lock() = leaf;
+        Ok(true)
+    }
+
+    /// Renews the leaf whenever it is due, until `shutdown`. A failure is
+    /// logged and tried again an hour later; there are 30 days for that.
+    pub async fn keep_renewed(self: Arc<Self>, shutdown: CancellationToken) {
+        while shutdown
+            .run_until_cancelled(tokio::time::sleep(CHECK_EVERY))
+            .await
+            .is_some()
+        {
+            let certs = Arc::clone(&self);
+            let renewed = tokio::task::spawn_blocking(move || certs.renew_if_due(now())).await;
+            match renewed {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::error!(
+                    %error,
+                    not_after = %self.not_after(),
+                    "the certificate could not be renewed; after its end no agent can connect"
+                ),
+                Err(error) => tracing::error!(%error, "the certificate's renewal was lost"),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Leaf> {
+        self.leaf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_millis(0).saturating_add(since)
+}
+
+/// Puts the CA's certificate into the data directory, where agents' set-up
+/// looks for it.
+fn publish(authority: &Authority, ca_dir: &Path, data_dir: &Path) -> Result<(), CertError> {
+    let same = match (ca_dir.canonicalize(), data_dir.canonicalize()) {
+        (Ok(ca_dir), Ok(data_dir)) => ca_dir == data_dir,
+        _ => ca_dir == data_dir,
+    };
+    if same {
+        return Ok(());
+    }
+    let own_key = data_dir.join("ca.key");
+    if own_key.exists() {
+        return Err(CertError::TwoAuthorities { path: own_key });
+    }
+    let copy = data_dir.join("ca.pem");
+    if files::read_if_present(&copy)?.as_deref() == Some(authority.pem.as_bytes()) {
+        return Ok(());
+    }
+    files::write(&copy, authority.pem.as_bytes(), Access::Public)
+}
+
+/// The stored leaf, if it can be served. It can always be made again, so why it
+/// can't is worth no more than a line.
+fn load_leaf(
+    data_dir: &Path,
+    authority: &Authority,
+    now: Timestamp,
+) -> Option<(CertifiedKey, Leaf)> {
+    let (cert_path, key_path) = leaf_paths(data_dir);
+    let cert = files::read_if_present(&cert_path).ok()??;
+    let key = files::read_if_present(&key_path).ok()??;
+    let usable = || -> Option<(CertifiedKey, Leaf)> {
+        let der = CertificateDer::from_pem_slice(&cert).ok()?;
+        let key = PrivateKeyDer::from_pem_slice(&key).ok()?;
+        if !tls::is_trusted(&authority.der, &der, now) {
+            return None;
+        }
+        let leaf = leaf_of(&der, &cert_path).ok()?;
+        let certified = tls::certify(vec![der], key, &cert_path, &key_path).ok()?;
+        Some((certified, leaf))
+    };
+    let usable = usable();
+    if usable.is_none() {
+        tracing::info!(
+            path = %cert_path.display(),
+            "the stored certificate can't be used; making a new one"
+        );
+    }
+    usable
+}
+
+fn make_leaf(
+    data_dir: &Path,
+    authority: &Authority,
+    names: &BTreeSet<Name>,
+    now: Timestamp,
+) -> Result<(CertifiedKey, Leaf), CertError> {
+    let issued = authority.issue(names, now)?;
+    let (cert_path, key_path) = leaf_paths(data_dir);
+    let key_pem = issued.key_pem.expose_secret().as_bytes();
+    let unreadable = |error: rustls::pki_types::pem::Error| CertError::Operator {
+        path: cert_path.clone(),
+        problem: format!("was made but can't be read ({error})"),
+        cure: "report this",
+    };
+    let der = CertificateDer::from_pem_slice(issued.cert_pem.as_bytes()).map_err(unreadable)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(unreadable)?;
+    let leaf = leaf_of(&der, &cert_path)?;
+    let certified = tls::certify(vec![der], key, &cert_path, &key_path)?;
+    // A crash between the two leaves a pair that does not match, which the next
+    // start replaces.
+    files::write(&key_path, key_pem, Access::Secret)?;
+    files::write(&cert_path, issued.cert_pem.as_bytes(), Access::Public)?;
+    tracing::info!(path = %cert_path.display(), not_after = %leaf.not_after, "made a certificate");
+    Ok((certified, leaf))
+}
+
+fn leaf_of(der: &CertificateDer<'_>, path: &Path) -> Result<Leaf, CertError> {
+    let facts = parse::facts(der).map_err(|problem| CertError::Operator {
+        path: path.to_owned(),
+        problem,
+        cure: "remove it, and start again",
+    })?;
+    Ok(Leaf {
+        names: facts.names,
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+    })
+}
+
+fn leaf_paths(data_dir: &Path) -> (PathBuf, PathBuf) {
+    (data_dir.join("server.pem"), data_dir.join("server.key"))
+}
+
+#[cfg(test)]
+mod tests;
