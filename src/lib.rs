@@ -1,8 +1,10 @@
 //! muster: a registration gateway for NGINX agents.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod config;
 pub mod keys;
 pub mod listener;
+pub mod server;
 
 /// Generated from `proto/`.
 pub mod proto {
