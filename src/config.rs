@@ -21,6 +21,8 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 pub use error::{ConfigError, Origin, Problem};
+#[cfg(test)]
+pub(crate) use layers::CLIENT_VARIABLES;
 pub use settings::Settings;
 pub use values::{AgentAddress, Count, ListenAddress, LogFormat, Period, ValueError};
 

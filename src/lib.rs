@@ -1,6 +1,7 @@
 //! muster: a registration gateway for NGINX agents.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cli;
 pub mod config;
 pub mod keys;
 pub mod listener;

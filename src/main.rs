@@ -1,3 +1,5 @@
-//! The `muster` program.
+//! The `muster` program; see [`muster::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    muster::cli::main()
+}
