@@ -1,16 +1,18 @@
 //! muster: a registration gateway for NGINX agents.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-<<<<<<< HEAD
 pub mod admin_api;
 pub mod agent_api;
 pub mod auth;
 pub mod certs;
+pub mod cli;
+pub mod config;
 pub mod key_admin;
 pub mod keys;
 pub mod listener;
 pub mod registrar;
 pub mod revocation;
+pub mod server;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;

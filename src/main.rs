@@ -1,1 +1,5 @@
-fn main() {}
+//! The `muster` program; see [`muster::cli`].
+
+fn main() -> std::process::ExitCode {
+    muster::cli::main()
+}

@@ -1,0 +1,159 @@
+//! The command line: `muster serve` and the commands that administer a gateway.
+//!
+//! Owns: what can be typed, exit codes, what is printed where. Must not know:
+//! stores, keys' rules (the gateway decides; it is asked over the admin gRPC).
+//! Invariants: results go to stdout and all else to stderr; with `-o json`
+//! stdout holds one JSON value and nothing else; exit codes are 0, 1 for a
+//! refusal or a failure, 2 for wrong usage.
+
+mod agent_config;
+mod connect;
+mod error;
+mod gateways;
+mod keys;
+mod output;
+mod serve;
+mod sessions;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use error::CliError;
+
+use output::{Console, Format};
+
+const EXAMPLES: &str = "\
+Examples:
+  muster serve                              start a gateway here, data in ./muster-data
+  muster keys create web                    make a key: its secret is shown this once
+  muster agent-config                       what to paste into nginx-agent.conf
+  muster sessions list                      who is connected
+  muster keys revoke web                    cut every agent of that key off, for good
+
+The admin commands find the gateway through its data directory (--data-dir,
+default ./muster-data), or through --admin-url, --token-file and --ca.
+Exit codes: 0; 1 for a refusal or a failure; 2 for wrong usage.";
+
+/// A registration gateway for NGINX agents.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, about, after_help = EXAMPLES)]
+struct Cli {
+    /// How results are printed: a table for people, JSON for programs
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a gateway
+    Serve(Box<serve::ServeArgs>),
+    /// Make, list, edit, revoke and delete data plane keys
+    Keys(keys::KeysArgs),
+    /// List and disconnect the live sessions of agents
+    Sessions(sessions::SessionsArgs),
+    /// List the gateways that share the store
+    Gateways(gateways::GatewaysArgs),
+    /// Print the block for nginx-agent.conf that connects an agent
+    AgentConfig(agent_config::AgentConfigArgs),
+    /// Print the completion script of a shell
+    #[command(
+        after_help = "Examples:\n  muster completions bash > /etc/bash_completion.d/muster\n  \
+                            muster completions zsh > ~/.zfunc/_muster"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The whole program: reads the command line, does it, returns the exit code.
+pub fn main() -> ExitCode {
+    // Two providers in one process make rustls panic at the first handshake;
+    // an error here means that one is in place already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let read = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            // Help and version come this way too; clap picks stream and code.
+            // Nobody is left to tell when printing fails.
+            let _ = error.print();
+            if let Some(variable) = variable_at_fault(&error) {
+                let from = "The value comes from the environment variable";
+                let _ = writeln!(std::io::stderr(), "{from} {variable}.");
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut console = Console::of_process(cli.output);
+    match run(cli.command, &matches, &mut console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(text) = error.told() {
+                console.note(&format!("error: {text}"));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// clap names the flag, also when its value came from the environment.
+fn variable_at_fault(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let flag = arg.split([' ', '=']).next()?;
+    let typed = std::env::args_os().any(|word| {
+        let word = word.to_string_lossy();
+        word.strip_prefix(flag)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    });
+    let name = flag.strip_prefix("--")?.replace('-', "_").to_uppercase();
+    let variable = format!("MUSTER_{name}");
+    (!typed && std::env::var_os(&variable).is_some()).then_some(variable)
+}
+
+fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
+    match command {
+        Command::Serve(args) => {
+            let matches = matches.subcommand().map_or(matches, |(_, serve)| serve);
+            serve::run(*args, matches, console)
+        }
+        Command::AgentConfig(args) => agent_config::run(&args, console),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "muster", &mut script);
+            console.print(&String::from_utf8_lossy(&script))
+        }
+        Command::Keys(args) => ask_gateway(keys::run(args, console)),
+        Command::Sessions(args) => ask_gateway(sessions::run(args, console)),
+        Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
+    }
+}
+
+/// One thread is enough to ask a question.
+fn ask_gateway(question: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?
+        .block_on(question)
+}

@@ -1,0 +1,118 @@
+//! `muster gateways …`.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::connect::ConnectArgs;
+use super::error::CliError;
+use super::keys::rows::{PAGE, rfc3339};
+use super::output::{Console, cell, table};
+use super::time::{from_wire, now, relative};
+use crate::proto::admin::v1::{Gateway, ListGatewaysRequest};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  muster gateways list")]
+pub(super) struct GatewaysArgs {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(subcommand)]
+    command: GatewaysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum GatewaysCommand {
+    /// List the gateways that share the store
+    #[command(after_help = "Examples:
+  muster gateways list
+  muster gateways list -o json
+
+BEHIND: changes of keys that the gateway has yet to apply.")]
+    List,
+}
+
+/// A gateway for programs.
+#[derive(Debug, Serialize)]
+struct GatewayJson<'a> {
+    gateway_id: &'a str,
+    name: &'a str,
+    version: &'a str,
+    enrolled_at: Option<String>,
+    last_heartbeat: Option<String>,
+    applied_revision: u64,
+    live_sessions: u64,
+    answering: bool,
+}
+
+pub(super) async fn run(args: GatewaysArgs, console: &mut Console) -> Result<(), CliError> {
+    let GatewaysCommand::List = args.command;
+    let mut client = args.connect.connect().await?;
+    let mut request = ListGatewaysRequest {
+        page_size: PAGE,
+        ..ListGatewaysRequest::default()
+    };
+    let mut gateways: Vec<Gateway> = Vec::new();
+    let revision = loop {
+        let answer = client.gateways.list_gateways(request.clone()).await;
+        let page = answer
+            .map_err(|status| client.refusal(&status))?
+            .into_inner();
+        gateways.extend(page.gateways);
+        if page.next_page_token.is_empty() {
+            break page.revision;
+        }
+        request.page_token = page.next_page_token;
+    };
+    if console.json_wanted() {
+        let rows: Vec<GatewayJson> = gateways.iter().map(row).collect();
+        return console.print_json(&rows);
+    }
+    if gateways.is_empty() {
+        console.note("No gateway is enrolled.");
+        return Ok(());
+    }
+    let now = now();
+    let rows = gateways
+        .iter()
+        .map(|gateway| {
+            let name = cell(&gateway.name);
+            vec![
+                cell(&gateway.gateway_id),
+                cell(&gateway.version),
+                relative(from_wire(gateway.enrolled_at.as_ref()), now),
+                relative(from_wire(gateway.last_heartbeat.as_ref()), now),
+                revision
+                    .saturating_sub(gateway.applied_revision)
+                    .to_string(),
+                gateway.live_sessions.to_string(),
+                if gateway.answering {
+                    format!("{name} (answering)")
+                } else {
+                    name
+                },
+            ]
+        })
+        .collect();
+    let header = [
+        "ID",
+        "VERSION",
+        "ENROLLED",
+        "HEARTBEAT",
+        "BEHIND",
+        "SESSIONS",
+        "NAME",
+    ];
+    console.print(&table(&header, rows, &[]))
+}
+
+fn row(gateway: &Gateway) -> GatewayJson<'_> {
+    GatewayJson {
+        gateway_id: &gateway.gateway_id,
+        name: &gateway.name,
+        version: &gateway.version,
+        enrolled_at: rfc3339(gateway.enrolled_at.as_ref()),
+        last_heartbeat: rfc3339(gateway.last_heartbeat.as_ref()),
+        applied_revision: gateway.applied_revision,
+        live_sessions: gateway.live_sessions,
+        answering: gateway.answering,
+    }
+}

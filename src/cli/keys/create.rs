@@ -1,0 +1,145 @@
+//! `muster keys create`: the one moment in which a secret is seen.
+//!
+//! Invariant: a key's secret goes to one place, stdout or a new file of its
+//! owner alone; if it can't be written there, that is said, with the key's id.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::CreateArgs;
+use super::rows::{rfc3339, title};
+use crate::cli::connect::Client;
+use crate::cli::error::CliError;
+use crate::cli::output::{Console, clean};
+use crate::cli::time::{absolute, from_wire, now};
+use crate::proto::admin::v1 as proto;
+
+/// The answer to a create, for programs.
+#[derive(Serialize)]
+struct CreatedJson<'a> {
+    name: &'a str,
+    object_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<String>,
+    expires_at: Option<String>,
+}
+
+pub(super) async fn run(
+    client: &mut Client,
+    args: CreateArgs,
+    console: &mut Console,
+) -> Result<(), CliError> {
+    // Opened first: a key whose secret can't be kept would be a key lost.
+    let file = args.key_out.as_deref().map(KeyFile::open).transpose()?;
+    let answer = client
+        .keys
+        .create_key(proto::CreateKeyRequest {
+            expires_at: args.expiry.wire(),
+            name: args.name,
+        })
+        .await
+        .map_err(|status| client.refusal(&status))?
+        .into_inner();
+    let key = answer.key.unwrap_or_default();
+    let lost = |why: &str| {
+        CliError::Refused(format!(
+            "{} was created, but its secret could not be written and is lost: {why}\n  revoke it \
+             (muster keys revoke {}) and create another",
+            title(&key.object_id, &key.name),
+            clean(&key.object_id)
+        ))
+    };
+    let path = match file {
+        Some(file) => Some(
+            file.keep(&answer.secret)
+                .map_err(|e| lost(&e.to_string()))?,
+        ),
+        None => None,
+    };
+    let in_words = path.is_none().then_some(answer.secret.as_str());
+    if console.json_wanted() {
+        return console
+            .print_json(&CreatedJson {
+                name: &key.name,
+                object_id: &key.object_id,
+                key: in_words,
+                key_file: path.map(|path| path.display().to_string()),
+                expires_at: rfc3339(key.expires_at.as_ref()),
+            })
+            .map_err(|error| lost(&error.to_string()));
+    }
+    console.note(&format!(
+        "Created {}; it expires {}.",
+        title(&key.object_id, &key.name),
+        absolute(from_wire(key.expires_at.as_ref()), now())
+    ));
+    if let Some(secret) = in_words {
+        console.note("This is the key. It is shown this once and can't be had again:");
+        console
+            .print(&format!("{secret}\n"))
+            .map_err(|error| lost(&error.to_string()))?;
+    }
+    let from = match &path {
+        Some(path) => format!(
+            "The key is in {}; it can't be had again.\nNext: move it",
+            path.display()
+        ),
+        None => "Next: put it".to_owned(),
+    };
+    console.note(&format!(
+        "{from} to /etc/nginx-agent/muster.key (mode 0600) on the agent's host, and what\n  \
+         muster agent-config --key-file /etc/nginx-agent/muster.key\nprints into \
+         /etc/nginx-agent/nginx-agent.conf there."
+    ));
+    Ok(())
+}
+
+/// A new file for a secret; removed again unless it is kept.
+struct KeyFile<'a> {
+    path: &'a Path,
+    file: Option<File>,
+}
+
+impl<'a> KeyFile<'a> {
+    fn open(path: &'a Path) -> Result<Self, CliError> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| {
+                CliError::Refused(format!(
+                    "can't make the file {}: {error}; no key was created",
+                    path.display()
+                ))
+            })?;
+        Ok(Self {
+            path,
+            file: Some(file),
+        })
+    }
+
+    fn keep(mut self, secret: &str) -> std::io::Result<PathBuf> {
+        if let Some(file) = &mut self.file {
+            writeln!(file, "{secret}")?;
+            file.sync_all()?;
+        }
+        self.file = None;
+        Ok(self.path.to_owned())
+    }
+}
+
+impl Drop for KeyFile<'_> {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // It is ours, and it holds no key or half of one.
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `muster keys revoke`: the one command that can't be undone.
+//!
+//! Invariant: nothing is revoked before it was said what that cuts, and either
+//! somebody said yes or `--yes` was given.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::rows::{resolve, rfc3339, shown, title};
+use super::{Failures, get};
+use crate::cli::connect::Client;
+use crate::cli::error::CliError;
+use crate::cli::output::{Console, clean, plural};
+use crate::cli::time::{absolute, from_wire, now};
+use crate::proto::admin::v1::{GatewayOutcome, Key, RevokeKeyRequest, RevokeKeyResponse};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RevokeArgs {
+    /// Ids (key_…) or unambiguous names
+    #[arg(value_name = "KEY", required = true)]
+    pub(in crate::cli) keys: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl RevokeArgs {
+    /// Refuses to go on when nobody can be asked and nobody need be.
+    pub fn check(&self, console: &Console) -> Result<(), CliError> {
+        if self.yes || console.can_ask() {
+            return Ok(());
+        }
+        Err(CliError::Usage(
+            "a revoke can't be undone, and there is no terminal to ask on; if you are sure, say \
+             --yes. Nothing was revoked"
+                .to_owned(),
+        ))
+    }
+}
+
+/// What became of one key, for programs.
+#[derive(Debug, Serialize)]
+struct RevokedJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_id: Option<String>,
+    name: String,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
+    #[serde(flatten)]
+    done: Option<DoneJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct DoneJson {
+    revoked_at: Option<String>,
+    revision: u64,
+    complete: bool,
+    sessions_closed: u64,
+    sessions_closing: u64,
+    milliseconds: u64,
+    gateways: Vec<GatewayJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct GatewayJson {
+    gateway_id: String,
+    gateway_name: String,
+    applied: bool,
+    sessions_closed: u64,
+    sessions_closing: u64,
+    milliseconds: u64,
+}
+
+pub(in crate::cli) async fn run(
+    client: &mut Client,
+    args: &RevokeArgs,
+    console: &mut Console,
+) -> Result<(), CliError> {
+    let mut failures = Failures::default();
+    let mut rows = Vec::new();
+    let mut keys: Vec<Key> = Vec::new();
+    for given in &args.keys {
+        let found = match resolve(client, given).await {
+            Ok(id) => get(client, id).await,
+            Err(error) => Err(error),
+        };
+        match found {
+            // The same key twice is one wish.
+            Ok(key) if keys.iter().any(|known| known.object_id == key.object_id) => {}
+            Ok(key) => keys.push(key),
+            Err(error) => {
+                rows.push(RevokedJson::failed(None, shown(given), &error));
+                failures.tell(console, given, error)?;
+            }
+        }
+    }
+    if !announce(&keys, args.yes, console) {
+        return Err(CliError::Refused("nothing was revoked".to_owned()));
+    }
+    for key in keys {
+        let request = RevokeKeyRequest {
+            object_id: key.object_id.clone(),
+        };
+        let answer = match client.keys.revoke_key(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                let error = client.refusal(&status);
+                let id = Some(key.object_id.clone());
+                rows.push(RevokedJson::failed(id, key.name, &error));
+                failures.tell(console, &key.object_id, error)?;
+                continue;
+            }
+        };
+        if !console.json_wanted() {
+            console.print(&report(&key, &answer))?;
+        }
+        rows.push(RevokedJson::done(&key, &answer));
+    }
+    if console.json_wanted() {
+        console.print_json(&rows)?;
+    }
+    failures.end()
+}
+
+/// Says what the revoke cuts and asks, if there is something to ask about;
+/// false: better not.
+fn announce(keys: &[Key], yes: bool, console: &mut Console) -> bool {
+    let (revoked, to_cut): (Vec<&Key>, Vec<&Key>) =
+        keys.iter().partition(|key| key.revoked_at.is_some());
+    for key in revoked {
+        console.note(&format!(
+            "{} has been revoked already, at {}.",
+            title(&key.object_id, &key.name),
+            absolute(from_wire(key.revoked_at.as_ref()), now())
+        ));
+    }
+    for key in &to_cut {
+        console.note(&format!(
+            "{}: a revoke cuts {} on this gateway, and all on any other.",
+            title(&key.object_id, &key.name),
+            plural(key.live_sessions, "live session")
+        ));
+    }
+    let question = match to_cut.len() {
+        0 => return true,
+        1 => "Revoke it?".to_owned(),
+        several => format!("Revoke these {several} keys?"),
+    };
+    console.note("It can't be undone: its agents stay out until they get another key.");
+    yes || console.confirm(&question)
+}
+
+fn sum(answer: &RevokeKeyResponse, count: impl Fn(&GatewayOutcome) -> u64) -> u64 {
+    answer.gateways.iter().map(count).sum()
+}
+
+/// The slowest gateway's time.
+fn milliseconds(answer: &RevokeKeyResponse) -> u64 {
+    answer
+        .gateways
+        .iter()
+        .map(|g| g.milliseconds)
+        .max()
+        .unwrap_or(0)
+}
+
+/// What the revoke did, in words.
+fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
+    let closed = |count| format!("{} closed", plural(count, "session"));
+    let mut text = format!(
+        "{}: revoked; {} in {} ms\n",
+        title(&key.object_id, &key.name),
+        closed(sum(answer, |g| g.sessions_closed)),
+        milliseconds(answer)
+    );
+    if answer.gateways.len() > 1 || !answer.complete {
+        for gateway in &answer.gateways {
+            let mut line = format!("  {}: ", title(&gateway.gateway_id, &gateway.gateway_name));
+            if gateway.applied {
+                line += &closed(gateway.sessions_closed);
+                line += &format!(" in {} ms", gateway.milliseconds);
+            } else {
+                line += "has not applied it yet and may hold sessions";
+            }
+            if gateway.sessions_closing > 0 {
+                line += &format!("; {} still closing", gateway.sessions_closing);
+            }
+            text += &line;
+            text.push('\n');
+        }
+    }
+    if !answer.complete {
+        text += &format!(
+            "  NOT COMPLETE: the key is revoked for good, but not every gateway has closed its \
+             sessions yet.\n  See where it stands: muster keys revoke {} --yes\n",
+            clean(&key.object_id)
+        );
+    }
+    text
+}
+
+impl RevokedJson {
+    fn failed(object_id: Option<String>, name: String, error: &CliError) -> Self {
+        Self {
+            object_id,
+            name,
+            outcome: "failed",
+            failure_reason: Some(error.to_string()),
+            done: None,
+        }
+    }
+
+    fn done(key: &Key, answer: &RevokeKeyResponse) -> Self {
+        let gateways = answer.gateways.iter().map(|gateway| GatewayJson {
+            gateway_id: gateway.gateway_id.clone(),
+            gateway_name: gateway.gateway_name.clone(),
+            applied: gateway.applied,
+            sessions_closed: gateway.sessions_closed,
+            sessions_closing: gateway.sessions_closing,
+            milliseconds: gateway.milliseconds,
+        });
+        let revoked = answer.key.as_ref().and_then(|key| key.revoked_at.as_ref());
+        Self {
+            object_id: Some(key.object_id.clone()),
+            name: key.name.clone(),
+            outcome: "revoked",
+            failure_reason: None,
+            done: Some(DoneJson {
+                revoked_at: rfc3339(revoked),
+                revision: answer.revision,
+                complete: answer.complete,
+                sessions_closed: sum(answer, |g| g.sessions_closed),
+                sessions_closing: sum(answer, |g| g.sessions_closing),
+                milliseconds: milliseconds(answer),
+                gateways: gateways.collect(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(name: &str, applied: bool, closed: u64, closing: u64) -> GatewayOutcome {
+        GatewayOutcome {
+            gateway_id: format!("gw{name}"),
+            gateway_name: name.to_owned(),
+            applied,
+            sessions_closed: closed,
+            sessions_closing: closing,
+            milliseconds: closed,
+        }
+    }
+
+    #[test]
+    fn one_gateway_is_one_line_and_several_are_told_apart() {
+        let key = Key {
+            object_id: "key_1".to_owned(),
+            name: "web".to_owned(),
+            ..Key::default()
+        };
+        let mut answer = RevokeKeyResponse {
+            complete: true,
+            gateways: vec![outcome("a", true, 3, 0)],
+            ..RevokeKeyResponse::default()
+        };
+        assert_eq!(
+            report(&key, &answer),
+            "key_1 \"web\": revoked; 3 sessions closed in 3 ms\n"
+        );
+        answer.gateways.push(outcome("b", true, 1, 0));
+        assert_eq!(
+            report(&key, &answer),
+            "key_1 \"web\": revoked; 4 sessions closed in 3 ms\n  \
+             gwa \"a\": 3 sessions closed in 3 ms\n  \
+             gwb \"b\": 1 session closed in 1 ms\n"
+        );
+        answer.complete = false;
+        answer.gateways = vec![outcome("a", true, 3, 2), outcome("b", false, 0, 0)];
+        let told = report(&key, &answer);
+        assert!(
+            told.contains("gwa \"a\": 3 sessions closed in 3 ms; 2 still closing\n"),
+            "{told}"
+        );
+        assert!(told.contains("gwb \"b\": has not applied it yet and may hold sessions\n"));
+        assert!(told.contains("NOT COMPLETE"));
+    }
+}

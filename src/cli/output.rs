@@ -1,0 +1,240 @@
+//! What is printed, and how: tables for people, JSON for programs.
+//!
+//! Invariants: text that came from elsewhere passes [`clean`] before it reaches
+//! a terminal (an agent's user agent must not move the cursor); colours are
+//! dropped by anstream where they don't belong (no terminal, `NO_COLOR`).
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+/// Where a command prints and asks; the process's own streams, or a test's.
+pub(super) struct Console {
+    format: Format,
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    /// Reads one line of an answer; `None`: there is nobody to ask.
+    answer: Option<Box<dyn FnMut() -> io::Result<String>>>,
+}
+
+impl Console {
+    /// The process's streams.
+    pub fn of_process(format: Format) -> Self {
+        let read_line = || {
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line)?;
+            Ok(line)
+        };
+        Self {
+            format,
+            out: Box::new(anstream::stdout()),
+            err: Box::new(anstream::stderr()),
+            answer: io::stdin()
+                .is_terminal()
+                .then(|| Box::new(read_line) as Box<dyn FnMut() -> io::Result<String>>),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn of_test(
+        format: Format,
+        out: Box<dyn Write>,
+        err: Box<dyn Write>,
+        answer: Option<&'static str>,
+    ) -> Self {
+        Self {
+            format,
+            out,
+            err,
+            answer: answer.map(|line| {
+                Box::new(move || Ok(line.to_owned())) as Box<dyn FnMut() -> io::Result<String>>
+            }),
+        }
+    }
+
+    /// Results are wanted as JSON.
+    pub fn json_wanted(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Somebody can be asked.
+    pub fn can_ask(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// Writes a result to stdout as it is.
+    pub fn print(&mut self, text: &str) -> Result<(), CliError> {
+        self.out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush())
+            .map_err(CliError::Output)
+    }
+
+    /// Writes a result to stdout as JSON.
+    pub fn print_json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        let mut text = serde_json::to_string_pretty(value)
+            .map_err(|error| CliError::Output(io::Error::other(error)))?;
+        text.push('\n');
+        self.print(&text)
+    }
+
+    /// Writes a line to stderr. Nobody is left to tell when that fails.
+    pub fn note(&mut self, text: &str) {
+        let _ = writeln!(self.err, "{text}");
+        let _ = self.err.flush();
+    }
+
+    /// Asks on stderr; true for `y` and `yes`, false for all else, also when
+    /// nobody can be asked.
+    pub fn confirm(&mut self, question: &str) -> bool {
+        let _ = write!(self.err, "{question} [y/N] ");
+        let _ = self.err.flush();
+        let answer = self.answer.as_mut().map(|read| read());
+        match answer {
+            Some(Ok(line)) => matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
+            Some(Err(_)) | None => false,
+        }
+    }
+}
+
+/// A table without borders: header, rows, and for each row how its second
+/// column is coloured. The first column has no spaces in it.
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, second: &[Style]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut text = String::new();
+    for (at, line) in table.trim_fmt().lines().enumerate() {
+        // Coloured after the layout, which would count the codes as text.
+        let style = at.checked_sub(1).and_then(|row| second.get(row));
+        match style.and_then(|style| paint_second(line, *style)) {
+            Some(painted) => text.push_str(&painted),
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn paint_second(line: &str, style: Style) -> Option<String> {
+    let (first, rest) = line.split_once("  ")?;
+    let word = rest.trim_start();
+    let gap = &rest[..rest.len() - word.len()];
+    let (word, tail) = word.split_once("  ").unwrap_or((word, ""));
+    let space = if tail.is_empty() { "" } else { "  " };
+    Some(format!("{first}  {gap}{style}{word}{style:#}{space}{tail}"))
+}
+
+/// Green, yellow, red: fine, over, refused.
+pub(super) fn status_style(status: &str) -> Style {
+    let colour = match status {
+        "valid" => AnsiColor::Green,
+        "expired" => AnsiColor::Yellow,
+        "revoked" => AnsiColor::Red,
+        _ => return Style::new(),
+    };
+    colour.on_default()
+}
+
+/// Longest cell of a table, in characters.
+const CELL: usize = 48;
+
+/// A cell of text from elsewhere: cleaned and bounded.
+pub(super) fn cell(text: &str) -> String {
+    let clean = clean(text);
+    if clean.chars().count() <= CELL {
+        return clean;
+    }
+    clean.chars().take(CELL - 1).chain(['…']).collect()
+}
+
+/// Text from elsewhere with everything that a terminal would obey, or that
+/// would make it show something else than is there, in its escaped form.
+pub(super) fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+/// Direction marks, zero-width characters and line separators.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `1 session`, `2 sessions`.
+pub(super) fn plural(count: u64, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned_and_coloured_in_their_second_column() {
+        let rows = vec![
+            vec!["key_1".into(), "valid".into(), "a valid name".into()],
+            vec!["key_valid".into(), "revoked".into(), "日本".into()],
+        ];
+        let styles = [status_style("valid"), status_style("revoked")];
+        let text = table(&["ID", "STATUS", "NAME"], rows.clone(), &styles);
+        assert_eq!(
+            anstream::adapter::strip_str(&text).to_string(),
+            "ID         STATUS   NAME\n\
+             key_1      valid    a valid name\n\
+             key_valid  revoked  日本\n"
+        );
+        assert!(
+            text.contains("\u{1b}[32mvalid\u{1b}[0m    a valid name"),
+            "{text:?}"
+        );
+        assert!(
+            text.contains("key_valid  \u{1b}[31mrevoked\u{1b}[0m"),
+            "{text:?}"
+        );
+        assert!(!table(&["ID", "STATUS", "NAME"], rows, &[]).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn text_from_elsewhere_cannot_reach_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(clean("\u{202e}evil\u{9b}"), "\\u{202e}evil\\u{9b}");
+        assert_eq!(clean("Zürich 日本 🦀"), "Zürich 日本 🦀");
+        let long = cell(&"x".repeat(500));
+        assert_eq!(long.chars().count(), CELL);
+        assert!(long.ends_with('…'));
+    }
+}

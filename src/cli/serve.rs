@@ -1,0 +1,244 @@
+//! `muster serve`: configuration, logging, signals, and what is said at start.
+//!
+//! Must not know: what a gateway does between start and stop.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgMatches, Args};
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::connect::DEFAULT_DATA_DIR;
+use super::error::CliError;
+use super::output::Console;
+use crate::config::{Config, Log, LogFormat, Settings};
+use crate::server::{Addresses, Server};
+
+/// After a clean shutdown nothing should be left to do; what is left all the
+/// same gets so long.
+const HARD_END: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  muster serve
+  muster serve --agent-listen 0.0.0.0:7443 --agent-address muster.example.com:7443
+  muster serve --config /etc/muster.toml --log-format json
+
+A setting has one name everywhere: --agent-listen, the environment variable
+MUSTER_AGENT_LISTEN, agent-listen = \"…\" in the TOML file. Flags win over the
+environment, and that over the file.")]
+pub(super) struct ServeArgs {
+    /// A TOML file with settings (or MUSTER_CONFIG)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(super) fn run(
+    args: ServeArgs,
+    matches: &ArgMatches,
+    console: &mut Console,
+) -> Result<(), CliError> {
+    let config = Config::load(
+        args.settings,
+        matches,
+        args.config.as_deref(),
+        std::env::vars_os(),
+    )?;
+    start_logging(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    let served = runtime.block_on(serve(config, console));
+    // Dropping it would wait for a blocked disk, and deaf to signals at that.
+    runtime.shutdown_timeout(HARD_END);
+    served
+}
+
+async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
+    let stop = stop_on_signals()?;
+    let data_dir = config.data_dir.clone();
+    let server = tokio::select! {
+        server = Server::bind(config) => server?,
+        // Told to stop before it has begun to serve.
+        () = stop.cancelled() => return Ok(()),
+    };
+    let ready = Ready::new(server.addresses(), server.first_start(), &data_dir);
+    // A gateway serves its agents also when nobody reads what it says.
+    let _ = if console.json_wanted() {
+        console.print_json(&ready)
+    } else {
+        console.print(&ready.in_words(&data_dir, &program()))
+    };
+    server.run(stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// A token that the first SIGTERM or SIGINT cancels; the second ends the
+/// process at once.
+fn stop_on_signals() -> Result<CancellationToken, CliError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let name = either(&mut terminate, &mut interrupt).await;
+        tracing::info!(signal = name, "stopping; a second signal ends at once");
+        told.cancel();
+        let name = either(&mut terminate, &mut interrupt).await;
+        tracing::warn!(signal = name, "second signal: ending at once");
+        std::process::exit(1);
+    });
+    Ok(stop)
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Logs go to stderr: stdout is for what the command itself has to say.
+fn start_logging(log: &Log) -> Result<(), CliError> {
+    let filter = EnvFilter::try_new(&log.filter)
+        .map_err(|error| CliError::Usage(format!("log: {:?}: {error}", log.filter)))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let started = match log.format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_ansi(wants_colour()).try_init(),
+    };
+    started.map_err(|error| CliError::Runtime(io::Error::other(error)))
+}
+
+fn wants_colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stderr().is_terminal() && !refused
+}
+
+/// The program as it was called, so that what is printed can be typed.
+fn program() -> String {
+    std::env::args_os()
+        .next()
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .map_or_else(|| "muster".to_owned(), |name| quoted(&name))
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// What is said once the listeners are bound.
+#[derive(Debug, Serialize)]
+struct Ready {
+    agent: String,
+    admin: String,
+    ops: String,
+    data_dir: PathBuf,
+    first_start: bool,
+    #[serde(skip)]
+    agent_is_loopback: bool,
+    #[serde(skip)]
+    agent_port: u16,
+}
+
+impl Ready {
+    fn new(addresses: Addresses, first_start: bool, data_dir: &Path) -> Self {
+        Self {
+            agent: addresses.agent.to_string(),
+            admin: format!("https://{}", addresses.admin),
+            ops: format!("http://{}", addresses.ops),
+            data_dir: std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()),
+            first_start,
+            agent_is_loopback: addresses.agent.ip().is_loopback(),
+            agent_port: addresses.agent.port(),
+        }
+    }
+
+    fn in_words(&self, data_dir: &Path, program: &str) -> String {
+        let mut text = format!(
+            "muster {} is ready\n  agents  {}\n  admin   {}\n  ops     {}\n  data    {}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.agent,
+            self.admin,
+            self.ops,
+            self.data_dir.display()
+        );
+        if self.agent_is_loopback {
+            text += &format!(
+                "\nAgents on other hosts can't reach {}. To let them in, start with\n  \
+                 --agent-listen 0.0.0.0:{port} --agent-address HOST:{port}\nwhere HOST is the name \
+                 or address by which they reach this host.\n",
+                self.agent,
+                port = self.agent_port,
+            );
+        }
+        let command = if self.first_start {
+            "keys create my-first-key"
+        } else {
+            "keys list"
+        };
+        let dir = if data_dir == Path::new(DEFAULT_DATA_DIR) {
+            String::new()
+        } else {
+            format!(" --data-dir {}", quoted(&data_dir.to_string_lossy()))
+        };
+        text += &format!("\nNext, in another terminal:\n  {program} {command}{dir}\n");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(agent: &str, first_start: bool, dir: &str) -> String {
+        let at = |text: &str| text.parse().unwrap();
+        let addresses = Addresses {
+            agent: at(agent),
+            admin: at("127.0.0.1:7444"),
+            ops: at("127.0.0.1:7445"),
+        };
+        let dir = Path::new(dir);
+        Ready::new(addresses, first_start, dir).in_words(dir, "muster")
+    }
+
+    #[test]
+    fn a_first_start_says_what_to_type_and_who_is_kept_out() {
+        let said = ready("127.0.0.1:9000", true, "./muster-data");
+        for part in [
+            "  agents  127.0.0.1:9000\n",
+            "  admin   https://127.0.0.1:7444\n",
+            "Agents on other hosts can't reach 127.0.0.1:9000.",
+            "--agent-listen 0.0.0.0:9000 --agent-address HOST:9000\n",
+            "\n  muster keys create my-first-key\n",
+        ] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+
+    #[test]
+    fn later_starts_say_less() {
+        let said = ready("0.0.0.0:7443", false, "/var/lib/my muster");
+        assert!(!said.contains("other hosts"), "{said}");
+        assert!(
+            said.ends_with("  muster keys list --data-dir '/var/lib/my muster'\n"),
+            "{said}"
+        );
+    }
+}

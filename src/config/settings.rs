@@ -1,0 +1,181 @@
+//! Every setting, once: its name, its help, how it is written.
+//!
+//! A field `agent_listen` is the flag `--agent-listen`, the environment
+//! variable `MUSTER_AGENT_LISTEN` and the line `agent-listen = …` of the TOML
+//! file, all three from this one declaration. Must not know: which values are
+//! allowed together. Invariant: every field is an `Option`, `None` where that
+//! source does not set it; the `[default: …]` in the help is what the
+//! configuration really uses (a test compares the two).
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::values::{AgentAddress, Count, ListenAddress, LogFormat, Period};
+
+/// The settings that one source (file, environment, flags) gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[group(skip)]
+#[command(next_help_heading = "Listeners and files")]
+pub struct Settings {
+    /// Where the store, the certificates and the admin token are kept [default: ./muster-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where agents connect (TLS, gRPC); port 0: any free one [default: 127.0.0.1:7443]
+    #[arg(long, value_name = "IP:PORT")]
+    pub agent_listen: Option<ListenAddress>,
+    /// Where operators connect (TLS, gRPC) [default: 127.0.0.1:7444]
+    #[arg(long, value_name = "IP:PORT")]
+    pub admin_listen: Option<ListenAddress>,
+    /// Where /metrics, /healthz and /readyz are (plain HTTP) [default: 127.0.0.1:7445]
+    #[arg(long, value_name = "IP:PORT")]
+    pub ops_listen: Option<ListenAddress>,
+    /// Where agents dial, as they see it: goes into the certificate and into `agent-config`
+    #[arg(long, value_name = "HOST:PORT")]
+    pub agent_address: Option<AgentAddress>,
+    /// Where muster's own CA is kept, with its private key; left out: the data directory
+    #[arg(long, value_name = "DIR")]
+    pub ca_dir: Option<PathBuf>,
+    /// A certificate chain of your own for the agent listener (PEM); needs --tls-key
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// This gateway's name, for display; left out: the host name
+    #[arg(long, value_name = "NAME")]
+    pub gateway_name: Option<String>,
+    /// What is logged: a level, or a tracing filter such as info,muster=debug [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How it is logged, text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Open connections of agents in all; one more is closed at once [default: 16384]
+    #[arg(long, value_name = "N", help_heading = "Limits of the agent listener")]
+    pub max_connections: Option<Count>,
+    /// Open connections from one address [default: 4096]
+    #[arg(long, value_name = "N", help_heading = "Limits of the agent listener")]
+    pub max_connections_per_address: Option<Count>,
+    /// From the accept to the end of the TLS handshake [default: 5s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub tls_deadline: Option<Period>,
+    /// From the TLS handshake to the HTTP/2 preface and first frame header [default: 5s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub preface_deadline: Option<Period>,
+    /// Streams open at a time on one connection [default: 16]
+    #[arg(long, value_name = "N", help_heading = "Limits of the agent listener")]
+    pub max_concurrent_streams: Option<Count>,
+    /// Stream errors of ours on one connection before it is told to go [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Limits of the agent listener")]
+    pub max_local_error_resets: Option<Count>,
+    /// Streams that the peer reset before they were accepted, before it is told to go [default: 20]
+    #[arg(long, value_name = "N", help_heading = "Limits of the agent listener")]
+    pub max_pending_accept_resets: Option<Count>,
+    /// Bytes of one header list [default: 16384]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub max_header_list_bytes: Option<Count>,
+    /// HTTP/2 window of one stream [default: 65536]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub stream_window_bytes: Option<Count>,
+    /// HTTP/2 window of one connection [default: 262144]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub connection_window_bytes: Option<Count>,
+    /// Between two PINGs of ours [default: 20s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub keepalive_interval: Option<Period>,
+    /// A peer that answers no PING for so long is cut [default: 10s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub keepalive_timeout: Option<Period>,
+    /// A connection without stream or request for so long is told to go [default: 2m]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub idle_timeout: Option<Period>,
+    /// From a session's end to the closing of its socket [default: 2s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub cut_after: Option<Period>,
+    /// Bytes of one gRPC message [default: 4194304]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub max_message_bytes: Option<Count>,
+
+    /// How long a shutdown spreads the goodbyes to agents [default: 2s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub drain_time: Option<Period>,
+    /// Keys kept in the cache [default: 100000]
+    #[arg(long, value_name = "KEYS", help_heading = "Keys and the store")]
+    pub cache_capacity: Option<Count>,
+    /// Longest wait for the store to load one key [default: 2s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub load_deadline: Option<Period>,
+    /// Longest wait for the store when an expiry is checked once more [default: 1s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub expiry_recheck_deadline: Option<Period>,
+    /// How long the answer to a revoke waits for its streams to close [default: 5s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub revoke_wait: Option<Period>,
+    /// Between two heartbeats of this gateway in the store [default: 1s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub feed_interval: Option<Period>,
+}
+
+impl Settings {
+    /// These settings, and `lower` wherever they say nothing.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        macro_rules! pick {
+            ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(lower.$field)),* } };
+        }
+        pick! {
+            data_dir, agent_listen, admin_listen, ops_listen, agent_address, ca_dir, tls_cert,
+            tls_key, gateway_name, log, log_format,
+            max_connections, max_connections_per_address, tls_deadline, preface_deadline,
+            max_concurrent_streams, max_local_error_resets, max_pending_accept_resets,
+            max_header_list_bytes, stream_window_bytes, connection_window_bytes,
+            keepalive_interval, keepalive_timeout, idle_timeout, cut_after, max_message_bytes,
+            drain_time, cache_capacity, load_deadline, expiry_recheck_deadline, revoke_wait,
+            feed_interval,
+        }
+    }
+}
