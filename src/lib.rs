@@ -10,6 +10,7 @@ pub mod config;
 pub mod key_admin;
 pub mod keys;
 pub mod listener;
+pub mod ops;
 pub mod registrar;
 pub mod revocation;
 pub mod server;

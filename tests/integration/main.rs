@@ -1,1 +1,20 @@
-fn main() {}
+//! One binary for all integration tests: one link instead of twenty.
+//!
+//! Everything here runs over real TLS on loopback ports that the system picks.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod admin_api;
+mod bad_input;
+mod expiry;
+mod key_lifecycle;
+mod layering;
+mod ops;
+mod protocol;
+mod races;
+mod restart;
+mod revoke;
+mod secrets;
+mod sessions;
+mod store_suite;

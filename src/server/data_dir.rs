@@ -1,0 +1,90 @@
+//! The data directory: what lies where, and the notes that the CLI reads.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::Addresses;
+use crate::config::AgentAddress;
+
+/// A directory that one gateway owns.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// Why the data directory can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("data directory: {path}: {cause}; make it writable, or give another --data-dir")]
+pub struct DataDirError {
+    path: String,
+    cause: io::Error,
+}
+
+impl DataDir {
+    /// Makes it, readable by its owner alone, when it is not there.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|cause| error(path, cause))?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// The embedded store's file.
+    pub fn store(&self) -> PathBuf {
+        self.path.join("store.redb")
+    }
+
+    /// The first admin token.
+    pub fn admin_token(&self) -> PathBuf {
+        self.path.join("admin.token")
+    }
+
+    /// Writes where the listeners are, for the CLI: `admin.url`, and
+    /// `agent.address` with what agents dial.
+    pub(super) fn announce(
+        &self,
+        addresses: &Addresses,
+        dialled: Option<&AgentAddress>,
+    ) -> Result<(), DataDirError> {
+        let agent = match dialled {
+            Some(address) => address.to_string(),
+            None => reachable(addresses.agent).to_string(),
+        };
+        let admin = format!("https://{}", reachable(addresses.admin));
+        for (file, line) in [("admin.url", admin), ("agent.address", agent)] {
+            let path = self.path.join(file);
+            let unfinished = path.with_extension("new");
+            fs::write(&unfinished, format!("{line}\n"))
+                .and_then(|()| fs::rename(&unfinished, &path))
+                .map_err(|cause| error(&path, cause))?;
+        }
+        Ok(())
+    }
+}
+
+/// "Every address" can't be dialled; on this host the loopback can.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
+fn error(path: &Path, cause: io::Error) -> DataDirError {
+    DataDirError {
+        path: path.display().to_string(),
+        cause,
+    }
+}

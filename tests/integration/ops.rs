@@ -1,0 +1,57 @@
+//! The ops listener, and a stop that drains.
+
+use std::sync::Arc;
+
+use tonic::Code;
+
+use crate::support::{FaultyStore, TestGateway, eventually, reason_of};
+
+#[tokio::test]
+async fn probes_and_metrics() {
+    let store = Arc::new(FaultyStore::new());
+    let gateway = TestGateway::over(store.clone(), |_| {}).await;
+    assert_eq!(gateway.ops("/healthz").await, (200, "ok\n".into()));
+    eventually("it is ready", async || {
+        gateway.ops("/readyz").await.0 == 200
+    })
+    .await;
+    assert_eq!(gateway.ops("/nothing").await.0, 404);
+    let operator = gateway.operator().await;
+    let (_, key) = operator.key("k").await;
+    let agent = gateway.agent(&key).await;
+    agent.join().await.unwrap();
+    agent.join().await.unwrap();
+    agent.with_key(Some("nonsense")).join().await.unwrap_err();
+    for (sample, value) in [
+        ("muster_joins_total", 2.0),
+        ("muster_key_cache_misses_total", 1.0),
+        ("muster_key_cache_hits_total", 1.0),
+        ("muster_refusals_total{reason=\"NOT_A_KEY\"}", 1.0),
+        ("muster_verify_seconds_count", 2.0),
+        ("muster_sessions_live", 0.0),
+    ] {
+        assert_eq!(gateway.metric(sample).await, value, "{sample}");
+    }
+    store.set_failing(true);
+    let (status, why) = gateway.ops("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(why.contains("a fault of the test's making"), "{why}");
+    assert_eq!(gateway.ops("/healthz").await.0, 200, "alive all the same");
+}
+
+#[tokio::test]
+async fn a_stop_ends_sessions_as_our_doing() {
+    let gateway = TestGateway::start().await;
+    let (_, key) = gateway.operator().await.key("k").await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        streams.push(gateway.agent(&key).await.connect().await);
+    }
+    gateway.begin_stop();
+    for stream in &mut streams {
+        let status = stream.end().await;
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+        assert_eq!(reason_of(&status), "DRAINING");
+    }
+    gateway.stopped().await;
+}

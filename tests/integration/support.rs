@@ -1,0 +1,39 @@
+//! What the tests share: a gateway, agents, an operator, a store with faults.
+
+mod agent;
+mod deaf_peer;
+mod faulty_store;
+mod gateway;
+mod operator;
+mod process;
+
+pub use agent::{TestAgent, reason_of};
+pub use deaf_peer::DeafPeer;
+pub use faulty_store::FaultyStore;
+pub use gateway::TestGateway;
+pub use operator::Operator;
+pub use process::Process;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// How long a test waits for what should happen at once before it fails. Not a
+/// bound of the product: a busy machine must not fail a test.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for `what`; fails the test by that name when it does not happen.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: did not happen within {PATIENCE:?}"))
+}
+
+/// Waits until `holds` says so.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    within(what, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,155 @@
+//! A real store with faults on demand: loads that park, calls that fail.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use muster::keys::{KeyId, Position, TokenId};
+use muster::store::embedded::EmbeddedStore;
+use muster::store::{
+    ChangeError, Enrolled, Feed, GatewayId, GatewayInfo, Heartbeat, KeyCursor, KeyEdit, KeyPage,
+    KeyStore, Loaded, NewKey, StoreClock, StoreError, TokenRecord, TokenStore, Written,
+};
+use tokio::sync::oneshot;
+
+use super::within;
+
+pub struct FaultyStore {
+    inner: EmbeddedStore,
+    failing: AtomicBool,
+    /// The next load reads, then reports here and waits.
+    park: Mutex<Option<Park>>,
+}
+
+struct Park {
+    parked: oneshot::Sender<()>,
+    release: oneshot::Receiver<()>,
+}
+
+/// A load that has read its record and not yet returned it.
+pub struct ParkedLoad {
+    parked: oneshot::Receiver<()>,
+    release: oneshot::Sender<()>,
+}
+
+impl ParkedLoad {
+    /// Waits until the load has read.
+    pub async fn reached(&mut self) {
+        within("the parked load", &mut self.parked).await.unwrap();
+    }
+
+    pub fn release(self) {
+        self.release.send(()).unwrap();
+    }
+}
+
+impl FaultyStore {
+    pub fn new() -> Self {
+        Self {
+            inner: EmbeddedStore::in_memory().unwrap(),
+            failing: AtomicBool::new(false),
+            park: Mutex::new(None),
+        }
+    }
+
+    /// From now on every call fails, or none does.
+    pub fn set_failing(&self, failing: bool) {
+        self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    pub fn park_next_load(&self) -> ParkedLoad {
+        let (parked_tx, parked) = oneshot::channel();
+        let (release, release_rx) = oneshot::channel();
+        *self.park.lock().unwrap() = Some(Park {
+            parked: parked_tx,
+            release: release_rx,
+        });
+        ParkedLoad { parked, release }
+    }
+
+    fn up(&self) -> Result<(), StoreError> {
+        if self.failing.load(Ordering::SeqCst) {
+            Err(StoreError::Failed("a fault of the test's making".into()))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[async_trait]
+impl KeyStore for FaultyStore {
+    fn clock(&self) -> &StoreClock {
+        self.inner.clock()
+    }
+
+    async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
+        self.up()?;
+        let loaded = self.inner.load(id).await;
+        let park = self.park.lock().unwrap().take();
+        if let Some(park) = park {
+            park.parked.send(()).unwrap();
+            park.release.await.unwrap();
+        }
+        loaded
+    }
+
+    async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
+        self.up()?;
+        self.inner.list(after, limit).await
+    }
+
+    async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
+        self.up()?;
+        self.inner.create(key).await
+    }
+
+    async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError> {
+        self.up()?;
+        self.inner.edit(id, edit).await
+    }
+
+    async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
+        self.up()?;
+        self.inner.revoke(id).await
+    }
+
+    async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
+        self.up()?;
+        self.inner.delete(id).await
+    }
+
+    async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
+        self.up()?;
+        self.inner.enrol(gateway).await
+    }
+
+    async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
+        self.up()?;
+        self.inner.renew(heartbeat).await
+    }
+
+    async fn changed(&self, after: Position) {
+        self.inner.changed(after).await;
+    }
+
+    async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError> {
+        self.up()?;
+        self.inner.gateways().await
+    }
+
+    async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
+        self.inner.leave(gateway).await
+    }
+}
+
+#[async_trait]
+impl TokenStore for FaultyStore {
+    async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        // Not failed: the operator must get past the door to see the faults.
+        self.inner.token(id).await
+    }
+
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.inner.put_token(token).await
+    }
+}

@@ -1,0 +1,127 @@
+//! Somebody with an admin token.
+
+use std::time::{Duration, SystemTime};
+
+use muster::proto::admin::v1 as pb;
+use muster::proto::admin::v1::gateway_service_client::GatewayServiceClient;
+use muster::proto::admin::v1::key_service_client::KeyServiceClient;
+use muster::proto::admin::v1::session_service_client::SessionServiceClient;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+pub type Bearer = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
+pub type Client = InterceptedService<Channel, Bearer>;
+
+#[derive(Clone)]
+pub struct Operator {
+    channel: Channel,
+    token: String,
+}
+
+impl Operator {
+    pub fn new(channel: Channel, token: &str) -> Self {
+        Self {
+            channel,
+            token: token.to_owned(),
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        let value = format!("Bearer {}", self.token);
+        let bearer: Bearer = Box::new(move |mut request: Request<()>| {
+            let value = value.parse().unwrap();
+            request.metadata_mut().insert("authorization", value);
+            Ok(request)
+        });
+        InterceptedService::new(self.channel.clone(), bearer)
+    }
+
+    pub fn keys(&self) -> KeyServiceClient<Client> {
+        KeyServiceClient::new(self.client())
+    }
+
+    pub fn sessions(&self) -> SessionServiceClient<Client> {
+        SessionServiceClient::new(self.client())
+    }
+
+    pub fn gateways(&self) -> GatewayServiceClient<Client> {
+        GatewayServiceClient::new(self.client())
+    }
+
+    /// A new key of the default life: its id and its secret.
+    pub async fn key(&self, name: &str) -> (String, String) {
+        self.key_until(name, None).await
+    }
+
+    /// A new key that expires so long from now.
+    pub async fn key_for(&self, name: &str, life: Duration) -> (String, String) {
+        self.key_until(name, Some((SystemTime::now() + life).into()))
+            .await
+    }
+
+    async fn key_until(
+        &self,
+        name: &str,
+        expires_at: Option<prost_types::Timestamp>,
+    ) -> (String, String) {
+        let request = pb::CreateKeyRequest {
+            name: name.into(),
+            expires_at,
+        };
+        let created = self.keys().create_key(request).await.unwrap().into_inner();
+        (created.key.unwrap().object_id, created.secret)
+    }
+
+    pub async fn show(&self, object_id: &str) -> Result<pb::Key, Status> {
+        let request = pb::GetKeyRequest {
+            object_id: object_id.into(),
+        };
+        let response = self.keys().get_key(request).await?;
+        Ok(response.into_inner().key.unwrap())
+    }
+
+    pub async fn revoke(&self, object_id: &str) -> pb::RevokeKeyResponse {
+        let request = pb::RevokeKeyRequest {
+            object_id: object_id.into(),
+        };
+        self.keys().revoke_key(request).await.unwrap().into_inner()
+    }
+
+    pub async fn delete(&self, object_id: &str) -> Result<(), Status> {
+        let request = pb::DeleteKeyRequest {
+            object_id: object_id.into(),
+        };
+        self.keys().delete_key(request).await.map(|_| ())
+    }
+
+    pub async fn set_expiry(&self, object_id: &str, from_now: Duration) -> Result<pb::Key, Status> {
+        let request = pb::EditKeyRequest {
+            object_id: object_id.into(),
+            name: None,
+            expires_at: Some((SystemTime::now() + from_now).into()),
+        };
+        let response = self.keys().edit_key(request).await?;
+        Ok(response.into_inner().key.unwrap())
+    }
+
+    /// All live sessions, page by page.
+    pub async fn list_sessions(&self, key: &str) -> Vec<pb::Session> {
+        let mut sessions = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListSessionsRequest {
+                key_object_id: key.into(),
+                page_size: 1000,
+                page_token,
+            };
+            let page = self.sessions().list_sessions(request).await.unwrap();
+            let page = page.into_inner();
+            sessions.extend(page.sessions);
+            if page.next_page_token.is_empty() {
+                return sessions;
+            }
+            page_token = page.next_page_token;
+        }
+    }
+}

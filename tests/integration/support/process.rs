@@ -1,0 +1,137 @@
+//! The real binary as a child process, for what only a process can show:
+//! signals, exit codes, its log, a kill.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+use super::{Operator, TestAgent, within};
+
+pub struct Process {
+    child: Child,
+    log: JoinHandle<String>,
+    dir: std::path::PathBuf,
+    agent: String,
+    ops: String,
+}
+
+impl Process {
+    /// `muster serve` in `dir` on free ports, once it says that it is ready.
+    pub async fn start(dir: &Path, flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
+            .args(["serve", "-o", "json"])
+            .args(["--agent-listen", "127.0.0.1:0"])
+            .args(["--admin-listen", "127.0.0.1:0"])
+            .args(["--ops-listen", "127.0.0.1:0"])
+            .args(flags)
+            .arg("--data-dir")
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = tokio::spawn(async move {
+            let mut text = Vec::new();
+            stderr.read_to_end(&mut text).await.unwrap();
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut ready = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        within("the gateway's start", async {
+            while !ready.contains('}') {
+                if stdout.read_line(&mut ready).await.unwrap() == 0 {
+                    panic!("it ended before it was ready");
+                }
+            }
+        })
+        .await;
+        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        Self {
+            child,
+            log,
+            dir: dir.to_owned(),
+            agent: ready["agent"].as_str().unwrap().to_owned(),
+            ops: ready["ops"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Where agents dial.
+    pub fn agent_address(&self) -> &str {
+        &self.agent
+    }
+
+    pub async fn agent(&self, key: &str) -> TestAgent {
+        let port = self.agent.rsplit_once(':').unwrap().1;
+        TestAgent::new(
+            self.channel(&format!("https://localhost:{port}")).await,
+            key,
+        )
+    }
+
+    pub async fn operator(&self) -> Operator {
+        self.operator_with(self.file("admin.token").trim()).await
+    }
+
+    pub async fn operator_with(&self, token: &str) -> Operator {
+        let url = self.file("admin.url");
+        Operator::new(self.channel(url.trim()).await, token)
+    }
+
+    fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.join(name)).unwrap()
+    }
+
+    async fn channel(&self, url: &str) -> Channel {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(self.file("ca.pem")))
+            .domain_name("localhost");
+        let endpoint = Endpoint::from_shared(url.to_owned()).unwrap();
+        let endpoint = endpoint.tls_config(tls).unwrap();
+        within("a connection", endpoint.connect()).await.unwrap()
+    }
+
+    /// The body of a GET on the ops listener.
+    pub async fn get(&self, path: &str) -> String {
+        let address = self.ops.trim_start_matches("http://");
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within("an answer of ops", socket.read_to_string(&mut answer))
+            .await
+            .unwrap();
+        answer
+    }
+
+    /// SIGKILL: it has no chance to tidy up.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM; waits at most `bound` for exit 0, and returns its log.
+    pub async fn stop(mut self, bound: Duration) -> String {
+        let kill = Command::new("kill")
+            .args(["-TERM", &self.id().to_string()])
+            .status();
+        assert!(kill.await.unwrap().success());
+        let status = tokio::time::timeout(bound, self.child.wait())
+            .await
+            .expect("it did not stop in time")
+            .unwrap();
+        assert_eq!(status.code(), Some(0));
+        self.log.await.unwrap()
+    }
+}
