@@ -8,11 +8,14 @@
 
 mod deadlines;
 mod expiry;
+mod gate;
+mod queries;
 mod registry;
 mod session;
 
 pub use expiry::ExpiryTimers;
-pub use registry::{AdmitError, Final, Registry, RegistryOptions};
+pub use gate::{AdmitError, Final};
+pub use registry::{Registry, RegistryOptions};
 pub use session::{
     Closing, EndReason, HangUp, Scope, SessionGuard, SessionId, SessionInfo, SessionView,
 };

@@ -8,18 +8,9 @@ use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::proto::admin::v1 as pb;
 use crate::sessions::SessionView;
 
-pub(super) fn to_wire(time: Timestamp) -> WireTime {
-    let millis = time.as_millis();
-    WireTime {
-        seconds: millis.div_euclid(1000),
-        // Below 1,000,000,000 by construction.
-        nanos: i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or(0),
-    }
-}
-
 /// An optional time of a request; `field` names it in the error.
 pub(super) fn from_wire(field: &str, time: Option<WireTime>) -> Result<Option<Timestamp>, Status> {
-    time.map(|time| Timestamp::from_unix(time.seconds, time.nanos))
+    time.map(Timestamp::try_from)
         .transpose()
         .map_err(|error| invalid(field, error))
 }
@@ -42,10 +33,10 @@ pub(super) fn key(record: &KeyRecord, now: Timestamp, live_sessions: usize) -> p
         object_id: record.id.to_string(),
         namespace: record.namespace.clone(),
         name: record.name.clone(),
-        created_at: Some(to_wire(record.created_at)),
-        modified_at: Some(to_wire(record.modified_at)),
-        expires_at: Some(to_wire(record.expires_at)),
-        revoked_at: record.revoked_at.map(to_wire),
+        created_at: Some(record.created_at.into()),
+        modified_at: Some(record.modified_at.into()),
+        expires_at: Some(record.expires_at.into()),
+        revoked_at: record.revoked_at.map(Into::into),
         status: status(record.status(now)).into(),
         live_sessions: live_sessions as u64,
     }
@@ -59,7 +50,7 @@ pub(super) fn session(view: SessionView) -> pb::Session {
         agent_id: view.agent.to_string(),
         peer: view.peer.to_string(),
         user_agent: view.user_agent,
-        opened_at: Some(to_wire(view.opened_at)),
+        opened_at: Some(view.opened_at.into()),
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::page;
 use super::status::key_status;
-use super::{convert, page};
 use crate::key_admin::KeyAdmin;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::gateway_service_server::GatewayService;
@@ -44,8 +44,8 @@ impl GatewayService for Gateways {
                 gateway_id: gateway.info.id.to_string(),
                 name: gateway.info.name,
                 version: gateway.info.version,
-                enrolled_at: Some(convert::to_wire(gateway.enrolled_at)),
-                last_heartbeat: Some(convert::to_wire(gateway.last_heartbeat)),
+                enrolled_at: Some(gateway.enrolled_at.into()),
+                last_heartbeat: Some(gateway.last_heartbeat.into()),
                 applied_revision: gateway.applied.0,
                 live_sessions: gateway.live_sessions,
             })

@@ -1,10 +1,10 @@
 //! Admin tokens: making the first, judging a presented one.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::files::{self, Access};
 use crate::keys::{CredentialError, Digest, Kind, PresentedToken, Timestamp, TokenId, mint};
 use crate::store::{Role, StoreError, TokenRecord, TokenStore};
 
@@ -76,56 +76,32 @@ pub async fn first_token(
     path: &Path,
     now: Timestamp,
 ) -> Result<FirstToken, io::Error> {
-    let door_says = |error: TokenError| io::Error::other(format!("{}: {error}", path.display()));
-    match fs::read(path) {
-        Ok(bytes) => {
-            let presented = PresentedToken::parse(&bytes).map_err(|e| door_says(e.into()))?;
-            let found = store.token(presented.id).await.map_err(io::Error::other)?;
-            if found.is_some_and(|token| token.digest == presented.digest) {
-                return Ok(FirstToken::Kept);
-            }
-            Err(io::Error::other(format!(
-                "{}: the store does not know this token (was the store replaced?); move the \
-                 file away and start again to get a new one",
-                path.display()
-            )))
+    let at =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    if let Some(bytes) = files::read_if_present(path).map_err(at)? {
+        let presented = PresentedToken::parse(&bytes)
+            .map_err(|fault| at(io::Error::other(TokenError::from(fault))))?;
+        let found = store.token(presented.id).await.map_err(io::Error::other)?;
+        if found.is_some_and(|token| token.digest == presented.digest) {
+            return Ok(FirstToken::Kept);
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let minted = mint(Kind::AdminToken).map_err(io::Error::other)?;
-            let token = TokenRecord {
-                id: TokenId(minted.id),
-                name: "first".into(),
-                digest: minted.digest,
-                role: Role::Admin,
-                created_at: now,
-            };
-            // The store first: a crash in between leaves a token that nobody
-            // holds, not a file that opens nothing.
-            store.put_token(token).await.map_err(io::Error::other)?;
-            write_secret(path, minted.expose())
-                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-            Ok(FirstToken::Made)
-        }
-        Err(error) => Err(io::Error::new(
-            error.kind(),
-            format!("{}: {error}", path.display()),
-        )),
+        return Err(at(io::Error::other(
+            "the store does not know this token (was the store replaced?); move the file away \
+             and start again to get a new one",
+        )));
     }
-}
-
-/// Readable by its owner alone from the first moment; whole or not there.
-fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let unfinished = path.with_extension("new");
-    if unfinished.try_exists()? {
-        fs::remove_file(&unfinished)?;
-    }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)
+    let minted = mint(Kind::AdminToken).map_err(io::Error::other)?;
+    let token = TokenRecord {
+        id: TokenId(minted.id),
+        name: "first".into(),
+        digest: minted.digest,
+        role: Role::Admin,
+        created_at: now,
+    };
+    // The store first: a crash in between leaves a token that nobody holds, not
+    // a file that opens nothing.
+    store.put_token(token).await.map_err(io::Error::other)?;
+    let line = format!("{}\n", minted.expose());
+    files::write(path, line.as_bytes(), Access::Secret).map_err(at)?;
+    Ok(FirstToken::Made)
 }

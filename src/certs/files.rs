@@ -1,27 +1,15 @@
-//! Files that are whole or absent.
+//! The certificates' files, with errors that say which file and what was done.
 //!
-//! Owns: reading with a bound, writing without a half state, who may read.
-//! Must not know: what is in the files. Invariant: a secret file is 0600 from
-//! its first byte, and a crash leaves the old content or the new.
+//! Owns: the lock of a shared CA directory, the look at permissions. Must not
+//! know: what is in the files.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
 use super::CertError;
-
-/// No certificate or key is near this; a wrong path may be.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
-
-/// Who may read a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Everybody (0644).
-    Public,
-    /// Its owner (0600).
-    Secret,
-}
+pub(super) use crate::files::Access;
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CertError {
     move |cause| CertError::File {
@@ -31,18 +19,9 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CertErr
     }
 }
 
-/// The file's text; none when there is no such file.
+/// The file's bytes; none when there is no such file.
 pub(super) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("read", path)(error)),
-    };
-    let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES)
-        .read_to_end(&mut content)
-        .map_err(failed("read", path))?;
-    Ok(Some(content))
+    crate::files::read_if_present(path).map_err(failed("read", path))
 }
 
 /// Like [`read_if_present`], for a file that has to be there.
@@ -50,56 +29,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertError> {
     read_if_present(path)?.ok_or_else(|| failed("read", path)(io::ErrorKind::NotFound.into()))
 }
 
-/// Makes a directory and its parents, for the owner alone; one that exists is
-/// left as it is.
+/// Makes a directory and its parents, for the owner alone.
 pub(super) fn make_dir(path: &Path) -> Result<(), CertError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(failed("create the directory", path))
+    crate::files::make_dir(path).map_err(failed("create the directory", path))
 }
 
 /// Replaces the file as a whole, and makes it durable.
 pub(super) fn write(path: &Path, content: &[u8], access: Access) -> Result<(), CertError> {
-    let temporary = temporary(path);
-    let written = write_to(&temporary, content, access).and_then(|()| {
-        fs::rename(&temporary, path)?;
-        // The new name itself has to survive a power cut.
-        path.parent()
-            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-    });
-    if written.is_err() {
-        // Best effort: the error that matters is the first one.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(failed("write", path))
-}
-
-fn write_to(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
-    // What a crash left may have other permissions, so it is not reused.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mode = match access {
-        Access::Public => 0o644,
-        Access::Secret => 0o600,
-    };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    path.with_file_name(name)
+    crate::files::write(path, content, access).map_err(failed("write", path))
 }
 
 /// Holds others off who would make the same files; the lock ends with the value.

@@ -15,7 +15,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
 use super::output::{Console, clean, plural};
-use super::time::{now, parse_span, to_wire};
+use super::time::{now, parse_span};
 use revoke::RevokeArgs;
 use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve, shown};
 
@@ -119,7 +119,7 @@ struct Expiry {
 impl Expiry {
     fn wire(&self) -> Option<prost_types::Timestamp> {
         let within = self.expires_in.map(|span| now().saturating_add(span));
-        self.expires_at.or(within).map(to_wire)
+        self.expires_at.or(within).map(Into::into)
     }
 }
 

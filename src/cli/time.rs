@@ -20,18 +20,7 @@ pub(super) fn parse_span(text: &str) -> Result<Duration, String> {
 
 /// From the wire; `None` when it is left out or outside the calendar.
 pub(super) fn from_wire(wire: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
-    let wire = wire?;
-    Timestamp::from_unix(wire.seconds, wire.nanos).ok()
-}
-
-/// For the wire.
-pub(super) fn to_wire(time: Timestamp) -> prost_types::Timestamp {
-    let millis = time.as_millis();
-    prost_types::Timestamp {
-        seconds: millis.div_euclid(1000),
-        // 0 to 999,000,000.
-        nanos: i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or_default(),
-    }
+    Timestamp::try_from(*wire?).ok()
 }
 
 /// `in 89 days`, `3 hours ago`, `now`; `-` when there is no time.
@@ -45,9 +34,10 @@ pub(super) fn relative(time: Option<Timestamp>, now: Timestamp) -> String {
     let (count, unit) = match seconds {
         0 => return "now".to_owned(),
         1..60 => (seconds, "second"),
-        60..3_600 => (seconds / 60, "minute"),
-        3_600..86_400 => (seconds / 3_600, "hour"),
-        86_400.. => (seconds / 86_400, "day"),
+        // Rounded: a key made for 90 days a second ago expires in 90 days.
+        60..3_570 => ((seconds + 30) / 60, "minute"),
+        3_570..84_600 => ((seconds + 1_800) / 3_600, "hour"),
+        84_600.. => ((seconds + 43_200) / 86_400, "day"),
     };
     let plural = if count == 1 { "" } else { "s" };
     if ahead.is_zero() {
@@ -77,7 +67,8 @@ mod tests {
             (0, "now"),
             (1, "in 1 second"),
             (59, "in 59 seconds"),
-            (119, "in 1 minute"),
+            (119, "in 2 minutes"),
+            (90 * 86_400 - 1, "in 90 days"),
             (7_200, "in 2 hours"),
             (89 * 86_400 + 5, "in 89 days"),
             (-1, "1 second ago"),
@@ -93,7 +84,7 @@ mod tests {
     #[test]
     fn the_wire_keeps_milliseconds() {
         let time = Timestamp::from_millis(1_234_567);
-        assert_eq!(from_wire(Some(&to_wire(time))), Some(time));
+        assert_eq!(from_wire(Some(&time.into())), Some(time));
         assert_eq!(from_wire(None), None);
     }
 

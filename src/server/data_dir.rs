@@ -1,13 +1,12 @@
 //! The data directory: what lies where, and the notes that the CLI reads.
 
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::Addresses;
 use crate::config::AgentAddress;
+use crate::files::{self, Access};
 
 /// A directory that one gateway owns.
 #[derive(Debug, Clone)]
@@ -29,11 +28,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError`].
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|cause| error(path, cause))?;
+        files::make_dir(path).map_err(|cause| error(path, cause))?;
         Ok(Self {
             path: path.to_owned(),
         })
@@ -63,9 +58,7 @@ impl DataDir {
         let admin = format!("https://{}", reachable(addresses.admin));
         for (file, line) in [("admin.url", admin), ("agent.address", agent)] {
             let path = self.path.join(file);
-            let unfinished = path.with_extension("new");
-            fs::write(&unfinished, format!("{line}\n"))
-                .and_then(|()| fs::rename(&unfinished, &path))
+            files::write(&path, format!("{line}\n").as_bytes(), Access::Public)
                 .map_err(|cause| error(&path, cause))?;
         }
         Ok(())

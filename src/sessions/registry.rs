@@ -3,46 +3,21 @@
 //! Locking: a gate's entry is never held while another lock is taken, while a
 //! session is ended, or across an await; there is no `async fn` here.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::Entry as MapEntry;
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use uuid::Uuid;
 
 use super::deadlines::Deadlines;
-use super::session::{Closing, EndReason, SessionGuard, SessionId, SessionInfo, SessionView, Slot};
+use super::gate::{AdmitError, Final, Gate, State};
+use super::session::{Closing, EndReason, SessionGuard, SessionId, SessionInfo, Slot};
 use crate::auth::Principal;
 use crate::keys::{KeyId, Position, Timestamp};
 use crate::store::{Change, GatewayId, KeyChange, StoreClock};
 use crate::telemetry::{Metrics, Reason};
-
-/// How a key ended. Final: never a number that another history could outrank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Final {
-    /// Revoked at that time.
-    Revoked(Timestamp),
-    /// Deleted.
-    Deleted,
-}
-
-/// Why a session or a call is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AdmitError {
-    /// The key has ended.
-    #[error("the key has ended")]
-    Ended(Final),
-    /// The gate knows more than the principal: authenticate again, past the
-    /// cache.
-    #[error("the key changed since it was verified")]
-    Stale,
-    /// The key has expired.
-    #[error("the key expired at {0}")]
-    Expired(Timestamp),
-}
 
 /// Settings of the registry.
 #[derive(Debug, Clone)]
@@ -57,7 +32,7 @@ pub struct RegistryOptions {
 /// All gates and live sessions of this gateway.
 pub struct Registry {
     options: RegistryOptions,
-    gates: DashMap<KeyId, Gate>,
+    pub(super) gates: DashMap<KeyId, Gate>,
     /// Every session whose stream stands, for lists. Behind the gates' back:
     /// the gates alone decide.
     by_number: Mutex<BTreeMap<u64, Arc<Slot>>>,
@@ -65,82 +40,6 @@ pub struct Registry {
     deadlines: Deadlines,
     clock: StoreClock,
     metrics: Arc<Metrics>,
-}
-
-struct Gate {
-    state: State,
-    live: HashMap<u64, Arc<Slot>>,
-    /// The newest session of each agent.
-    newest: HashMap<Uuid, u64>,
-    touched: Instant,
-}
-
-enum State {
-    Open {
-        seen: Position,
-        expires_at: Timestamp,
-    },
-    Ended {
-        how: Final,
-        guard_until: Timestamp,
-        /// The sessions that the end took out, for all who apply it again.
-        closing: Closing,
-    },
-}
-
-/// What a gate says to a principal that may pass.
-struct Pass {
-    expires_at: Timestamp,
-    /// The principal knew something newer than the gate.
-    learned: bool,
-}
-
-impl Gate {
-    fn new(state: State) -> Self {
-        Self {
-            state,
-            live: HashMap::new(),
-            newest: HashMap::new(),
-            touched: Instant::now(),
-        }
-    }
-
-    fn open(principal: &Principal) -> Self {
-        Self::new(State::Open {
-            seen: principal.position(),
-            expires_at: principal.expires_at(),
-        })
-    }
-
-    /// The decision on a principal, which may teach the gate something newer.
-    fn judge(&mut self, principal: &Principal, now: Timestamp) -> Result<Pass, AdmitError> {
-        let (seen, expires_at) = match &mut self.state {
-            State::Ended { how, .. } => return Err(AdmitError::Ended(*how)),
-            State::Open { seen, expires_at } => (seen, expires_at),
-        };
-        let position = principal.position();
-        if position.epoch != seen.epoch || position.revision < seen.revision {
-            return Err(AdmitError::Stale);
-        }
-        let learned = position.revision > seen.revision;
-        if learned {
-            *seen = position;
-            *expires_at = principal.expires_at();
-            self.touched = Instant::now();
-        }
-        if now >= *expires_at {
-            return Err(AdmitError::Expired(*expires_at));
-        }
-        Ok(Pass {
-            expires_at: *expires_at,
-            learned,
-        })
-    }
-
-    fn take_sessions(&mut self) -> Vec<Arc<Slot>> {
-        self.newest.clear();
-        self.live.drain().map(|(_, slot)| slot).collect()
-    }
 }
 
 impl Registry {
@@ -426,70 +325,6 @@ impl Registry {
         }
     }
 
-    /// At most `limit` live sessions with a number above `after`, of one key or
-    /// of all, in order of their number.
-    pub fn list(&self, key: Option<KeyId>, after: u64, limit: usize) -> Vec<SessionView> {
-        self.by_number()
-            .range((Excluded(after), Unbounded))
-            .map(|(_, slot)| slot)
-            .filter(|slot| key.is_none_or(|key| key == slot.key) && !slot.has_ended())
-            .take(limit)
-            .map(|slot| SessionView {
-                id: self.session_id(slot.number),
-                key: slot.key,
-                agent: slot.info.agent,
-                peer: slot.info.peer,
-                user_agent: slot.info.user_agent.clone(),
-                opened_at: slot.opened_at,
-            })
-            .collect()
-    }
-
-    /// How many sessions of a key are live.
-    pub fn live_sessions(&self, key: KeyId) -> usize {
-        self.gates.get(&key).map_or(0, |gate| gate.live.len())
-    }
-
-    /// How many sessions are live.
-    pub fn live_total(&self) -> usize {
-        self.by_number().len()
-    }
-
-    /// Whether there is an open or revoked gate: then the store must have the
-    /// key, or it lost data.
-    pub fn vouches_for(&self, key: KeyId) -> bool {
-        self.gates.get(&key).is_some_and(|gate| {
-            !matches!(
-                gate.state,
-                State::Ended {
-                    how: Final::Deleted,
-                    ..
-                }
-            )
-        })
-    }
-
-    /// The keys that have a gate, for a resync.
-    pub fn keys(&self) -> Vec<KeyId> {
-        self.gates.iter().map(|gate| *gate.key()).collect()
-    }
-
-    /// The `limit` keys with live sessions that expire soonest.
-    pub fn expiring(&self, limit: usize) -> Vec<(KeyId, Timestamp)> {
-        let mut keys: Vec<_> = self
-            .gates
-            .iter()
-            .filter(|gate| !gate.live.is_empty())
-            .filter_map(|gate| match gate.state {
-                State::Open { expires_at, .. } => Some((expires_at, *gate.key())),
-                State::Ended { .. } => None,
-            })
-            .collect();
-        keys.sort_unstable();
-        keys.truncate(limit);
-        keys.into_iter().map(|(at, key)| (key, at)).collect()
-    }
-
     /// Drops the gates that guard nothing any more.
     pub fn sweep(&self) {
         let now = self.clock.now();
@@ -506,7 +341,7 @@ impl Registry {
         });
     }
 
-    fn by_number(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Slot>>> {
+    pub(super) fn by_number(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Slot>>> {
         self.by_number
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

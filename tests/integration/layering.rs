@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 /// but a new module has to be given its place.
 const LAYERS: &[(&str, &[&str])] = &[
     ("keys", &[]),
+    ("files", &[]),
+    ("proto", &["keys"]),
     ("telemetry", &["keys"]),
-    ("store", &["keys"]),
+    ("store", &["keys", "files"]),
     ("auth", &["keys", "store", "telemetry"]),
     ("sessions", &["keys", "store", "auth", "telemetry"]),
     (
@@ -26,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["keys", "store", "sessions", "revocation", "telemetry"],
     ),
     ("listener", &["keys"]),
-    ("certs", &["keys"]),
+    ("certs", &["keys", "files"]),
     ("config", &["listener"]),
     (
         "agent_api",
@@ -42,7 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "admin_api",
-        &["keys", "store", "sessions", "key_admin", "proto"],
+        &["keys", "store", "sessions", "key_admin", "proto", "files"],
     ),
     ("ops", &["store", "telemetry"]),
     (
@@ -69,7 +71,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Crates whose types stay where they belong.
 const TRANSPORTS: &[(&str, &[&str])] = &[
-    ("tonic", &["agent_api", "admin_api", "server", "cli"]),
+    (
+        "tonic",
+        &["agent_api", "admin_api", "server", "cli", "proto"],
+    ),
     ("axum", &["ops", "admin_api"]),
     (
         "http",

@@ -1,6 +1,6 @@
 //! What keeps a real agent content, and what no peer may do to us.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster::proto::mpi::v1 as mpi;
 use muster::proto::mpi::v1::file_service_client::FileServiceClient;
@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
-use crate::support::{TestGateway, eventually};
+use crate::support::{DeafPeer, TestGateway, eventually};
 
 #[tokio::test]
 async fn the_calls_of_a_healthy_start_are_answered() {
@@ -117,26 +117,38 @@ async fn telemetry_is_inflated_counted_and_dropped() {
     }
 }
 
-/// A peer whose windows are full never gets the reason; its socket is closed
-/// all the same, `cut_after` (300 ms here) after the revoke.
+/// A peer that never reads again is not asked for its consent: its session ends
+/// with the revoke, its socket is closed `cut_after` (300 ms here) later.
 #[tokio::test]
 async fn a_peer_that_never_reads_is_cut() {
     let gateway = TestGateway::start().await;
     let operator = gateway.operator().await;
     let (id, key) = operator.key("k").await;
-    let mut deaf = crate::support::DeafPeer::subscribe(&gateway, &key).await;
-    eventually("its session is open", async || {
-        operator.list_sessions(&id).await.len() == 1
+    let deaf = DeafPeer::subscribe(&gateway, &key).await;
+    assert_eq!(operator.list_sessions(&id).await.len(), 1);
+    let revoked = Instant::now();
+    let outcome = operator.revoke(&id).await;
+    assert!(outcome.complete);
+    assert_eq!(outcome.gateways[0].sessions_closed, 1);
+    eventually("its socket is closed", async || {
+        gateway.metric("muster_connections_open").await == 0.0
     })
     .await;
-    let outcome = operator.revoke(&id).await;
-    println!("a deaf peer: {:?}", outcome.gateways);
-    assert!(outcome.complete, "the socket's end is the stream's end");
-    assert_eq!(outcome.gateways[0].sessions_closed, 1);
-    deaf.closed().await;
-    let cut = Duration::from_millis(outcome.gateways[0].milliseconds);
+    let cut = revoked.elapsed();
+    println!("a deaf peer's socket was closed after {cut:?}");
     assert!(
         cut >= Duration::from_millis(250),
-        "cut at {cut:?}: it had its chance"
+        "it had no time to read why"
     );
+    assert!(
+        cut < Duration::from_millis(300) + Duration::from_secs(3),
+        "{cut:?}"
+    );
+    assert_eq!(
+        gateway
+            .metric("muster_connections_closed_total{reason=\"cut\"}")
+            .await,
+        1.0
+    );
+    deaf.sees_the_end().await;
 }

@@ -12,6 +12,7 @@ use redb::{
 };
 
 use super::steps;
+use crate::files::{self, Access};
 use crate::keys::{Epoch, Revision};
 
 /// Facts about the file: `format`, `epoch`, `revision`, each as bytes.
@@ -81,18 +82,11 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     // Made under another name first: a start that is cut off half way leaves no
     // file behind that the next start would take for a foreign one.
     let unfinished = path.with_extension("new");
-    if unfinished.try_exists().map_err(|e| failed(&name, e))? {
-        std::fs::remove_file(&unfinished).map_err(|e| failed(&name, e))?;
-    }
+    files::create(&unfinished, Access::Secret).map_err(|e| failed(&name, e))?;
     let database = Database::create(&unfinished).map_err(|e| cannot_open(&name, e))?;
     found(&database, &name)?;
     drop(database);
-    std::fs::rename(&unfinished, path).map_err(|e| failed(&name, e))?;
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| failed(&name, e))?;
-    }
+    files::rename(&unfinished, path).map_err(|e| failed(&name, e))?;
     open(path)
 }
 

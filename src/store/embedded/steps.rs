@@ -200,7 +200,7 @@ fn to_change(row: &FeedRow) -> Change {
     }
 }
 
-fn read_revision<'a>(
+fn read_revision(
     meta: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<Revision, StoreError> {
     let value = meta.get("revision").map_err(failed)?;

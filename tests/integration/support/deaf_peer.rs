@@ -8,28 +8,23 @@ use http::{Request, Version};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{TestGateway, within};
 
+/// It opens a session properly, then its side of the socket is never read again.
 pub struct DeafPeer {
-    connection: JoinHandle<()>,
+    connection: Connection,
     _stream: h2::SendStream<Bytes>,
-    _response: client::ResponseFuture,
 }
 
+type Connection = client::Connection<TlsStream<TcpStream>, Bytes>;
+
 impl DeafPeer {
-    /// Opens a Subscribe with windows of zero: no byte of an answer's body may
-    /// be sent to it.
     pub async fn subscribe(gateway: &TestGateway, key: &str) -> Self {
         let tls = tls_to(gateway, &[b"h2"]).await;
-        let mut settings = client::Builder::new();
-        settings.initial_window_size(0);
-        let (mut requests, connection) = settings.handshake(tls).await.unwrap();
-        let connection = tokio::spawn(async move {
-            let _ = connection.await;
-        });
+        let (mut requests, mut connection) = client::handshake(tls).await.unwrap();
         let request = Request::post("https://localhost/mpi.v1.CommandService/Subscribe")
             .version(Version::HTTP_2)
             .header("content-type", "application/grpc")
@@ -39,26 +34,28 @@ impl DeafPeer {
             .body(())
             .unwrap();
         let (response, stream) = requests.send_request(request, false).unwrap();
+        // The connection is driven until the answer's head is there, no longer.
+        tokio::select! {
+            head = within("the head of the answer", response) => {
+                assert_eq!(head.unwrap().status(), 200);
+            }
+            ended = &mut connection => panic!("refused: {ended:?}"),
+        }
         Self {
             connection,
             _stream: stream,
-            _response: response,
         }
     }
 
-    /// Waits until the gateway has closed the socket.
-    pub async fn closed(&mut self) {
-        within("the socket's end", &mut self.connection)
-            .await
-            .unwrap();
+    /// Reads again, to see that the gateway has closed the socket.
+    pub async fn sees_the_end(self) {
+        let ended = within("the socket's end", self.connection).await;
+        println!("the deaf peer then reads: {ended:?}");
     }
 }
 
 /// A TLS connection to the agent listener.
-async fn tls_to(
-    gateway: &TestGateway,
-    alpn: &[&[u8]],
-) -> tokio_rustls::client::TlsStream<TcpStream> {
+async fn tls_to(gateway: &TestGateway, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(gateway.file("ca.pem").as_bytes()).unwrap();
     roots.add(ca).unwrap();

@@ -1,0 +1,108 @@
+//! Files that are whole or absent.
+//!
+//! Owns: reading with a bound, writing without a half state, who may read.
+//! Must not know: what is in the files. Invariant: a secret file is 0600 from
+//! its first byte, and a crash leaves the old content or the new.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// No certificate, key or token is near this; a wrong path may be.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody (0644).
+    Public,
+    /// Its owner (0600).
+    Secret,
+}
+
+/// The file's bytes, 1 MiB at most; none when there is no such file.
+///
+/// # Errors
+/// What the system says.
+pub fn read_if_present(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut content = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// Makes a directory and its parents, for the owner alone; one that exists is
+/// left as it is.
+///
+/// # Errors
+/// What the system says.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Replaces the file as a whole, and makes it durable.
+///
+/// # Errors
+/// What the system says; the file is as it was.
+pub fn write(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+    let temporary = temporary(path);
+    let written = create(&temporary, access)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()
+        })
+        .and_then(|()| rename(&temporary, path));
+    if written.is_err() {
+        // Best effort: the error that matters is the first one.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Makes an empty file. What a crash left under that name may have other
+/// permissions, so it is removed first.
+///
+/// # Errors
+/// What the system says.
+pub fn create(path: &Path, access: Access) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mode = match access {
+        Access::Public => 0o644,
+        Access::Secret => 0o600,
+    };
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+}
+
+/// Gives a finished file its name, and makes the name survive a power cut.
+///
+/// # Errors
+/// What the system says.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    match to.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+/// Beside the file, so that a rename stays on one file system.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
+}

@@ -1,0 +1,74 @@
+//! What the registry tells: lists and counts. Changes nothing.
+
+use std::ops::Bound::{Excluded, Unbounded};
+
+use super::gate::{Final, State};
+use super::registry::Registry;
+use super::session::SessionView;
+use crate::keys::{KeyId, Timestamp};
+
+impl Registry {
+    /// At most `limit` live sessions with a number above `after`, of one key or
+    /// of all, in order of their number.
+    pub fn list(&self, key: Option<KeyId>, after: u64, limit: usize) -> Vec<SessionView> {
+        self.by_number()
+            .range((Excluded(after), Unbounded))
+            .map(|(_, slot)| slot)
+            .filter(|slot| key.is_none_or(|key| key == slot.key) && !slot.has_ended())
+            .take(limit)
+            .map(|slot| SessionView {
+                id: self.session_id(slot.number),
+                key: slot.key,
+                agent: slot.info.agent,
+                peer: slot.info.peer,
+                user_agent: slot.info.user_agent.clone(),
+                opened_at: slot.opened_at,
+            })
+            .collect()
+    }
+
+    /// How many sessions of a key are live.
+    pub fn live_sessions(&self, key: KeyId) -> usize {
+        self.gates.get(&key).map_or(0, |gate| gate.live.len())
+    }
+
+    /// How many sessions are live.
+    pub fn live_total(&self) -> usize {
+        self.by_number().len()
+    }
+
+    /// Whether there is an open or revoked gate: then the store must have the
+    /// key, or it lost data.
+    pub fn vouches_for(&self, key: KeyId) -> bool {
+        self.gates.get(&key).is_some_and(|gate| {
+            !matches!(
+                gate.state,
+                State::Ended {
+                    how: Final::Deleted,
+                    ..
+                }
+            )
+        })
+    }
+
+    /// The keys that have a gate, for a resync.
+    pub fn keys(&self) -> Vec<KeyId> {
+        self.gates.iter().map(|gate| *gate.key()).collect()
+    }
+
+    /// The `limit` keys with live sessions that expire soonest.
+    pub fn expiring(&self, limit: usize) -> Vec<(KeyId, Timestamp)> {
+        let mut keys: Vec<_> = self
+            .gates
+            .iter()
+            .filter(|gate| !gate.live.is_empty())
+            .filter_map(|gate| match gate.state {
+                State::Open { expires_at, .. } => Some((expires_at, *gate.key())),
+                State::Ended { .. } => None,
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.truncate(limit);
+        keys.into_iter().map(|(at, key)| (key, at)).collect()
+    }
+}
