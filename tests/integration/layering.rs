@@ -64,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "admin_api",
             "ops",
             "telemetry",
+            "files",
         ],
     ),
     ("cli", &["keys", "config", "server", "proto"]),
