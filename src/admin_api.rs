@@ -41,7 +41,7 @@ pub fn service(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
-    let key_service = keys::Keys::new(Arc::clone(&keys), Arc::clone(&registry));
+    let key_service = keys::Keys::new(Arc::clone(&keys));
     let session_service = sessions::Sessions::new(registry);
     let gateway_service = gateways::Gateways::new(keys);
     let routes = Routes::new(KeyServiceServer::new(key_service))

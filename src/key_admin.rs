@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
+use crate::instances::Instances;
 use crate::keys::{KeyId, KeyRecord, Kind, Revision, RuleError, Timestamp, check_name, mint};
 use crate::revocation::Revocations;
 use crate::sessions::{Closing, Registry};
@@ -65,6 +66,15 @@ pub struct CreatedKey {
     pub secret: SecretString,
 }
 
+/// What lives under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Agents that ever joined with it.
+    pub agents: usize,
+    /// Sessions live on this gateway.
+    pub live_sessions: usize,
+}
+
 /// What a revoke did, on every enrolled gateway.
 #[derive(Debug, Clone)]
 pub struct RevokeOutcome {
@@ -100,6 +110,7 @@ pub struct KeyAdmin {
     store: Arc<dyn KeyStore>,
     revocations: Arc<Revocations>,
     registry: Arc<Registry>,
+    instances: Arc<Instances>,
     metrics: Arc<Metrics>,
     revoke_wait: Duration,
 }
@@ -111,6 +122,7 @@ impl KeyAdmin {
         store: Arc<dyn KeyStore>,
         revocations: Arc<Revocations>,
         registry: Arc<Registry>,
+        instances: Arc<Instances>,
         metrics: Arc<Metrics>,
         revoke_wait: Duration,
     ) -> Self {
@@ -118,6 +130,7 @@ impl KeyAdmin {
             store,
             revocations,
             registry,
+            instances,
             metrics,
             revoke_wait,
         }
@@ -126,6 +139,14 @@ impl KeyAdmin {
     /// The store's time: what a status is computed at.
     pub fn now(&self) -> Timestamp {
         self.store.clock().now()
+    }
+
+    /// What lives under a key here: agents ever, sessions now.
+    pub fn usage(&self, key: KeyId) -> Usage {
+        Usage {
+            agents: self.instances.agents(key),
+            live_sessions: self.registry.live_sessions(key),
+        }
     }
 
     /// The gateway that this runs on.
@@ -258,6 +279,9 @@ impl KeyAdmin {
         let written = self.store.delete(key).await?;
         self.audit(actor, "delete", &written);
         self.revocations.apply(&written.change).await;
+        if let Err(error) = self.instances.forget(key).await {
+            tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
+        }
         Ok(())
     }
 

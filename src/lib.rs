@@ -8,6 +8,7 @@ pub mod certs;
 pub mod cli;
 pub mod config;
 pub mod files;
+pub mod instances;
 pub mod key_admin;
 pub mod keys;
 pub mod listener;

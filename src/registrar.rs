@@ -4,11 +4,13 @@
 //! what a refusal means. Must not know: gRPC, its codes, its texts.
 //! Invariant: a refusal as the agent's fault is proven; all else is ours.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Authenticator, Freshness, Principal};
+use crate::instances::Instances;
 use crate::keys::{KeyId, PresentedKey, Timestamp};
 use crate::sessions::{AdmitError, Final, Registry, SessionGuard, SessionInfo};
 use crate::store::StoreError;
@@ -48,6 +50,7 @@ pub enum Refusal {
 pub struct Registrar {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
+    instances: Arc<Instances>,
     metrics: Arc<Metrics>,
 }
 
@@ -56,11 +59,13 @@ impl Registrar {
     pub fn new(
         authenticator: Arc<Authenticator>,
         registry: Arc<Registry>,
+        instances: Arc<Instances>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             authenticator,
             registry,
+            instances,
             metrics,
         }
     }
@@ -92,8 +97,11 @@ impl Registrar {
         presented: &PresentedKey,
         principal: &Principal,
         agent: Uuid,
+        address: IpAddr,
     ) -> Result<(), Refusal> {
         self.still_good(presented, principal).await?;
+        let now = self.registry.clock().now();
+        self.instances.joined(principal.key(), agent, address, now);
         self.metrics.joins.inc();
         tracing::info!(key = %principal.key(), %agent, "agent joined");
         Ok(())

@@ -25,6 +25,7 @@ use crate::agent_api;
 use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertError, CertOptions, Certs, server_config_from_files};
 use crate::config::Config;
+use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
 use crate::listener::{BindError, Limits, Listener};
@@ -45,6 +46,8 @@ const HTTP2: &[&[u8]] = &[b"h2"];
 /// How long a gate remembers an edit and a principal stays good. Well above
 /// every handshake and load deadline that may be configured sensibly.
 const GATE_MEMORY: Duration = Duration::from_secs(60);
+/// Between two writes of registrations.
+const WRITE_BEHIND: Duration = Duration::from_secs(1);
 /// Streams on one admin connection: a console and its tools.
 const ADMIN_STREAMS: u32 = 100;
 /// Keys whose time to expiry `/metrics` prints.
@@ -120,6 +123,7 @@ struct Parts {
     admin_service: admin_api::Authenticate<Routes>,
     certs: Arc<Certs>,
     revocations: Arc<Revocations>,
+    instances: Arc<Instances>,
     expiry: ExpiryTimers,
     drain_time: Duration,
 }
@@ -198,16 +202,19 @@ impl Server {
             config.timing.feed_interval,
             position,
         ));
+        let instances = Arc::new(Instances::load(store.clone()).await?);
         let key_admin = Arc::new(KeyAdmin::new(
             store.clone(),
             Arc::clone(&revocations),
             Arc::clone(&registry),
+            Arc::clone(&instances),
             Arc::clone(&metrics),
             config.timing.revoke_wait,
         ));
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
+            Arc::clone(&instances),
             Arc::clone(&metrics),
         ));
         let (agent_service, health) =
@@ -261,6 +268,7 @@ impl Server {
                 admin_service,
                 certs,
                 revocations,
+                instances,
                 expiry: ExpiryTimers::new(registry, authenticator),
                 drain_time: config.timing.drain_time,
             },
@@ -302,6 +310,8 @@ impl Parts {
         background.spawn(part("the expiry timers", Box::pin(expiry)));
         background.spawn(part("the certificate renewal", Box::pin(certs)));
         background.spawn(part("the feed of key changes", Box::pin(tail)));
+        let instances = Arc::clone(&self.instances).run(WRITE_BEHIND, stop.clone());
+        background.spawn(part("the registrations", Box::pin(instances)));
         let ops = self
             .ops
             .clone()

@@ -8,11 +8,13 @@
 mod clock;
 pub mod embedded;
 mod gateway;
+mod instance_store;
 mod key_store;
 mod token_store;
 
 pub use clock::StoreClock;
 pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+pub use instance_store::{InstanceStore, Registration};
 pub use key_store::{
     Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup,
     NewKey, StoreError, Written,
@@ -20,6 +22,6 @@ pub use key_store::{
 pub use token_store::{Role, TokenRecord, TokenStore};
 
 /// All that a gateway needs of a backend.
-pub trait Store: KeyStore + TokenStore {}
+pub trait Store: KeyStore + InstanceStore + TokenStore {}
 
-impl<S: KeyStore + TokenStore> Store for S {}
+impl<S: KeyStore + InstanceStore + TokenStore> Store for S {}

@@ -4,6 +4,7 @@ use prost_types::Timestamp as WireTime;
 use tonic::Status;
 
 use super::status::invalid;
+use crate::key_admin::Usage;
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::proto::admin::v1 as pb;
 use crate::sessions::SessionView;
@@ -28,7 +29,7 @@ pub(super) fn status(status: KeyStatus) -> pb::KeyStatus {
     }
 }
 
-pub(super) fn key(record: &KeyRecord, now: Timestamp, live_sessions: usize) -> pb::Key {
+pub(super) fn key(record: &KeyRecord, now: Timestamp, usage: Usage) -> pb::Key {
     pb::Key {
         object_id: record.id.to_string(),
         namespace: record.namespace.clone(),
@@ -38,7 +39,8 @@ pub(super) fn key(record: &KeyRecord, now: Timestamp, live_sessions: usize) -> p
         expires_at: Some(record.expires_at.into()),
         revoked_at: record.revoked_at.map(Into::into),
         status: status(record.status(now)).into(),
-        live_sessions: live_sessions as u64,
+        live_sessions: usage.live_sessions as u64,
+        registered_agents: usage.agents as u64,
     }
 }
 

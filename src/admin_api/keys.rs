@@ -14,7 +14,6 @@ use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::key_service_server::KeyService;
-use crate::sessions::Registry;
 use crate::store::{KeyCursor, KeyEdit};
 
 /// Keys deleted in one call at most (NGINX One's contract).
@@ -23,7 +22,6 @@ const MAX_DELETES: usize = 50;
 /// The key service over the key admin.
 pub(super) struct Keys {
     admin: Arc<KeyAdmin>,
-    registry: Arc<Registry>,
 }
 
 /// Which keys a list asks for.
@@ -64,13 +62,12 @@ impl Filter {
 }
 
 impl Keys {
-    pub fn new(admin: Arc<KeyAdmin>, registry: Arc<Registry>) -> Self {
-        Self { admin, registry }
+    pub fn new(admin: Arc<KeyAdmin>) -> Self {
+        Self { admin }
     }
 
     fn show(&self, record: &KeyRecord) -> pb::Key {
-        let live = self.registry.live_sessions(record.id);
-        convert::key(record, self.admin.now(), live)
+        convert::key(record, self.admin.now(), self.admin.usage(record.id))
     }
 
     async fn delete_one(&self, actor: &Actor, object_id: String) -> pb::DeleteOutcome {

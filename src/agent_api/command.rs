@@ -64,7 +64,7 @@ impl CommandService for Command {
         let agent = resource_id(request.metadata(), request.get_ref().resource.as_ref())
             .map_err(|refused| self.refuse(refused))?;
         self.registrar
-            .join(&who.presented, &who.principal, agent)
+            .join(&who.presented, &who.principal, agent, who.call.peer().ip())
             .await
             .map_err(|refusal| self.refuse(Refused::Key(refusal)))?;
         Ok(Response::new(mpi::CreateConnectionResponse {

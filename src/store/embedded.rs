@@ -6,19 +6,22 @@
 
 mod codec;
 mod file;
+mod registrations;
 mod steps;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use redb::{Database, ReadableDatabase};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 pub use file::OpenError;
 
 use super::clock::StoreClock;
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use super::instance_store::{InstanceStore, Registration};
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
@@ -82,6 +85,20 @@ impl EmbeddedStore {
         blocking(move || step(&shared.database.begin_read().map_err(failed)?)).await
     }
 
+    /// Runs one atomic, durable write of anything but keys.
+    async fn put(
+        &self,
+        step: impl FnOnce(&redb::WriteTransaction) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let transaction = steps::begin(&shared.database)?;
+            step(&transaction)?;
+            transaction.commit().map_err(failed)
+        })
+        .await
+    }
+
     /// Runs one atomic, durable change of a key and tells those who wait.
     async fn write(
         &self,
@@ -110,16 +127,15 @@ impl EmbeddedStore {
         .await?;
         Ok(Written {
             change,
-            enrolled: self.enrolled(),
+            enrolled: self.lock_enrolled().clone(),
         })
     }
 
-    fn enrolled(&self) -> Vec<Enrolled> {
+    fn lock_enrolled(&self) -> MutexGuard<'_, Vec<Enrolled>> {
         self.shared
             .enrolled
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 }
 
@@ -158,11 +174,7 @@ impl KeyStore for EmbeddedStore {
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
         let now = self.shared.clock.now();
         let revision = *self.shared.revision.borrow();
-        let mut enrolled = self
-            .shared
-            .enrolled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut enrolled = self.lock_enrolled();
         enrolled.retain(|other| other.info.id != gateway.id);
         enrolled.push(Enrolled {
             info: gateway,
@@ -185,11 +197,7 @@ impl KeyStore for EmbeddedStore {
             .read(move |t| steps::feed_after(t, epoch, after))
             .await?;
         let now = self.shared.clock.now();
-        let mut enrolled = self
-            .shared
-            .enrolled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut enrolled = self.lock_enrolled();
         if let Some(own) = enrolled.iter_mut().find(|g| g.info.id == heartbeat.gateway) {
             own.last_heartbeat = now;
             own.applied = heartbeat.position.revision;
@@ -209,14 +217,11 @@ impl KeyStore for EmbeddedStore {
             epoch: self.shared.epoch,
             revision: *self.shared.revision.borrow(),
         };
-        Ok((self.enrolled(), position))
+        Ok((self.lock_enrolled().clone(), position))
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
-        self.shared
-            .enrolled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.lock_enrolled()
             .retain(|other| other.info.id != gateway);
         Ok(())
     }
@@ -229,13 +234,27 @@ impl TokenStore for EmbeddedStore {
     }
 
     async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let transaction = steps::begin(&shared.database)?;
-            steps::put_token(&transaction, &token)?;
-            transaction.commit().map_err(failed)
-        })
-        .await
+        self.put(move |t| steps::put_token(t, &token)).await
+    }
+}
+
+#[async_trait]
+impl InstanceStore for EmbeddedStore {
+    async fn registrations(
+        &self,
+        after: Option<(KeyId, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, StoreError> {
+        self.read(move |t| registrations::list(t, after, limit))
+            .await
+    }
+
+    async fn save_registrations(&self, rows: Vec<Registration>) -> Result<(), StoreError> {
+        self.put(move |t| registrations::save(t, &rows)).await
+    }
+
+    async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
+        self.put(move |t| registrations::forget(t, key)).await
     }
 }
 

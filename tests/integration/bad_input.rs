@@ -240,9 +240,10 @@ async fn a_store_fault_is_never_the_agents_fault() {
     assert_eq!(gateway.ops("/readyz").await.0, 503);
     store.set_failing(false);
     agent.connect().await;
-    // In the cache now: a store that fails does not touch it.
+    // In the cache now: a store that fails delays neither verify nor join.
     store.set_failing(true);
     agent.join().await.unwrap();
+    agent.subscribe().await.unwrap();
 }
 
 #[tokio::test]

@@ -7,67 +7,28 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may name. Longer than a list of forbidden arrows,
 /// but a new module has to be given its place.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("keys", &[]),
-    ("files", &[]),
-    ("proto", &["keys"]),
-    ("telemetry", &["keys"]),
-    ("store", &["keys", "files"]),
-    ("auth", &["keys", "store", "telemetry"]),
-    ("sessions", &["keys", "store", "auth", "telemetry"]),
-    (
-        "revocation",
-        &["keys", "store", "auth", "sessions", "telemetry"],
-    ),
-    (
-        "registrar",
-        &["keys", "store", "auth", "sessions", "telemetry"],
-    ),
-    (
-        "key_admin",
-        &["keys", "store", "sessions", "revocation", "telemetry"],
-    ),
-    ("listener", &["keys"]),
-    ("certs", &["keys", "files"]),
-    ("config", &["listener"]),
-    (
-        "agent_api",
-        &[
-            "keys",
-            "auth",
-            "sessions",
-            "registrar",
-            "listener",
-            "telemetry",
-            "proto",
-        ],
-    ),
-    (
-        "admin_api",
-        &["keys", "store", "sessions", "key_admin", "proto", "files"],
-    ),
-    ("ops", &["store", "telemetry"]),
-    (
-        "server",
-        &[
-            "keys",
-            "store",
-            "auth",
-            "sessions",
-            "revocation",
-            "registrar",
-            "key_admin",
-            "listener",
-            "certs",
-            "config",
-            "agent_api",
-            "admin_api",
-            "ops",
-            "telemetry",
-            "files",
-        ],
-    ),
-    ("cli", &["keys", "config", "server", "proto"]),
+#[rustfmt::skip]
+const LAYERS: &[(&str, &str)] = &[
+    ("keys", ""),
+    ("files", ""),
+    ("telemetry", "keys"),
+    ("proto", "keys"),
+    ("store", "keys files"),
+    ("auth", "keys store telemetry"),
+    ("sessions", "keys store auth telemetry"),
+    ("instances", "keys store"),
+    ("revocation", "keys store auth sessions telemetry"),
+    ("registrar", "keys store auth sessions instances telemetry"),
+    ("key_admin", "keys store sessions instances revocation telemetry"),
+    ("listener", "keys"),
+    ("certs", "keys files"),
+    ("config", "listener"),
+    ("agent_api", "keys auth sessions registrar listener telemetry proto"),
+    ("admin_api", "keys files store sessions key_admin proto"),
+    ("ops", "store telemetry"),
+    ("server", "keys files store auth sessions instances revocation registrar key_admin \
+                listener certs config agent_api admin_api ops telemetry"),
+    ("cli", "keys config server proto"),
 ];
 
 /// Crates whose types stay where they belong.
@@ -174,7 +135,7 @@ fn nothing_points_back() {
             panic!("{}: give `{module}` its place in LAYERS", path.display());
         };
         for named in named_after(&code(&text), "crate::") {
-            if named != module && !allowed.contains(&named.as_str()) {
+            if named != module && !allowed.split_whitespace().any(|a| a == named) {
                 faults.push(format!("{}: {module} names {named}", path.display()));
             }
         }

@@ -15,6 +15,7 @@ async fn a_restart_keeps_keys_token_and_certificates() {
     let (id, key) = operator.key("kept").await;
     let (revoked, revoked_key) = operator.key("revoked").await;
     operator.revoke(&revoked).await;
+    gateway.agent(&key).await.join().await.unwrap();
     let files = ["ca.pem", "server.pem", "admin.token"];
     let before = files.map(|file| gateway.file(file));
     gateway.stopped().await;
@@ -26,7 +27,9 @@ async fn a_restart_keeps_keys_token_and_certificates() {
     let status = agent.with_key(Some(&revoked_key)).join().await.unwrap_err();
     assert_eq!(reason_of(&status), "KEY_REVOKED");
     let operator = gateway.operator().await;
-    assert_eq!(operator.show(&id).await.unwrap().live_sessions, 1);
+    let shown = operator.show(&id).await.unwrap();
+    assert_eq!(shown.live_sessions, 1);
+    assert_eq!(shown.registered_agents, 2, "one of them before the restart");
     assert!(operator.show(&revoked).await.unwrap().revoked_at.is_some());
     drop(stream);
     eventually("the session goes", async || {
@@ -98,4 +101,45 @@ async fn a_lost_token_file_is_replaced_and_a_strange_one_is_not_trusted() {
     };
     let refused = Server::bind(config).await.err().unwrap();
     assert!(matches!(refused, StartError::Token(_)), "{refused}");
+}
+
+/// A flipped bit in one record: that key is UNAVAILABLE, never UNAUTHENTICATED,
+/// an alarm is raised, and the others go on.
+#[tokio::test]
+async fn a_damaged_record_admits_nobody_and_raises_an_alarm() {
+    use redb::{Database, ReadableTable, TableDefinition};
+    const KEYS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("keys");
+
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let gateway = TestGateway::in_dir(dir.clone()).await;
+    let operator = gateway.operator().await;
+    let (damaged, key) = operator.key("damaged").await;
+    let (_, sound) = operator.key("sound").await;
+    gateway.stopped().await;
+    let database = Database::open(dir.path().join("store.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let id: &[u8; 16] = damaged.as_bytes()[4..].try_into().unwrap();
+        let mut keys = transaction.open_table(KEYS).unwrap();
+        let mut record = keys.get(id).unwrap().unwrap().value().to_vec();
+        *record.last_mut().unwrap() ^= 1;
+        keys.insert(id, record.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    let gateway = TestGateway::in_dir(dir).await;
+    let agent = gateway.agent(&key).await;
+    let status = agent.join().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+    assert_eq!(reason_of(&status), "STORE_UNAVAILABLE");
+    assert!(gateway.metric("muster_store_corrupt_records_total").await >= 1.0);
+    agent.with_key(Some(&sound)).join().await.unwrap();
+    let operator = gateway.operator().await;
+    let shown = operator.show(&damaged).await.unwrap_err();
+    assert_eq!(shown.code(), tonic::Code::Unavailable, "{shown}");
+    assert!(shown.message().contains(&damaged), "{shown}");
+    let list = muster::proto::admin::v1::ListKeysRequest::default();
+    let list = operator.keys().list_keys(list).await.unwrap().into_inner();
+    assert_eq!((list.keys.len(), list.unreadable), (1, vec![damaged]));
 }

@@ -6,7 +6,7 @@ use muster::keys::{Id, KeyId, KeyStatus, Kind, Position, Revision, mint};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, NewKey,
-    Store, TokenRecord,
+    Registration, Store, TokenRecord,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -41,6 +41,7 @@ macro_rules! suite {
             case!(the_feed_wakes_who_waits);
             case!(gateways_enrol_renew_and_leave);
             case!(tokens_are_kept);
+            case!(registrations_replace_page_and_go_with_their_key);
         }
     };
 }
@@ -304,6 +305,42 @@ async fn tokens_are_kept(store: &dyn Store) {
     assert_eq!(store.token(token.id).await.unwrap(), None);
     store.put_token(token.clone()).await.unwrap();
     assert_eq!(store.token(token.id).await.unwrap(), Some(token));
+}
+
+async fn registrations_replace_page_and_go_with_their_key(store: &dyn Store) {
+    let (one, two) = (new_key("").id, new_key("").id);
+    let row = |key, agent, joins| Registration {
+        key,
+        agent: uuid::Uuid::from_u128(agent),
+        first_seen: store.clock().now(),
+        last_seen: store.clock().now(),
+        last_address: "::1".parse().unwrap(),
+        joins,
+    };
+    let mut rows: Vec<_> = (0..10).map(|n| row(one, n, 1)).collect();
+    rows.push(row(two, 3, 1));
+    store.save_registrations(rows).await.unwrap();
+    store
+        .save_registrations(vec![row(one, 3, 7)])
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let after = seen.last().map(|r: &Registration| (r.key, r.agent));
+        let page = store.registrations(after, 4).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page);
+    }
+    assert_eq!(seen.len(), 11);
+    assert!(seen.is_sorted_by_key(|r| (r.key, r.agent)));
+    let joins = seen.iter().filter(|r| r.joins == 7).count();
+    assert_eq!(joins, 1, "replaced, not added");
+    store.forget_registrations(one).await.unwrap();
+    let left = store.registrations(None, 100).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].key, left[0].joins), (two, 1));
 }
 
 /// Only the file can be opened twice.

@@ -109,6 +109,10 @@ pub(in crate::cli) fn key_sheet(key: &Key, now: Timestamp) -> String {
         "  sessions  {} live on the gateway that answered",
         key.live_sessions
     ));
+    lines.push(format!(
+        "  agents    {} ever joined with it",
+        key.registered_agents
+    ));
     lines.join("\n") + "\n"
 }
 

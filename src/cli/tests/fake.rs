@@ -54,6 +54,7 @@ pub fn key(number: u8, name: &str) -> Key {
         revoked_at: None,
         status: KeyStatus::Valid.into(),
         live_sessions: u64::from(number),
+        registered_agents: u64::from(number),
     }
 }
 

@@ -6,8 +6,8 @@ use serde_json::Map;
 use super::codec::{
     DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, TokenRow, What, decode, encode, key_id,
 };
-use super::failed;
 use super::file::META;
+use super::{failed, registrations};
 use crate::keys::{
     DEFAULT_NAMESPACE, Epoch, KeyId, KeyStatus, Position, Revision, Timestamp, TokenId,
     check_expiry, latest_expiry,
@@ -55,7 +55,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
     transaction.open_table(BY_CREATION)?;
     transaction.open_table(FEED)?;
     transaction.open_table(TOKENS)?;
-    Ok(())
+    registrations::create_table(transaction)
 }
 
 /// Removes the markers of deleted keys that would have expired by now.

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    ChangeError, Enrolled, Feed, GatewayId, GatewayInfo, Heartbeat, KeyCursor, KeyEdit, KeyPage,
-    KeyStore, Loaded, NewKey, StoreClock, StoreError, TokenRecord, TokenStore, Written,
+    ChangeError, Enrolled, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceStore, KeyCursor,
+    KeyEdit, KeyPage, KeyStore, Loaded, NewKey, Registration, StoreClock, StoreError, TokenRecord,
+    TokenStore, Written,
 };
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::within;
 
@@ -139,6 +141,28 @@ impl KeyStore for FaultyStore {
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
         self.inner.leave(gateway).await
+    }
+}
+
+#[async_trait]
+impl InstanceStore for FaultyStore {
+    async fn registrations(
+        &self,
+        after: Option<(KeyId, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, StoreError> {
+        self.up()?;
+        self.inner.registrations(after, limit).await
+    }
+
+    async fn save_registrations(&self, rows: Vec<Registration>) -> Result<(), StoreError> {
+        self.up()?;
+        self.inner.save_registrations(rows).await
+    }
+
+    async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
+        self.up()?;
+        self.inner.forget_registrations(key).await
     }
 }
 
