@@ -26,7 +26,7 @@ pub struct Principal {
     key: KeyId,
     position: Position,
     expires_at: Timestamp,
-    verified_at: Instant,
+    begun_at: Instant,
 }
 
 impl Principal {
@@ -45,9 +45,10 @@ impl Principal {
         self.expires_at
     }
 
-    /// How long ago it was judged.
+    /// How long ago its judgement began: its record can't be older than that
+    /// without a gate knowing.
     pub fn age(&self) -> Duration {
-        self.verified_at.elapsed()
+        self.begun_at.elapsed()
     }
 }
 
@@ -151,7 +152,7 @@ impl Authenticator {
         freshness: Freshness,
     ) -> Result<Principal, AuthError> {
         let started = Instant::now();
-        let judged = self.judge(presented, freshness).await;
+        let judged = self.judge(presented, freshness, started).await;
         self.metrics
             .verify_seconds
             .observe(started.elapsed().as_secs_f64());
@@ -162,6 +163,7 @@ impl Authenticator {
         &self,
         presented: &PresentedKey,
         freshness: Freshness,
+        started: Instant,
     ) -> Result<Principal, AuthError> {
         let found = match freshness {
             Freshness::Cached => self.cache.get(presented.id).await,
@@ -179,9 +181,9 @@ impl Authenticator {
         if presented.digest != cached.record.digest {
             return Err(AuthError::WrongSecret);
         }
-        match self.decide(&cached) {
+        match self.decide(&cached, started) {
             Err(AuthError::Expired { .. }) if !cached.is_confirmed_expired() => {
-                self.look_once_more(&cached).await
+                self.look_once_more(&cached, started).await
             }
             decided => decided,
         }
@@ -200,7 +202,11 @@ impl Authenticator {
         Ok((cached.record.clone(), cached.position()))
     }
 
-    async fn look_once_more(&self, stale: &Cached) -> Result<Principal, AuthError> {
+    async fn look_once_more(
+        &self,
+        stale: &Cached,
+        started: Instant,
+    ) -> Result<Principal, AuthError> {
         let expired = AuthError::Expired {
             key: stale.record.id,
             at: stale.record.expires_at,
@@ -208,7 +214,7 @@ impl Authenticator {
         let reload = self.cache.reload(stale.record.id);
         match tokio::time::timeout(self.expiry_recheck_deadline, reload).await {
             Ok(Ok(fresh)) => {
-                let decided = self.decide(&fresh);
+                let decided = self.decide(&fresh, started);
                 if matches!(decided, Err(AuthError::Expired { .. })) {
                     fresh.confirm_expired();
                 }
@@ -220,7 +226,7 @@ impl Authenticator {
         }
     }
 
-    fn decide(&self, cached: &Cached) -> Result<Principal, AuthError> {
+    fn decide(&self, cached: &Cached, started: Instant) -> Result<Principal, AuthError> {
         let record = &cached.record;
         if let Some(at) = record.revoked_at {
             return Err(AuthError::Revoked { key: record.id, at });
@@ -235,7 +241,7 @@ impl Authenticator {
             key: record.id,
             position: cached.position(),
             expires_at: record.expires_at,
-            verified_at: Instant::now(),
+            begun_at: started,
         })
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,9 @@ use crate::keys::{KeyId, Position, Timestamp};
 use crate::sessions::{Closing, Registry};
 use crate::store::{Change, Feed, Heartbeat, KeyChange, KeyStore, Lookup, StoreError};
 use crate::telemetry::Metrics;
+
+/// Between two sweeps of spent gates; each looks at every gate.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Applies changes of keys to this gateway.
 pub struct Revocations {
@@ -75,6 +78,7 @@ impl Revocations {
 
     /// Follows the feed until `shutdown`. Renews the lease at each turn.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut swept_at = Instant::now();
         loop {
             let position = self.position();
             tokio::select! {
@@ -91,7 +95,12 @@ impl Revocations {
                     () = shutdown.cancelled() => return,
                 }
             }
-            self.registry.sweep();
+            if swept_at.elapsed() >= SWEEP_INTERVAL {
+                swept_at = Instant::now();
+                for key in self.registry.sweep() {
+                    self.authenticator.cache().forget(key).await;
+                }
+            }
         }
     }
 

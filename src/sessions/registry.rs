@@ -325,20 +325,29 @@ impl Registry {
         }
     }
 
-    /// Drops the gates that guard nothing any more.
-    pub fn sweep(&self) {
+    /// Drops the gates that guard nothing any more, and returns their keys.
+    /// From now on nobody corrects what a cache has of them: it must be dropped,
+    /// too, lest a fill that came late outlive the gate that knew better.
+    #[must_use]
+    pub fn sweep(&self) -> Vec<KeyId> {
         let now = self.clock.now();
         let memory = self.options.memory;
-        self.gates.retain(|_, gate| {
+        let mut swept = Vec::new();
+        self.gates.retain(|key, gate| {
             // Twice: a principal as old as the memory may still be on its way,
             // and it may hold a later expiry than the one that ended it.
             let remembers = gate.touched.elapsed() < 2 * memory;
-            match gate.state {
+            let keep = match gate.state {
                 _ if remembers || !gate.live.is_empty() => true,
                 State::Ended { guard_until, .. } => guard_until > now,
                 State::Open { .. } => false,
+            };
+            if !keep {
+                swept.push(*key);
             }
+            keep
         });
+        swept
     }
 
     pub(super) fn by_number(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Slot>>> {

@@ -239,7 +239,7 @@ async fn ended_never_goes_back() {
     bench
         .registry
         .correct(key.id, position, principal.expires_at());
-    bench.registry.sweep();
+    assert!(bench.registry.sweep().is_empty());
     assert!(matches!(
         bench.admit(&principal, 1),
         Err(AdmitError::Ended(Final::Revoked(_)))
@@ -363,13 +363,13 @@ async fn gates_that_guard_nothing_are_swept() {
     registry.apply(&bench.store.edit(edited.id, edit).await.unwrap().change);
     registry.apply(&bench.store.revoke(revoked.id).await.unwrap().change);
     assert_eq!(registry.keys().len(), 2);
-    registry.sweep();
+    assert_eq!(registry.sweep(), [edited.id]);
     assert_eq!(registry.keys(), [revoked.id], "kept until its expiry");
     bench
         .store
         .clock()
         .set_offset_millis(400 * 24 * 3600 * 1000);
-    registry.sweep();
+    assert_eq!(registry.sweep(), [revoked.id]);
     assert!(registry.keys().is_empty());
 }
 
