@@ -76,7 +76,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
             .begin_read()
             .map_err(|e| failed(&name, e))
             .and_then(|t| identify(&t, &name))?;
-        steps::sweep(&database).map_err(|e| failed(&name, e))?;
+        steps::prepare(&database).map_err(|e| failed(&name, e))?;
         return Ok((database, identity));
     }
     // Made under another name first: a start that is cut off half way leaves no

@@ -58,10 +58,12 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
     registrations::create_table(transaction)
 }
 
-/// Removes the markers of deleted keys that would have expired by now.
-pub(super) fn sweep(database: &Database) -> Result<(), StoreError> {
+/// Readies a store that was there: adds the tables that an older muster did
+/// not have, removes the markers of deleted keys that would have expired by now.
+pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     let now = crate::store::StoreClock::default().now();
     let transaction = begin(database)?;
+    create_tables(&transaction).map_err(failed)?;
     let spent = |_: &[u8; 16], value: &[u8]| {
         matches!(
             decode(value, String::new),
