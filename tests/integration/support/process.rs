@@ -68,11 +68,6 @@ impl Process {
         self.child.id().expect("it runs")
     }
 
-    /// Where agents dial.
-    pub fn agent_address(&self) -> &str {
-        &self.agent
-    }
-
     pub async fn agent(&self, key: &str) -> TestAgent {
         let port = self.agent.rsplit_once(':').unwrap().1;
         TestAgent::new(
@@ -121,17 +116,28 @@ impl Process {
         self.child.kill().await.unwrap();
     }
 
-    /// SIGTERM; waits at most `bound` for exit 0, and returns its log.
-    pub async fn stop(mut self, bound: Duration) -> String {
+    /// SIGTERM, without waiting for what it does.
+    pub async fn terminate(&self) {
         let kill = Command::new("kill")
             .args(["-TERM", &self.id().to_string()])
             .status();
         assert!(kill.await.unwrap().success());
+    }
+
+    /// Waits at most `bound` for its end: the exit code and its log.
+    pub async fn ended(mut self, bound: Duration) -> (Option<i32>, String) {
         let status = tokio::time::timeout(bound, self.child.wait())
             .await
             .expect("it did not stop in time")
             .unwrap();
-        assert_eq!(status.code(), Some(0));
-        self.log.await.unwrap()
+        (status.code(), self.log.await.unwrap())
+    }
+
+    /// SIGTERM; waits at most `bound` for exit 0, and returns its log.
+    pub async fn stop(self, bound: Duration) -> String {
+        self.terminate().await;
+        let (code, log) = self.ended(bound).await;
+        assert_eq!(code, Some(0), "{log}");
+        log
     }
 }
