@@ -14,6 +14,7 @@ mod layering;
 mod ops;
 mod protocol;
 mod races;
+mod real_agent;
 mod restart;
 mod revoke;
 mod secrets;

@@ -4,6 +4,7 @@ mod agent;
 mod deaf_peer;
 mod faulty_store;
 mod gateway;
+mod nginx_host;
 mod operator;
 mod process;
 
@@ -11,6 +12,7 @@ pub use agent::{TestAgent, reason_of};
 pub use deaf_peer::DeafPeer;
 pub use faulty_store::FaultyStore;
 pub use gateway::TestGateway;
+pub use nginx_host::{NginxHost, agent_binary};
 pub use operator::Operator;
 pub use process::Process;
 
@@ -36,4 +38,18 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
         }
     })
     .await;
+}
+
+/// A port that is free now and stays so: it lies below the range from which the
+/// system gives ports to connections, of which other tests open hundreds.
+pub fn free_port() -> u16 {
+    let mut bytes = [0; 2];
+    for _ in 0..100 {
+        getrandom::fill(&mut bytes).unwrap();
+        let port = 20_000 + u16::from_ne_bytes(bytes) % 12_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
 }

@@ -24,9 +24,14 @@ pub struct Process {
 impl Process {
     /// `muster serve` in `dir` on free ports, once it says that it is ready.
     pub async fn start(dir: &Path, flags: &[&str]) -> Self {
+        Self::start_at(dir, "127.0.0.1:0", flags).await
+    }
+
+    /// The same with the agent listener where agents expect it.
+    pub async fn start_at(dir: &Path, agent_listen: &str, flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
             .args(["serve", "-o", "json"])
-            .args(["--agent-listen", "127.0.0.1:0"])
+            .args(["--agent-listen", agent_listen])
             .args(["--admin-listen", "127.0.0.1:0"])
             .args(["--ops-listen", "127.0.0.1:0"])
             .args(flags)
@@ -109,6 +114,14 @@ impl Process {
             .await
             .unwrap();
         answer
+    }
+
+    /// One sample of `/metrics`; 0 when it is not there yet.
+    pub async fn metric(&self, sample: &str) -> f64 {
+        let text = self.get("/metrics").await;
+        text.lines()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
+            .map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// SIGKILL: it has no chance to tidy up.

@@ -1,0 +1,296 @@
+//! A host with NGINX and the real NGINX Agent on it, all in one directory.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::{free_port, within};
+
+/// The variable with the agent's path.
+const VARIABLE: &str = "NGINX_AGENT_BIN";
+/// What the agent would read before anything of the test's.
+const SYSTEM_CONFIG: &str = "/etc/nginx-agent/nginx-agent.conf";
+
+/// The agent's path; without it, says that `test` was left out.
+pub fn agent_binary(test: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    if path.is_none() {
+        // Not by a macro: the output of a test that passes is not shown.
+        let _ = writeln!(
+            std::io::stderr(),
+            "LEFT OUT: {test}: set {VARIABLE} to the path of an NGINX Agent v3 to run it"
+        );
+    }
+    path.map(PathBuf::from)
+}
+
+pub struct NginxHost {
+    dir: TempDir,
+    agent: Child,
+    nginx: Nginx,
+    metadata: JoinHandle<()>,
+}
+
+impl NginxHost {
+    /// Starts NGINX, then the agent with `key` in its key file and with what
+    /// `muster agent-config` prints for the gateway in `data_dir`.
+    pub async fn start(binary: &Path, data_dir: &Path, key: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let nginx = Nginx::start(&dir.path().join("nginx")).await;
+        let (address, metadata) = serve_metadata().await;
+        let home = dir.path().join("agent");
+        fs::create_dir(&home).unwrap();
+        fs::write(home.join("key"), key).unwrap();
+        let block = connecting_block(&home.join("key"), data_dir).await;
+        fs::write(
+            home.join("nginx-agent.conf"),
+            block + &settings(dir.path(), &home),
+        )
+        .unwrap();
+        let log = File::create(home.join("out")).unwrap();
+        let agent = command(binary)
+            .arg("--lib-dir")
+            .arg(home.join("lib"))
+            .env("ECS_CONTAINER_METADATA_URI_V4", format!("http://{address}"))
+            .current_dir(&home)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("can't start {}: {error}", binary.display()));
+        Self {
+            dir,
+            agent,
+            nginx,
+            metadata,
+        }
+    }
+
+    /// Where its NGINX answers.
+    pub fn nginx_port(&self) -> u16 {
+        self.nginx.port
+    }
+
+    /// What the agent and its collector have written so far.
+    pub fn log(&self) -> String {
+        let text = fs::read(self.dir.path().join("agent/out")).unwrap();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Puts another key into the agent's key file.
+    pub fn set_key(&self, key: &str) {
+        fs::write(self.dir.path().join("agent/key"), key).unwrap();
+    }
+
+    /// Waits until `holds`; fails with the agent's log, or when the agent ends.
+    /// Returns how long it took.
+    pub async fn until<F: Future<Output = bool>>(
+        &mut self,
+        what: &str,
+        bound: Duration,
+        mut holds: impl FnMut(String) -> F,
+    ) -> Duration {
+        let begun = Instant::now();
+        while !holds(self.log()).await {
+            let ended = self.agent.try_wait().unwrap();
+            assert!(
+                ended.is_none() && begun.elapsed() < bound,
+                "{what}: not within {bound:?} (agent: {ended:?}); its log:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        begun.elapsed()
+    }
+
+    /// Stops everything, and sees that nothing is left running.
+    pub async fn stop(mut self) {
+        // Nothing of the gateway depends on how an agent ends.
+        self.agent.kill().await.unwrap();
+        self.nginx.stop();
+        assert!(!self.nginx.runs(), "nginx is still there");
+    }
+}
+
+impl Drop for NginxHost {
+    fn drop(&mut self) {
+        self.metadata.abort();
+    }
+}
+
+/// The agent looks into /etc first, then where it was started. If there is
+/// something in /etc, it gets a view of its own in which there is not: then the
+/// test neither depends on that file nor touches it.
+fn command(binary: &Path) -> Command {
+    if !Path::new(SYSTEM_CONFIG).exists() {
+        return Command::new(binary);
+    }
+    let mut command = Command::new("unshare");
+    command.arg("--mount");
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        command.arg("--map-root-user");
+    }
+    let hide = "mount -t tmpfs none /etc/nginx-agent && exec \"$0\" \"$@\"";
+    command.args(["sh", "-c", hide]).arg(binary);
+    command
+}
+
+/// What `muster agent-config` prints.
+async fn connecting_block(key_file: &Path, data_dir: &Path) -> String {
+    let printed = Command::new(env!("CARGO_BIN_EXE_muster"))
+        .args(["agent-config", "--key-file"])
+        .arg(key_file)
+        .arg("--data-dir")
+        .arg(data_dir)
+        .stdin(Stdio::null())
+        .output();
+    let printed = within("agent-config", printed).await.unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    String::from_utf8(printed.stdout).unwrap()
+}
+
+/// Everything inside `dir`; telemetry each second or two, not each minute; and
+/// the log at `debug`, where the agent writes down each answer.
+fn settings(dir: &Path, home: &Path) -> String {
+    format!(
+        "log:\n  level: debug\n\
+         allowed_directories: [{dir}]\n\
+         syslog_server:\n  port: \"{syslog}\"\n\
+         collector:\n  \
+           config_path: {home}/collector.yaml\n  \
+           log:\n    level: INFO\n    path: stdout\n  \
+           processors:\n    batch:\n      default_metrics:\n        \
+             send_batch_size: 1000\n        send_batch_max_size: 1000\n        timeout: 1s\n  \
+           receivers:\n    \
+             container_metrics:\n      collection_interval: 2s\n    \
+             host_metrics:\n      collection_interval: 2s\n      initial_delay: 1s\n      \
+               scrapers:\n        cpu: {{}}\n        memory: {{}}\n",
+        dir = dir.display(),
+        home = home.display(),
+        syslog = free_port(),
+    )
+}
+
+/// The agent calls itself after its container; where it finds no id of one, it
+/// refuses its own requests. This is how it is given one, each its own.
+async fn serve_metadata() -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let id = [random(), random()].concat();
+    let body = format!("{{\"DockerId\":\"{id}\"}}");
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                match socket.read_buf(&mut request).await {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => break,
+                }
+            }
+            let _ = socket.write_all(answer.as_bytes()).await;
+            let _ = socket.shutdown().await;
+        }
+    });
+    (address, serving)
+}
+
+fn random() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).unwrap();
+    Uuid::from_bytes(bytes).simple().to_string()
+}
+
+/// Debian's nginx as a daemon, with `stub_status`.
+struct Nginx {
+    port: u16,
+    pid_file: PathBuf,
+}
+
+impl Nginx {
+    async fn start(dir: &Path) -> Self {
+        fs::create_dir(dir).unwrap();
+        let port = free_port();
+        let at = dir.display();
+        let config = dir.join("nginx.conf");
+        fs::write(
+            &config,
+            format!(
+                "pid {at}/nginx.pid;\nerror_log {at}/error.log;\nworker_processes 1;\n\
+                 events {{}}\n\
+                 http {{\n  access_log {at}/access.log;\n  \
+                 client_body_temp_path {at}/body;\n  proxy_temp_path {at}/proxy;\n  \
+                 fastcgi_temp_path {at}/fastcgi;\n  uwsgi_temp_path {at}/uwsgi;\n  \
+                 scgi_temp_path {at}/scgi;\n  \
+                 server {{\n    listen 127.0.0.1:{port};\n    \
+                 location = /status {{ stub_status; }}\n  }}\n}}\n"
+            ),
+        )
+        .unwrap();
+        let mut started = Err(ErrorKind::NotFound.into());
+        // Debian's own place is not in everybody's PATH.
+        for program in ["nginx", "/usr/sbin/nginx"] {
+            let nginx = Command::new(program)
+                .arg("-p")
+                .arg(dir)
+                .arg("-c")
+                .arg(&config)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(File::create(dir.join("stderr")).unwrap())
+                .status();
+            started = within("the start of nginx", nginx).await;
+            if !matches!(&started, Err(error) if error.kind() == ErrorKind::NotFound) {
+                break;
+            }
+        }
+        let status = started.expect("nginx can't be started; Debian's package is `nginx`");
+        let said = fs::read_to_string(dir.join("stderr")).unwrap();
+        assert!(status.success(), "nginx did not start: {said}");
+        Self {
+            port,
+            pid_file: dir.join("nginx.pid"),
+        }
+    }
+
+    /// It writes this file before it leaves the terminal, and removes it last.
+    fn runs(&self) -> bool {
+        self.pid_file.exists()
+    }
+
+    fn stop(&self) {
+        let Ok(pid) = fs::read_to_string(&self.pid_file) else {
+            return;
+        };
+        let _ = std::process::Command::new("kill")
+            .args(["-TERM", pid.trim()])
+            .status();
+        // Nothing holds it: a bound for a busy machine.
+        let begun = Instant::now();
+        while self.runs() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
