@@ -7,6 +7,7 @@ mod support;
 
 mod admin_api;
 mod bad_input;
+mod cli;
 mod crash;
 mod expiry;
 mod key_lifecycle;
