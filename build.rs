@@ -4,13 +4,14 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "mpi/v1/common.proto",
     "mpi/v1/command.proto",
     "mpi/v1/files.proto",
     "muster/admin/v1/keys.proto",
     "muster/admin/v1/sessions.proto",
     "muster/admin/v1/gateways.proto",
+    "muster/admin/v1/agents.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -4,6 +4,7 @@
 //! know: the agent's protocol, a store's backend.
 //! Invariant: every call carries a good admin token, reflection's too.
 
+mod agents;
 mod authenticate;
 mod convert;
 mod gateways;
@@ -17,8 +18,10 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::proto::admin::v1::DESCRIPTORS;
+use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
@@ -35,6 +38,7 @@ pub use tokens::{FirstToken, TokenDoor, TokenError, first_token};
 pub fn service(
     keys: Arc<KeyAdmin>,
     registry: Arc<Registry>,
+    instances: Arc<Instances>,
     tokens: Arc<dyn TokenStore>,
 ) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
     let reflection = || {
@@ -42,9 +46,11 @@ pub fn service(
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
     let key_service = keys::Keys::new(Arc::clone(&keys));
+    let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
     let session_service = sessions::Sessions::new(registry);
     let gateway_service = gateways::Gateways::new(keys);
     let routes = Routes::new(KeyServiceServer::new(key_service))
+        .add_service(AgentServiceServer::new(agent_service))
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
         .add_service(reflection().build_v1()?)

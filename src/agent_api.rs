@@ -9,6 +9,7 @@ mod authenticate;
 mod command;
 mod file;
 mod otlp;
+mod report;
 mod status;
 
 use std::sync::Arc;

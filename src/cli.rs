@@ -7,6 +7,7 @@
 //! refusal or a failure, 2 for wrong usage.
 
 mod agent_config;
+mod agents;
 mod connect;
 mod error;
 mod gateways;
@@ -65,6 +66,10 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Make, list, edit, revoke and delete data plane keys
     Keys(keys::KeysArgs),
+    /// List agents and show what is known of them
+    Agents(agents::AgentsArgs),
+    /// List the NGINX instances that agents report
+    Instances(agents::InstancesArgs),
     /// List and disconnect the live sessions of agents
     Sessions(sessions::SessionsArgs),
     /// List the gateways that share the store
@@ -144,6 +149,8 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
             console.print(&String::from_utf8_lossy(&script))
         }
         Command::Keys(args) => ask_gateway(keys::run(args, console)),
+        Command::Agents(args) => ask_gateway(agents::run(args, console)),
+        Command::Instances(args) => ask_gateway(agents::run_instances(args, console)),
         Command::Sessions(args) => ask_gateway(sessions::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
     }

@@ -26,6 +26,7 @@ pub(crate) use layers::CLIENT_VARIABLES;
 pub use settings::Settings;
 pub use values::{AgentAddress, Count, ListenAddress, LogFormat, Period, ValueError};
 
+use crate::instances::InstanceLimits;
 use crate::listener::Limits;
 
 /// What a gateway needs to know before it starts.
@@ -50,6 +51,9 @@ pub struct Config {
     pub timing: Timing,
     /// Keys in the cache. Default: 100,000.
     pub cache_capacity: u64,
+    /// What agents may make grow. Default: 50,000 agents a key, forgotten after
+    /// 24 h without a connection (0: never; at most 720 h).
+    pub instances: InstanceLimits,
 }
 
 /// The addresses to listen on; port 0: any free one.
@@ -159,6 +163,7 @@ impl Default for Config {
             max_message_bytes: 4 << 20,
             timing: Timing::default(),
             cache_capacity: 100_000,
+            instances: InstanceLimits::default(),
         }
     }
 }

@@ -1,38 +1,79 @@
-//! Registrations: which agents ever joined under which key.
+//! Who is out there: agents, their NGINX instances, and which agents ever
+//! joined under which key.
 //!
 //! Owns: the live rows and the set of those not yet written. Must not know:
-//! sessions, gRPC.
+//! sessions (who is connected is told to it), gRPC.
 //! Invariant: a slow or failing store delays no join; what waits to be written
 //! is a set of names whose content is read when it is written, so it is bounded
 //! by the number of agents, and no queue can lose or resurrect a row.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod report;
+mod rows;
+mod writer;
+
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::keys::{KeyId, Timestamp};
-use crate::store::{InstanceStore, Registration, StoreError};
+use crate::store::{AgentRecord, Health, InstanceStore, Registration, StoreError};
+
+pub use report::{AgentReport, InstanceId, InstanceStatus, ReportedInstance};
+use rows::Rows;
 
 /// Rows read or written in one step.
 const BATCH: usize = 1000;
+/// How old the last sight of a connected agent may get before it is noted anew.
+const SIGHT: Duration = Duration::from_secs(600);
 
-/// The registrations that this gateway knows.
+/// Limits on what agents may make grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstanceLimits {
+    /// Agents registered under one key; a new one more is refused.
+    pub max_agents_per_key: usize,
+    /// An agent that was not connected for so long is forgotten; zero: never.
+    pub forget_unavailable_after: Duration,
+}
+
+impl Default for InstanceLimits {
+    fn default() -> Self {
+        Self {
+            max_agents_per_key: 50_000,
+            forget_unavailable_after: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// A key has as many agents as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{key} has {limit} agents, and may have no more")]
+pub struct TooManyAgents {
+    /// Which key.
+    pub key: KeyId,
+    /// How many it may have.
+    pub limit: usize,
+}
+
+/// How many agents a key has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgentCounts {
+    /// Agents whose last join was with it.
+    pub now: usize,
+    /// Agents that ever joined with it.
+    pub ever: usize,
+}
+
+/// The agents and registrations that this gateway knows.
 pub struct Instances {
     store: Arc<dyn InstanceStore>,
+    limits: InstanceLimits,
     rows: Mutex<Rows>,
     /// Held while rows go to the store: a flush and a forget that crossed could
     /// write a forgotten row.
     writing: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct Rows {
-    by_key: BTreeMap<KeyId, HashMap<Uuid, Registration>>,
-    dirty: HashSet<(KeyId, Uuid)>,
 }
 
 impl Instances {
@@ -40,52 +81,107 @@ impl Instances {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn load(store: Arc<dyn InstanceStore>) -> Result<Self, StoreError> {
+    pub async fn load(
+        store: Arc<dyn InstanceStore>,
+        limits: InstanceLimits,
+    ) -> Result<Self, StoreError> {
         let mut rows = Rows::default();
         let mut after = None;
         loop {
             let page = store.registrations(after, BATCH).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.key, last.agent));
-            for row in page {
-                rows.by_key
-                    .entry(row.key)
-                    .or_default()
-                    .insert(row.agent, row);
-            }
+            page.into_iter().for_each(|row| rows.put_registration(row));
+        }
+        let mut after = None;
+        loop {
+            let page = store.agents(after, BATCH).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.agent);
+            page.into_iter().for_each(|row| rows.put_agent(row));
         }
         Ok(Self {
             store,
+            limits,
             rows: Mutex::new(rows),
             writing: tokio::sync::Mutex::default(),
         })
     }
 
-    /// Notes a join. Does not wait for the store.
-    pub fn joined(&self, key: KeyId, agent: Uuid, address: IpAddr, now: Timestamp) {
+    /// Notes a join and what the agent reports with it. Does not wait for the
+    /// store.
+    ///
+    /// # Errors
+    /// [`TooManyAgents`] for an agent that is new to a full key; nothing is
+    /// noted then.
+    pub fn joined(
+        &self,
+        key: KeyId,
+        agent: Uuid,
+        address: IpAddr,
+        report: AgentReport,
+        now: Timestamp,
+    ) -> Result<(), TooManyAgents> {
         let mut rows = self.rows();
-        let row = rows
-            .by_key
-            .entry(key)
-            .or_default()
-            .entry(agent)
-            .or_insert_with(|| Registration {
-                key,
-                agent,
-                first_seen: now,
-                last_seen: now,
-                last_address: address,
-                joins: 0,
-            });
-        row.last_seen = now;
-        row.last_address = address;
-        row.joins += 1;
-        rows.dirty.insert((key, agent));
+        let limit = self.limits.max_agents_per_key;
+        let known = rows.registration(key, agent).is_some();
+        let count = rows.registered(key);
+        if !known && count >= limit {
+            return Err(TooManyAgents { key, limit });
+        }
+        if !known && (count + 1) * 5 == limit * 4 {
+            tracing::warn!(%key, agents = count + 1, limit, "this key has reached 80 % of the agents it may have");
+        }
+        rows.join(key, agent, address, report, now);
+        Ok(())
     }
 
-    /// How many agents ever joined under a key.
-    pub fn agents(&self, key: KeyId) -> usize {
-        self.rows().by_key.get(&key).map_or(0, HashMap::len)
+    /// Notes what an agent reports later on. An agent that never joined is
+    /// left out: it has no key here.
+    pub fn reported(&self, agent: Uuid, report: AgentReport, now: Timestamp) {
+        self.rows().report(agent, report, now);
+    }
+
+    /// Notes an agent's judgement of some of its instances, by reported id.
+    pub fn judged(&self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
+        self.rows().judge(agent, healths, now);
+    }
+
+    /// How many agents a key has.
+    pub fn counts(&self, key: KeyId) -> AgentCounts {
+        let rows = self.rows();
+        AgentCounts {
+            now: rows.current(key),
+            ever: rows.registered(key),
+        }
+    }
+
+    /// At most `limit` agents after `after` that `wanted` takes, in order of
+    /// their ids.
+    pub fn agents(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+        wanted: impl Fn(&AgentRecord) -> bool,
+    ) -> Vec<AgentRecord> {
+        let rows = self.rows();
+        rows.agents_after(after)
+            .filter(|agent| wanted(agent))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    /// One agent and its registrations.
+    pub fn agent(&self, agent: Uuid) -> Option<(AgentRecord, Vec<Registration>)> {
+        let rows = self.rows();
+        let record = rows.agent(agent)?.clone();
+        Some((record, rows.registrations_of(agent)))
+    }
+
+    /// Whether an agent ever joined with a key.
+    pub fn ever_joined(&self, key: KeyId, agent: Uuid) -> bool {
+        self.rows().registration(key, agent).is_some()
     }
 
     /// Forgets the registrations of a deleted key.
@@ -93,61 +189,24 @@ impl Instances {
     /// # Errors
     /// [`StoreError`]; the rows are then gone here, and again after the next
     /// delete or load.
-    pub async fn forget(&self, key: KeyId) -> Result<(), StoreError> {
+    pub async fn forget_key(&self, key: KeyId) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
-        {
-            let mut rows = self.rows();
-            rows.by_key.remove(&key);
-            rows.dirty.retain(|(of, _)| *of != key);
-        }
+        self.rows().forget_key(key);
         self.store.forget_registrations(key).await
     }
 
-    /// Writes what is dirty, batch by batch.
-    ///
-    /// # Errors
-    /// [`StoreError`]; what was not written is dirty still.
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        let _writing = self.writing.lock().await;
-        loop {
-            let batch = self.take_dirty();
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let names: Vec<_> = batch.iter().map(|row| (row.key, row.agent)).collect();
-            if let Err(error) = self.store.save_registrations(batch).await {
-                self.rows().dirty.extend(names);
-                return Err(error);
-            }
-        }
-    }
-
-    /// Writes every `interval` until `shutdown`, then once more.
-    pub async fn run(self: Arc<Self>, interval: Duration, shutdown: CancellationToken) {
-        loop {
-            let stopping = tokio::select! {
-                () = tokio::time::sleep(interval) => false,
-                () = shutdown.cancelled() => true,
-            };
-            if let Err(error) = self.flush().await {
-                tracing::warn!(%error, "registrations are not written; trying again");
-            }
-            if stopping {
-                return;
-            }
-        }
-    }
-
-    fn take_dirty(&self) -> Vec<Registration> {
+    /// Notes that these agents are connected now, and forgets those that were
+    /// not for too long. Returns the forgotten.
+    pub fn age(&self, connected: &HashSet<Uuid>, now: Timestamp) -> Vec<Uuid> {
+        let limit = self.limits.forget_unavailable_after;
         let mut rows = self.rows();
-        let names: Vec<_> = rows.dirty.iter().take(BATCH).copied().collect();
-        for name in &names {
-            rows.dirty.remove(name);
+        for agent in connected {
+            rows.seen(*agent, now, SIGHT);
         }
-        names
-            .iter()
-            .filter_map(|(key, agent)| rows.by_key.get(key)?.get(agent).cloned())
-            .collect()
+        if limit.is_zero() {
+            return Vec::new();
+        }
+        rows.forget_unseen(connected, now, limit)
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -155,55 +214,8 @@ impl Instances {
     }
 }
 
+/// Labels and the like: words of an agent by name.
+pub type Words = BTreeMap<String, String>;
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::Id;
-    use crate::store::embedded::EmbeddedStore;
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    fn key() -> KeyId {
-        KeyId(Id::random().unwrap())
-    }
-
-    #[tokio::test]
-    async fn rows_outlive_the_process() {
-        let store = Arc::new(EmbeddedStore::in_memory().unwrap());
-        let instances = Instances::load(store.clone()).await.unwrap();
-        let (one, two) = (key(), key());
-        let agents: Vec<_> = (0..2500).map(Uuid::from_u128).collect();
-        let at = Timestamp::from_millis;
-        for agent in &agents {
-            instances.joined(one, *agent, HERE, at(1));
-        }
-        instances.joined(one, agents[0], HERE, at(5));
-        instances.joined(two, agents[0], HERE, at(9));
-        instances.flush().await.unwrap();
-        let again = Instances::load(store.clone()).await.unwrap();
-        assert_eq!((again.agents(one), again.agents(two)), (2500, 1));
-        let rows = store.registrations(None, 5000).await.unwrap();
-        let first = rows.iter().find(|r| r.key == one && r.agent == agents[0]);
-        let first = first.unwrap();
-        assert_eq!((first.first_seen, first.last_seen), (at(1), at(5)));
-        assert_eq!(first.joins, 2);
-    }
-
-    #[tokio::test]
-    async fn a_forgotten_row_is_not_written_again() {
-        let store = Arc::new(EmbeddedStore::in_memory().unwrap());
-        let instances = Instances::load(store.clone()).await.unwrap();
-        let (one, two) = (key(), key());
-        let agent = Uuid::from_u128(1);
-        instances.joined(one, agent, HERE, Timestamp::from_millis(1));
-        instances.joined(two, agent, HERE, Timestamp::from_millis(1));
-        instances.flush().await.unwrap();
-        instances.joined(one, agent, HERE, Timestamp::from_millis(2));
-        instances.forget(one).await.unwrap();
-        instances.flush().await.unwrap();
-        let rows = store.registrations(None, 10).await.unwrap();
-        assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0].key, two);
-        assert_eq!(instances.agents(one), 0);
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
-use crate::instances::Instances;
+use crate::instances::{AgentCounts, Instances};
 use crate::keys::{KeyId, KeyRecord, Kind, Revision, RuleError, Timestamp, check_name, mint};
 use crate::revocation::Revocations;
 use crate::sessions::{Closing, Registry};
@@ -69,8 +69,8 @@ pub struct CreatedKey {
 /// What lives under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Agents that ever joined with it.
-    pub agents: usize,
+    /// Agents whose last join was with it, and that ever joined with it.
+    pub agents: AgentCounts,
     /// Sessions live on this gateway.
     pub live_sessions: usize,
 }
@@ -144,7 +144,7 @@ impl KeyAdmin {
     /// What lives under a key here: agents ever, sessions now.
     pub fn usage(&self, key: KeyId) -> Usage {
         Usage {
-            agents: self.instances.agents(key),
+            agents: self.instances.counts(key),
             live_sessions: self.registry.live_sessions(key),
         }
     }
@@ -279,7 +279,7 @@ impl KeyAdmin {
         let written = self.store.delete(key).await?;
         self.audit(actor, "delete", &written);
         self.revocations.apply(&written.change).await;
-        if let Err(error) = self.instances.forget(key).await {
+        if let Err(error) = self.instances.forget_key(key).await {
             tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
         }
         Ok(())

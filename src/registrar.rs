@@ -10,10 +10,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Authenticator, Freshness, Principal};
-use crate::instances::Instances;
+use crate::instances::{AgentReport, Instances, TooManyAgents};
 use crate::keys::{KeyId, PresentedKey, Timestamp};
 use crate::sessions::{AdmitError, Final, Registry, SessionGuard, SessionInfo};
-use crate::store::StoreError;
+use crate::store::{Health, StoreError};
 use crate::telemetry::Metrics;
 
 /// Times a session is tried while its key changes under it.
@@ -40,6 +40,14 @@ pub enum Refusal {
         key: KeyId,
         /// When.
         at: Timestamp,
+    },
+    /// The key has as many agents as it may have.
+    #[error("{key} has {limit} agents, and may have no more")]
+    TooManyAgents {
+        /// Which key.
+        key: KeyId,
+        /// How many it may have.
+        limit: usize,
     },
     /// A fault of ours: to be tried again.
     #[error("the key can't be verified now")]
@@ -98,13 +106,33 @@ impl Registrar {
         principal: &Principal,
         agent: Uuid,
         address: IpAddr,
+        report: AgentReport,
     ) -> Result<(), Refusal> {
         self.still_good(presented, principal).await?;
         let now = self.registry.clock().now();
-        self.instances.joined(principal.key(), agent, address, now);
+        self.instances
+            .joined(principal.key(), agent, address, report, now)
+            .map_err(|TooManyAgents { key, limit }| Refusal::TooManyAgents { key, limit })?;
         self.metrics.joins.inc();
         tracing::info!(key = %principal.key(), %agent, "agent joined");
         Ok(())
+    }
+
+    /// Takes over what an agent reports later on. Resource ids are
+    /// self-declared: only an agent that joined with this key is believed.
+    pub fn reported(&self, principal: &Principal, agent: Uuid, report: AgentReport) {
+        if self.instances.ever_joined(principal.key(), agent) {
+            let now = self.registry.clock().now();
+            self.instances.reported(agent, report, now);
+        }
+    }
+
+    /// Takes over an agent's judgement of its instances, likewise.
+    pub fn judged(&self, principal: &Principal, agent: Uuid, healths: &[(String, Option<Health>)]) {
+        if self.instances.ever_joined(principal.key(), agent) {
+            let now = self.registry.clock().now();
+            self.instances.judged(agent, healths, now);
+        }
     }
 
     /// Confirms that a principal made earlier in a call may still act.

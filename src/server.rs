@@ -124,6 +124,7 @@ struct Parts {
     certs: Arc<Certs>,
     revocations: Arc<Revocations>,
     instances: Arc<Instances>,
+    registry: Arc<Registry>,
     expiry: ExpiryTimers,
     drain_time: Duration,
 }
@@ -202,7 +203,7 @@ impl Server {
             config.timing.feed_interval,
             position,
         ));
-        let instances = Arc::new(Instances::load(store.clone()).await?);
+        let instances = Arc::new(Instances::load(store.clone(), config.instances).await?);
         let key_admin = Arc::new(KeyAdmin::new(
             store.clone(),
             Arc::clone(&revocations),
@@ -219,7 +220,12 @@ impl Server {
         ));
         let (agent_service, health) =
             agent_api::service(registrar, Arc::clone(&metrics), config.max_message_bytes).await;
-        let admin_service = admin_api::service(key_admin, Arc::clone(&registry), store.clone())?;
+        let admin_service = admin_api::service(
+            key_admin,
+            Arc::clone(&registry),
+            Arc::clone(&instances),
+            store.clone(),
+        )?;
 
         let ops_socket = TcpListener::bind(config.listen.ops).await;
         let ops_socket = ops_socket.map_err(|cause| BindError {
@@ -269,6 +275,7 @@ impl Server {
                 certs,
                 revocations,
                 instances,
+                registry: Arc::clone(&registry),
                 expiry: ExpiryTimers::new(registry, authenticator),
                 drain_time: config.timing.drain_time,
             },
@@ -310,7 +317,9 @@ impl Parts {
         background.spawn(part("the expiry timers", Box::pin(expiry)));
         background.spawn(part("the certificate renewal", Box::pin(certs)));
         background.spawn(part("the feed of key changes", Box::pin(tail)));
-        let instances = Arc::clone(&self.instances).run(WRITE_BEHIND, stop.clone());
+        let registry = Arc::clone(&self.registry);
+        let connected = move || (registry.connected(), registry.clock().now());
+        let instances = Arc::clone(&self.instances).run(WRITE_BEHIND, connected, stop.clone());
         background.spawn(part("the registrations", Box::pin(instances)));
         let ops = self
             .ops

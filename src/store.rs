@@ -14,7 +14,9 @@ mod token_store;
 
 pub use clock::StoreClock;
 pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
-pub use instance_store::{InstanceStore, Registration};
+pub use instance_store::{
+    AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,
+};
 pub use key_store::{
     Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup,
     NewKey, StoreError, Written,

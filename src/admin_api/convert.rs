@@ -40,7 +40,8 @@ pub(super) fn key(record: &KeyRecord, now: Timestamp, usage: Usage) -> pb::Key {
         revoked_at: record.revoked_at.map(Into::into),
         status: status(record.status(now)).into(),
         live_sessions: usage.live_sessions as u64,
-        registered_agents: usage.agents as u64,
+        registered_agents: usage.agents.ever as u64,
+        current_agents: usage.agents.now as u64,
     }
 }
 

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::authenticate::{Authenticated, proven};
+use super::report;
 use super::status::{self, Refused};
 use crate::listener::{Call, Cut};
 use crate::proto::mpi::v1 as mpi;
@@ -63,8 +64,15 @@ impl CommandService for Command {
         let who = proven(&request)?;
         let agent = resource_id(request.metadata(), request.get_ref().resource.as_ref())
             .map_err(|refused| self.refuse(refused))?;
+        let resource = request.into_inner().resource.unwrap_or_default();
         self.registrar
-            .join(&who.presented, &who.principal, agent, who.call.peer().ip())
+            .join(
+                &who.presented,
+                &who.principal,
+                agent,
+                who.call.peer().ip(),
+                report::report(resource),
+            )
             .await
             .map_err(|refusal| self.refuse(Refused::Key(refusal)))?;
         Ok(Response::new(mpi::CreateConnectionResponse {
@@ -82,9 +90,12 @@ impl CommandService for Command {
         request: Request<mpi::UpdateDataPlaneStatusRequest>,
     ) -> Result<Response<mpi::UpdateDataPlaneStatusResponse>, Status> {
         let who = proven(&request)?;
-        resource_id(request.metadata(), request.get_ref().resource.as_ref())
+        let agent = resource_id(request.metadata(), request.get_ref().resource.as_ref())
             .map_err(|refused| self.refuse(refused))?;
         self.still_good(&who).await?;
+        let resource = request.into_inner().resource.unwrap_or_default();
+        let report = report::report(resource);
+        self.registrar.reported(&who.principal, agent, report);
         Ok(Response::new(mpi::UpdateDataPlaneStatusResponse {}))
     }
 
@@ -93,7 +104,10 @@ impl CommandService for Command {
         request: Request<mpi::UpdateDataPlaneHealthRequest>,
     ) -> Result<Response<mpi::UpdateDataPlaneHealthResponse>, Status> {
         let who = proven(&request)?;
+        let agent = agent_id(request.metadata()).map_err(|refused| self.refuse(refused))?;
         self.still_good(&who).await?;
+        let healths = report::healths(request.into_inner().instance_healths);
+        self.registrar.judged(&who.principal, agent, &healths);
         Ok(Response::new(mpi::UpdateDataPlaneHealthResponse {}))
     }
 

@@ -39,6 +39,7 @@ impl Refused {
             Self::Key(Refusal::Unknown) => "UNKNOWN_KEY",
             Self::Key(Refusal::Revoked { .. }) => "KEY_REVOKED",
             Self::Key(Refusal::Expired { .. }) => "KEY_EXPIRED",
+            Self::Key(Refusal::TooManyAgents { .. }) => "TOO_MANY_AGENTS",
             Self::Key(Refusal::Unavailable) => "STORE_UNAVAILABLE",
             Self::ResourceId(_) => "BAD_RESOURCE_ID",
             Self::Draining => "DRAINING",
@@ -53,6 +54,7 @@ impl Refused {
             | Self::Key(Refusal::Unknown | Refusal::Revoked { .. } | Refusal::Expired { .. }) => {
                 Code::Unauthenticated
             }
+            Self::Key(Refusal::TooManyAgents { .. }) => Code::ResourceExhausted,
             Self::Key(Refusal::Unavailable) | Self::Draining => Code::Unavailable,
             Self::ResourceId(_) => Code::InvalidArgument,
         }
@@ -87,6 +89,10 @@ impl Refused {
             Self::Key(Refusal::Expired { key, at }) => format!(
                 "data plane key {key} expired at {at}: make another with `muster keys create` \
                  and put it into the agent's key file"
+            ),
+            Self::Key(Refusal::TooManyAgents { key, limit }) => format!(
+                "data plane key {key} has {limit} agents and may have no more: use another key, \
+                 or raise the gateway's max-agents-per-key"
             ),
             Self::Key(Refusal::Unavailable) => {
                 "the gateway can't verify keys now; the key may be good: try again".into()

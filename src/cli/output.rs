@@ -149,9 +149,9 @@ fn paint_second(line: &str, style: Style) -> Option<String> {
 /// Green, yellow, red: fine, over, refused.
 pub(super) fn status_style(status: &str) -> Style {
     let colour = match status {
-        "valid" => AnsiColor::Green,
-        "expired" => AnsiColor::Yellow,
-        "revoked" => AnsiColor::Red,
+        "valid" | "connected" | "online" => AnsiColor::Green,
+        "expired" | "unavailable" => AnsiColor::Yellow,
+        "revoked" | "offline" => AnsiColor::Red,
         _ => return Style::new(),
     };
     colour.on_default()

@@ -15,12 +15,15 @@ use super::error::{ConfigError, Problem};
 use super::layers::Layer;
 use super::values::{Count, ListenAddress, Period};
 use super::{Config, Listen, Log, OwnCertificate, Timing, Tls};
+use crate::instances::InstanceLimits;
 use crate::listener::Limits;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Above this a span is a slip of the pen; it also keeps every sum of a clock
 /// and a span in range.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest memory of an agent that is gone.
+const LONGEST_MEMORY: Duration = Duration::from_secs(720 * 3600);
 /// Above this the admin client's own deadline would end the wait.
 const LONGEST_REVOKE_WAIT: Duration = Duration::from_secs(30);
 /// HTTP/2's largest window (RFC 9113, section 6.9.1).
@@ -223,6 +226,20 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         base.cache_capacity,
         any,
     );
+    let instances = InstanceLimits {
+        max_agents_per_key: c.size(
+            "max-agents-per-key",
+            settings.max_agents_per_key,
+            base.instances.max_agents_per_key,
+            1..=10_000_000,
+        ),
+        forget_unavailable_after: c.period(
+            "forget-unavailable-after",
+            settings.forget_unavailable_after,
+            base.instances.forget_unavailable_after,
+            Duration::ZERO..=LONGEST_MEMORY,
+        ),
+    };
     if !c.problems.is_empty() {
         return Err(ConfigError {
             problems: c.problems,
@@ -245,6 +262,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         max_message_bytes,
         timing,
         cache_capacity,
+        instances,
     })
 }
 

@@ -1,6 +1,9 @@
 //! What the registry tells: lists and counts. Changes nothing.
 
+use std::collections::HashSet;
 use std::ops::Bound::{Excluded, Unbounded};
+
+use uuid::Uuid;
 
 use super::gate::{Final, State};
 use super::registry::Registry;
@@ -30,6 +33,15 @@ impl Registry {
     /// How many sessions of a key are live.
     pub fn live_sessions(&self, key: KeyId) -> usize {
         self.gates.get(&key).map_or(0, |gate| gate.live.len())
+    }
+
+    /// The agents that have a live session, whatever their key.
+    pub fn connected(&self) -> HashSet<Uuid> {
+        self.by_number()
+            .values()
+            .filter(|slot| !slot.has_ended())
+            .map(|slot| slot.info.agent)
+            .collect()
     }
 
     /// How many sessions are live.

@@ -6,7 +6,7 @@
 
 mod codec;
 mod file;
-mod registrations;
+mod instances;
 mod steps;
 
 use std::path::Path;
@@ -21,7 +21,7 @@ pub use file::OpenError;
 
 use super::clock::StoreClock;
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
-use super::instance_store::{InstanceStore, Registration};
+use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
@@ -245,16 +245,24 @@ impl InstanceStore for EmbeddedStore {
         after: Option<(KeyId, Uuid)>,
         limit: usize,
     ) -> Result<Vec<Registration>, StoreError> {
-        self.read(move |t| registrations::list(t, after, limit))
+        self.read(move |t| instances::registrations(t, after, limit))
             .await
     }
 
-    async fn save_registrations(&self, rows: Vec<Registration>) -> Result<(), StoreError> {
-        self.put(move |t| registrations::save(t, &rows)).await
+    async fn agents(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AgentRecord>, StoreError> {
+        self.read(move |t| instances::agents(t, after, limit)).await
+    }
+
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+        self.put(move |t| instances::save(t, &batch)).await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
-        self.put(move |t| registrations::forget(t, key)).await
+        self.put(move |t| instances::forget(t, key)).await
     }
 }
 

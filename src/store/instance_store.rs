@@ -1,14 +1,18 @@
-//! The contract for registrations: which agents ever joined under which key.
+//! The contract for agents and registrations: who is out there, and who ever
+//! joined under which key.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::key_store::StoreError;
 use crate::keys::{KeyId, Timestamp};
 
-/// An agent under a key: made by its first join, kept until the key is deleted.
+/// An agent under a key: made by its first join, kept until the agent is
+/// forgotten or the key is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// The key it joined with.
@@ -25,7 +29,81 @@ pub struct Registration {
     pub joins: u64,
 }
 
-/// Keeps registrations.
+/// An agent as it reported itself last. Its words are bounded in number and
+/// length by who took them in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// The resource id. Self-declared.
+    pub agent: Uuid,
+    /// The key of its last join: its current registration.
+    pub key: KeyId,
+    /// Its host's name.
+    pub hostname: String,
+    /// The release's id and codename, `ubuntu_jammy`; empty when not told.
+    pub os_version: String,
+    /// Its own version; empty when not told.
+    pub agent_version: String,
+    /// It runs in a container.
+    pub in_container: bool,
+    /// As its operator labelled it.
+    pub labels: BTreeMap<String, String>,
+    /// Its first join.
+    pub first_seen: Timestamp,
+    /// Its last join or report; while it is connected, at most minutes old.
+    pub last_seen: Timestamp,
+    /// Where its last join came from.
+    pub last_address: IpAddr,
+    /// The NGINX instances that it ever reported since its first join.
+    pub instances: Vec<InstanceRecord>,
+}
+
+/// An NGINX instance of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRecord {
+    /// As the agent reports it; the same on every host of that layout.
+    pub reported_id: String,
+    /// NGINX's version.
+    pub version: String,
+    /// NGINX Plus's release; empty for NGINX.
+    pub plus_release: String,
+    /// The executable.
+    pub binary_path: String,
+    /// The configuration.
+    pub conf_path: String,
+    /// What the agent last said of its health.
+    pub health: Option<Health>,
+    /// It was in the agent's last report.
+    pub reported: bool,
+    /// When it was first reported.
+    pub registered_at: Timestamp,
+    /// When it was last reported.
+    pub last_reported: Timestamp,
+}
+
+/// An agent's judgement of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// It runs.
+    Healthy,
+    /// It runs, not all well.
+    Degraded,
+    /// It does not run.
+    Unhealthy,
+}
+
+/// What is written or forgotten in one step.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceBatch {
+    /// Each replaces the row of its key and agent.
+    pub registrations: Vec<Registration>,
+    /// Each replaces the row of its agent.
+    pub agents: Vec<AgentRecord>,
+    /// Agents whose row goes, with all their registrations.
+    pub forgotten: Vec<Uuid>,
+}
+
+/// Keeps agents and registrations.
 #[async_trait]
 pub trait InstanceStore: Send + Sync + 'static {
     /// At most `limit` registrations after the one of `after`, in order of key
@@ -39,13 +117,23 @@ pub trait InstanceStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Registration>, StoreError>;
 
-    /// Writes rows, each replacing the one of its key and agent, in one step.
+    /// At most `limit` agents after `after`, in order of their ids.
     ///
     /// # Errors
-    /// [`StoreError`]; then none is written.
-    async fn save_registrations(&self, rows: Vec<Registration>) -> Result<(), StoreError>;
+    /// [`StoreError`]. A damaged row is left out: its agent reports again.
+    async fn agents(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AgentRecord>, StoreError>;
 
-    /// Removes the rows of a key.
+    /// Writes and forgets, in one step.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is changed.
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError>;
+
+    /// Removes the registrations of a key.
     ///
     /// # Errors
     /// [`StoreError`].

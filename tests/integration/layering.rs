@@ -22,9 +22,9 @@ const LAYERS: &[(&str, &str)] = &[
     ("key_admin", "keys store sessions instances revocation telemetry"),
     ("listener", "keys"),
     ("certs", "keys files"),
-    ("config", "listener"),
-    ("agent_api", "keys auth sessions registrar listener telemetry proto"),
-    ("admin_api", "keys files store sessions key_admin proto"),
+    ("config", "listener instances"),
+    ("agent_api", "keys store auth sessions instances registrar listener telemetry proto"),
+    ("admin_api", "keys files store sessions instances key_admin proto"),
     ("ops", "store telemetry"),
     ("server", "keys files store auth sessions instances revocation registrar key_admin \
                 listener certs config agent_api admin_api ops telemetry"),

@@ -6,6 +6,7 @@
 mod support;
 
 mod admin_api;
+mod agents;
 mod bad_input;
 mod cli;
 mod crash;

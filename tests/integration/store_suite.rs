@@ -5,9 +5,10 @@ use std::time::Duration;
 use muster::keys::{Id, KeyId, KeyStatus, Kind, Position, Revision, mint};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, NewKey,
-    Registration, Store, TokenRecord,
+    AgentRecord, Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, InstanceBatch, KeyEdit,
+    KeyStore, Lookup, NewKey, Registration, Store, TokenRecord,
 };
+use uuid::Uuid;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -42,6 +43,7 @@ macro_rules! suite {
             case!(gateways_enrol_renew_and_leave);
             case!(tokens_are_kept);
             case!(registrations_replace_page_and_go_with_their_key);
+            case!(agents_replace_page_and_are_forgotten_whole);
         }
     };
 }
@@ -311,19 +313,23 @@ async fn registrations_replace_page_and_go_with_their_key(store: &dyn Store) {
     let (one, two) = (new_key("").id, new_key("").id);
     let row = |key, agent, joins| Registration {
         key,
-        agent: uuid::Uuid::from_u128(agent),
+        agent: Uuid::from_u128(agent),
         first_seen: store.clock().now(),
         last_seen: store.clock().now(),
         last_address: "::1".parse().unwrap(),
         joins,
     };
+    let save = async |registrations| {
+        let batch = InstanceBatch {
+            registrations,
+            ..InstanceBatch::default()
+        };
+        store.save_instances(batch).await.unwrap();
+    };
     let mut rows: Vec<_> = (0..10).map(|n| row(one, n, 1)).collect();
     rows.push(row(two, 3, 1));
-    store.save_registrations(rows).await.unwrap();
-    store
-        .save_registrations(vec![row(one, 3, 7)])
-        .await
-        .unwrap();
+    save(rows).await;
+    save(vec![row(one, 3, 7)]).await;
     let mut seen = Vec::new();
     loop {
         let after = seen.last().map(|r: &Registration| (r.key, r.agent));
@@ -341,6 +347,50 @@ async fn registrations_replace_page_and_go_with_their_key(store: &dyn Store) {
     let left = store.registrations(None, 100).await.unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].key, left[0].joins), (two, 1));
+}
+
+async fn agents_replace_page_and_are_forgotten_whole(store: &dyn Store) {
+    let key = new_key("").id;
+    let agent = |n, hostname: &str| AgentRecord {
+        agent: Uuid::from_u128(n),
+        key,
+        hostname: hostname.into(),
+        os_version: String::new(),
+        agent_version: String::new(),
+        in_container: false,
+        labels: [("a".to_owned(), "b".to_owned())].into(),
+        first_seen: store.clock().now(),
+        last_seen: store.clock().now(),
+        last_address: "127.0.0.1".parse().unwrap(),
+        instances: Vec::new(),
+    };
+    let registration = Registration {
+        key,
+        agent: Uuid::from_u128(3),
+        first_seen: store.clock().now(),
+        last_seen: store.clock().now(),
+        last_address: "127.0.0.1".parse().unwrap(),
+        joins: 1,
+    };
+    let batch = InstanceBatch {
+        agents: (0..5).map(|n| agent(n, "one")).collect(),
+        registrations: vec![registration],
+        ..InstanceBatch::default()
+    };
+    store.save_instances(batch).await.unwrap();
+    let batch = InstanceBatch {
+        agents: vec![agent(2, "two")],
+        forgotten: vec![Uuid::from_u128(3)],
+        ..InstanceBatch::default()
+    };
+    store.save_instances(batch).await.unwrap();
+    let first = store.agents(None, 2).await.unwrap();
+    let rest = store.agents(Some(first[1].agent), 9).await.unwrap();
+    let all: Vec<_> = first.into_iter().chain(rest).collect();
+    let names: Vec<_> = all.iter().map(|a| a.hostname.as_str()).collect();
+    assert_eq!(names, ["one", "one", "two", "one"]);
+    assert_eq!(all[0].labels["a"], "b");
+    assert!(store.registrations(None, 9).await.unwrap().is_empty());
 }
 
 /// Only the file can be opened twice.

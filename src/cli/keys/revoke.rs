@@ -137,9 +137,13 @@ fn announce(keys: &[Key], yes: bool, console: &mut Console) -> bool {
     }
     for key in &to_cut {
         console.note(&format!(
-            "{}: a revoke cuts {} on this gateway, and all on any other.",
+            "{}: a revoke cuts {} on this gateway, and all on any other; {} registered with it.",
             title(&key.object_id, &key.name),
-            plural(key.live_sessions, "live session")
+            plural(key.live_sessions, "live session"),
+            match key.current_agents {
+                1 => "1 agent is".to_owned(),
+                several => format!("{several} agents are"),
+            }
         ));
     }
     let question = match to_cut.len() {

@@ -110,8 +110,8 @@ pub(in crate::cli) fn key_sheet(key: &Key, now: Timestamp) -> String {
         key.live_sessions
     ));
     lines.push(format!(
-        "  agents    {} ever joined with it",
-        key.registered_agents
+        "  agents    {} registered with it, {} ever",
+        key.current_agents, key.registered_agents
     ));
     lines.join("\n") + "\n"
 }

@@ -55,6 +55,7 @@ pub fn key(number: u8, name: &str) -> Key {
         status: KeyStatus::Valid.into(),
         live_sessions: u64::from(number),
         registered_agents: u64::from(number),
+        current_agents: u64::from(number),
     }
 }
 

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    ChangeError, Enrolled, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceStore, KeyCursor,
-    KeyEdit, KeyPage, KeyStore, Loaded, NewKey, Registration, StoreClock, StoreError, TokenRecord,
-    TokenStore, Written,
+    AgentRecord, ChangeError, Enrolled, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch,
+    InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, Registration, StoreClock,
+    StoreError, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -155,9 +155,18 @@ impl InstanceStore for FaultyStore {
         self.inner.registrations(after, limit).await
     }
 
-    async fn save_registrations(&self, rows: Vec<Registration>) -> Result<(), StoreError> {
+    async fn agents(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AgentRecord>, StoreError> {
         self.up()?;
-        self.inner.save_registrations(rows).await
+        self.inner.agents(after, limit).await
+    }
+
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+        self.up()?;
+        self.inner.save_instances(batch).await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {

@@ -1,0 +1,211 @@
+//! `muster.admin.v1.AgentService`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::status::invalid;
+use super::{convert, page};
+use crate::instances::{InstanceId, InstanceStatus, Instances};
+use crate::keys::KeyId;
+use crate::proto::admin::v1 as pb;
+use crate::proto::admin::v1::agent_service_server::AgentService;
+use crate::sessions::Registry;
+use crate::store::{AgentRecord, InstanceRecord};
+
+/// What an operator reads of an agent that is connected and reports nothing.
+const NO_NGINX: &str = "connected, no NGINX found: is nginx running, and may nginx-agent see it?";
+
+/// The agent service.
+pub(super) struct Agents {
+    instances: Arc<Instances>,
+    registry: Arc<Registry>,
+}
+
+impl Agents {
+    pub fn new(instances: Arc<Instances>, registry: Arc<Registry>) -> Self {
+        Self {
+            instances,
+            registry,
+        }
+    }
+}
+
+fn agent(record: &AgentRecord, connected: bool) -> pb::Agent {
+    let remark = if connected && !record.instances.iter().any(|i| i.reported) {
+        NO_NGINX
+    } else {
+        ""
+    };
+    pb::Agent {
+        agent_id: record.agent.to_string(),
+        key_object_id: record.key.to_string(),
+        connected,
+        hostname: record.hostname.clone(),
+        os_version: record.os_version.clone(),
+        agent_version: record.agent_version.clone(),
+        in_container: record.in_container,
+        labels: record.labels.clone().into_iter().collect(),
+        first_seen: Some(record.first_seen.into()),
+        last_seen: Some(record.last_seen.into()),
+        last_address: record.last_address.to_string(),
+        instances_count: u32::try_from(record.instances.len()).unwrap_or(u32::MAX),
+        remark: remark.into(),
+    }
+}
+
+fn instance(of: &AgentRecord, instance: &InstanceRecord, connected: bool) -> pb::Instance {
+    let status = match InstanceStatus::of(instance, connected) {
+        InstanceStatus::Unknown => pb::InstanceStatus::Unknown,
+        InstanceStatus::Online => pb::InstanceStatus::Online,
+        InstanceStatus::Offline => pb::InstanceStatus::Offline,
+        InstanceStatus::Unavailable => pb::InstanceStatus::Unavailable,
+    };
+    pb::Instance {
+        object_id: InstanceId::of(of.agent, &instance.reported_id).to_string(),
+        agent_id: of.agent.to_string(),
+        nginx_id: instance.reported_id.clone(),
+        key_object_id: of.key.to_string(),
+        hostname: of.hostname.clone(),
+        agent_version: of.agent_version.clone(),
+        version: instance.version.clone(),
+        plus_release: instance.plus_release.clone(),
+        binary_path: instance.binary_path.clone(),
+        conf_path: instance.conf_path.clone(),
+        os_version: of.os_version.clone(),
+        in_container: of.in_container,
+        status: status.into(),
+        registered_at: Some(instance.registered_at.into()),
+        last_reported: Some(instance.last_reported.into()),
+    }
+}
+
+fn optional_key(id: &str) -> Result<Option<KeyId>, Status> {
+    match id {
+        "" => Ok(None),
+        id => convert::key_id("key_object_id", id).map(Some),
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    async fn list_agents(
+        &self,
+        request: Request<pb::ListAgentsRequest>,
+    ) -> Result<Response<pb::ListAgentsResponse>, Status> {
+        let request = request.get_ref();
+        let size = page::size(request.page_size)?;
+        let after: Option<Uuid> = page::token(&request.page_token)?;
+        let key = optional_key(&request.key_object_id)?;
+        let wanted_connection = match request.connection {
+            0 => None,
+            1 => Some(true),
+            2 => Some(false),
+            _ => {
+                return Err(invalid(
+                    "connection",
+                    "must be 0 (all), 1 (connected) or 2 (not)",
+                ));
+            }
+        };
+        let connected = self.registry.connected();
+        let records = self.instances.agents(after, size, |record| {
+            key.is_none_or(|key| key == record.key || request.ever)
+                && wanted_connection.is_none_or(|c| c == connected.contains(&record.agent))
+        });
+        let next_page_token = match records.last() {
+            Some(last) if records.len() == size => last.agent.to_string(),
+            _ => String::new(),
+        };
+        let ever = |record: &&AgentRecord| {
+            key.is_none_or(|key| key == record.key || self.instances.ever_joined(key, record.agent))
+        };
+        let agents = records.iter().filter(ever);
+        Ok(Response::new(pb::ListAgentsResponse {
+            agents: agents
+                .map(|record| agent(record, connected.contains(&record.agent)))
+                .collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn get_agent(
+        &self,
+        request: Request<pb::GetAgentRequest>,
+    ) -> Result<Response<pb::GetAgentResponse>, Status> {
+        let id = Uuid::try_parse(&request.get_ref().agent_id)
+            .map_err(|_| invalid("agent_id", "not a UUID: `muster agents list` shows them"))?;
+        let Some((record, registrations)) = self.instances.agent(id) else {
+            let text = format!("{id}: there is no such agent; `muster agents list` shows them");
+            return Err(Status::not_found(text));
+        };
+        let connected = self.registry.connected().contains(&id);
+        let instances = record.instances.iter();
+        Ok(Response::new(pb::GetAgentResponse {
+            agent: Some(agent(&record, connected)),
+            instances: instances.map(|i| instance(&record, i, connected)).collect(),
+            registrations: registrations
+                .into_iter()
+                .map(|row| pb::Registration {
+                    key_object_id: row.key.to_string(),
+                    first_seen: Some(row.first_seen.into()),
+                    last_seen: Some(row.last_seen.into()),
+                    last_address: row.last_address.to_string(),
+                    joins: row.joins,
+                })
+                .collect(),
+        }))
+    }
+
+    async fn list_instances(
+        &self,
+        request: Request<pb::ListInstancesRequest>,
+    ) -> Result<Response<pb::ListInstancesResponse>, Status> {
+        let request = request.get_ref();
+        let size = page::size(request.page_size)?;
+        let after: Option<Uuid> = page::token(&request.page_token)?;
+        let key = optional_key(&request.key_object_id)?;
+        let status = pb::InstanceStatus::try_from(request.status)
+            .map_err(|_| invalid("status", "must be UNKNOWN, ONLINE, OFFLINE or UNAVAILABLE"))?;
+        let connected = self.registry.connected();
+        Ok(Response::new(
+            self.instances_page(&connected, key, status, after, size),
+        ))
+    }
+}
+
+impl Agents {
+    /// A page ends between two agents, so that its token is an agent's id.
+    fn instances_page(
+        &self,
+        connected: &HashSet<Uuid>,
+        key: Option<KeyId>,
+        status: pb::InstanceStatus,
+        after: Option<Uuid>,
+        size: usize,
+    ) -> pb::ListInstancesResponse {
+        let records = self.instances.agents(after, size, |record| {
+            !record.instances.is_empty() && key.is_none_or(|key| key == record.key)
+        });
+        let mut page = pb::ListInstancesResponse::default();
+        for (at, record) in records.iter().enumerate() {
+            let connected = connected.contains(&record.agent);
+            let rows = record
+                .instances
+                .iter()
+                .map(|i| instance(record, i, connected));
+            let wanted = |row: &pb::Instance| {
+                status == pb::InstanceStatus::Unspecified || row.status() == status
+            };
+            page.instances.extend(rows.filter(wanted));
+            let is_last = at + 1 == records.len();
+            if (is_last && records.len() == size) || (!is_last && page.instances.len() >= size) {
+                page.next_page_token = record.agent.to_string();
+                break;
+            }
+        }
+        page
+    }
+}

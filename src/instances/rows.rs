@@ -1,0 +1,300 @@
+//! The rows and their indexes, and which of them are not yet written.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::report::{AgentReport, ReportedInstance};
+use crate::keys::{KeyId, Timestamp};
+use crate::store::{AgentRecord, Health, InstanceBatch, InstanceRecord, Registration};
+
+#[derive(Default)]
+pub(super) struct Rows {
+    agents: BTreeMap<Uuid, AgentRecord>,
+    /// Agents by the key of their last join.
+    current: HashMap<KeyId, usize>,
+    registrations: HashMap<KeyId, HashMap<Uuid, Registration>>,
+    keys_of: HashMap<Uuid, HashSet<KeyId>>,
+    dirty: Dirty,
+}
+
+/// Names of rows whose content the store does not have.
+#[derive(Default)]
+struct Dirty {
+    registrations: HashSet<(KeyId, Uuid)>,
+    agents: HashSet<Uuid>,
+    forgotten: HashSet<Uuid>,
+}
+
+impl Rows {
+    /// Takes over a stored row.
+    pub fn put_registration(&mut self, row: Registration) {
+        self.keys_of.entry(row.agent).or_default().insert(row.key);
+        let of_key = self.registrations.entry(row.key).or_default();
+        of_key.insert(row.agent, row);
+    }
+
+    /// Takes over a stored row.
+    pub fn put_agent(&mut self, row: AgentRecord) {
+        *self.current.entry(row.key).or_default() += 1;
+        if let Some(before) = self.agents.insert(row.agent, row) {
+            self.one_less(before.key);
+        }
+    }
+
+    pub fn registration(&self, key: KeyId, agent: Uuid) -> Option<&Registration> {
+        self.registrations.get(&key)?.get(&agent)
+    }
+
+    /// How many agents ever joined with a key.
+    pub fn registered(&self, key: KeyId) -> usize {
+        self.registrations.get(&key).map_or(0, HashMap::len)
+    }
+
+    /// How many agents' last join was with a key.
+    pub fn current(&self, key: KeyId) -> usize {
+        self.current.get(&key).copied().unwrap_or(0)
+    }
+
+    pub fn agent(&self, agent: Uuid) -> Option<&AgentRecord> {
+        self.agents.get(&agent)
+    }
+
+    pub fn agents_after(&self, after: Option<Uuid>) -> impl Iterator<Item = &AgentRecord> {
+        let start = after.map_or(Unbounded, Excluded);
+        self.agents.range((start, Unbounded)).map(|(_, row)| row)
+    }
+
+    pub fn registrations_of(&self, agent: Uuid) -> Vec<Registration> {
+        let keys = self.keys_of.get(&agent).into_iter().flatten();
+        let mut rows: Vec<_> = keys
+            .filter_map(|key| self.registration(*key, agent).cloned())
+            .collect();
+        rows.sort_by_key(|row| (row.first_seen, row.key));
+        rows
+    }
+
+    pub fn join(
+        &mut self,
+        key: KeyId,
+        agent: Uuid,
+        address: IpAddr,
+        report: AgentReport,
+        now: Timestamp,
+    ) {
+        let before = self.registration(key, agent);
+        let row = Registration {
+            key,
+            agent,
+            first_seen: before.map_or(now, |row| row.first_seen),
+            last_seen: now,
+            last_address: address,
+            joins: before.map_or(0, |row| row.joins) + 1,
+        };
+        self.put_registration(row);
+        let before = self.agents.get_mut(&agent);
+        let mut record = AgentRecord {
+            agent,
+            key,
+            hostname: String::new(),
+            os_version: String::new(),
+            agent_version: String::new(),
+            in_container: false,
+            labels: BTreeMap::new(),
+            first_seen: before.as_ref().map_or(now, |row| row.first_seen),
+            last_seen: now,
+            last_address: address,
+            instances: before.map_or_else(Vec::new, |row| std::mem::take(&mut row.instances)),
+        };
+        take_over(&mut record, report, now);
+        self.put_agent(record);
+        self.dirty.registrations.insert((key, agent));
+        self.dirty.agents.insert(agent);
+        self.dirty.forgotten.remove(&agent);
+    }
+
+    pub fn report(&mut self, agent: Uuid, report: AgentReport, now: Timestamp) {
+        if let Some(record) = self.agents.get_mut(&agent) {
+            record.last_seen = now;
+            take_over(record, report, now);
+            self.dirty.agents.insert(agent);
+        }
+    }
+
+    pub fn judge(&mut self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
+        let Some(record) = self.agents.get_mut(&agent) else {
+            return;
+        };
+        record.last_seen = now;
+        for (id, health) in healths {
+            let known = record.instances.iter_mut().find(|i| i.reported_id == *id);
+            if let Some(instance) = known {
+                instance.health = *health;
+                instance.last_reported = now;
+            }
+        }
+        self.dirty.agents.insert(agent);
+    }
+
+    /// Notes the sight of an agent, unless the last is younger than `grain`.
+    pub fn seen(&mut self, agent: Uuid, now: Timestamp, grain: Duration) {
+        if let Some(record) = self.agents.get_mut(&agent)
+            && now.saturating_since(record.last_seen) >= grain
+        {
+            record.last_seen = now;
+            self.dirty.agents.insert(agent);
+        }
+    }
+
+    pub fn forget_unseen(
+        &mut self,
+        connected: &HashSet<Uuid>,
+        now: Timestamp,
+        limit: Duration,
+    ) -> Vec<Uuid> {
+        let unseen: Vec<Uuid> = self
+            .agents
+            .values()
+            .filter(|row| now.saturating_since(row.last_seen) >= limit)
+            .map(|row| row.agent)
+            .filter(|agent| !connected.contains(agent))
+            .collect();
+        for agent in &unseen {
+            if let Some(row) = self.agents.remove(agent) {
+                self.one_less(row.key);
+            }
+            for key in self.keys_of.remove(agent).unwrap_or_default() {
+                self.drop_registration(key, *agent);
+            }
+            self.dirty.agents.remove(agent);
+            self.dirty.forgotten.insert(*agent);
+        }
+        unseen
+    }
+
+    pub fn forget_key(&mut self, key: KeyId) {
+        for agent in self
+            .registrations
+            .remove(&key)
+            .unwrap_or_default()
+            .into_keys()
+        {
+            self.dirty.registrations.remove(&(key, agent));
+            if let Some(keys) = self.keys_of.get_mut(&agent) {
+                keys.remove(&key);
+            }
+        }
+    }
+
+    /// Up to `limit` rows of each kind that the store does not have; they count
+    /// as written from now on.
+    pub fn take_dirty(&mut self, limit: usize) -> InstanceBatch {
+        let registrations = take(&mut self.dirty.registrations, limit);
+        let agents = take(&mut self.dirty.agents, limit);
+        InstanceBatch {
+            registrations: registrations
+                .into_iter()
+                .filter_map(|(key, agent)| self.registration(key, agent).cloned())
+                .collect(),
+            agents: agents
+                .into_iter()
+                .filter_map(|agent| self.agents.get(&agent).cloned())
+                .collect(),
+            forgotten: take(&mut self.dirty.forgotten, limit),
+        }
+    }
+
+    /// The batch was not written.
+    pub fn put_back(&mut self, batch: &InstanceBatch) {
+        let rows = batch.registrations.iter().map(|row| (row.key, row.agent));
+        self.dirty.registrations.extend(rows);
+        let rows = batch.agents.iter().map(|row| row.agent);
+        self.dirty.agents.extend(rows);
+        let agents = &self.agents;
+        let gone = batch.forgotten.iter().filter(|a| !agents.contains_key(a));
+        self.dirty.forgotten.extend(gone);
+    }
+
+    fn drop_registration(&mut self, key: KeyId, agent: Uuid) {
+        self.dirty.registrations.remove(&(key, agent));
+        if let Some(of_key) = self.registrations.get_mut(&key) {
+            of_key.remove(&agent);
+            if of_key.is_empty() {
+                self.registrations.remove(&key);
+            }
+        }
+    }
+
+    fn one_less(&mut self, key: KeyId) {
+        if let Some(count) = self.current.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.current.remove(&key);
+            }
+        }
+    }
+}
+
+fn take<T: Copy + Eq + std::hash::Hash>(set: &mut HashSet<T>, limit: usize) -> Vec<T> {
+    let names: Vec<T> = set.iter().take(limit).copied().collect();
+    for name in &names {
+        set.remove(name);
+    }
+    names
+}
+
+/// The record says what the report says; an instance that is not in it any more
+/// is kept, as not reported.
+fn take_over(record: &mut AgentRecord, report: AgentReport, now: Timestamp) {
+    record.hostname = report.hostname;
+    record.os_version = report.os_version;
+    record.agent_version = report.agent_version;
+    record.in_container = report.in_container;
+    record.labels = report.labels;
+    for instance in &mut record.instances {
+        instance.reported = false;
+    }
+    for reported in report.instances {
+        let known = record
+            .instances
+            .iter_mut()
+            .find(|known| known.reported_id == reported.reported_id);
+        match known {
+            Some(known) => *known = instance(reported, known.registered_at, known.health, now),
+            None => record.instances.push(instance(reported, now, None, now)),
+        }
+    }
+    // Old ones first to go, so that an agent that makes up ids stays bounded.
+    let excess = record
+        .instances
+        .len()
+        .saturating_sub(super::report::MAX_ITEMS);
+    let mut to_go = excess;
+    record.instances.retain(|instance| {
+        let goes = to_go > 0 && !instance.reported;
+        to_go -= usize::from(goes);
+        !goes
+    });
+}
+
+fn instance(
+    reported: ReportedInstance,
+    registered_at: Timestamp,
+    health: Option<Health>,
+    now: Timestamp,
+) -> InstanceRecord {
+    InstanceRecord {
+        reported_id: reported.reported_id,
+        version: reported.version,
+        plus_release: reported.plus_release,
+        binary_path: reported.binary_path,
+        conf_path: reported.conf_path,
+        health,
+        reported: true,
+        registered_at,
+        last_reported: now,
+    }
+}

@@ -1,0 +1,199 @@
+//! Rows outlive the process, change with reports, and are forgotten in time.
+
+use super::*;
+use crate::keys::Id;
+use crate::store::embedded::EmbeddedStore;
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn key() -> KeyId {
+    KeyId(Id::random().unwrap())
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn with(instances: &[&str]) -> AgentReport {
+    AgentReport {
+        hostname: "h".into(),
+        instances: instances
+            .iter()
+            .map(|id| ReportedInstance {
+                reported_id: (*id).into(),
+                version: "1.22.1".into(),
+                ..ReportedInstance::default()
+            })
+            .collect(),
+        ..AgentReport::default()
+    }
+}
+
+async fn loaded(store: &Arc<EmbeddedStore>) -> Instances {
+    Instances::load(store.clone(), InstanceLimits::default())
+        .await
+        .unwrap()
+}
+
+fn store() -> Arc<EmbeddedStore> {
+    Arc::new(EmbeddedStore::in_memory().unwrap())
+}
+
+fn join(instances: &Instances, key: KeyId, agent: u128, now: i64) {
+    let agent = Uuid::from_u128(agent);
+    instances
+        .joined(key, agent, HERE, with(&["i"]), at(now))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn rows_outlive_the_process() {
+    let store = store();
+    let instances = loaded(&store).await;
+    let (one, two) = (key(), key());
+    for agent in 0..2500 {
+        join(&instances, one, agent, 1);
+    }
+    join(&instances, one, 0, 5);
+    join(&instances, two, 0, 9);
+    instances.flush().await.unwrap();
+    let again = loaded(&store).await;
+    let counts = |now, ever| AgentCounts { now, ever };
+    assert_eq!(again.counts(one), counts(2499, 2500));
+    assert_eq!(again.counts(two), counts(1, 1));
+    let (record, registrations) = again.agent(Uuid::from_u128(0)).unwrap();
+    assert_eq!(
+        (record.key, record.first_seen, record.last_seen),
+        (two, at(1), at(9))
+    );
+    let seen: Vec<_> = registrations
+        .iter()
+        .map(|row| (row.key, row.first_seen, row.last_seen, row.joins))
+        .collect();
+    assert_eq!(seen, [(one, at(1), at(5), 2), (two, at(9), at(9), 1)]);
+    assert!(again.ever_joined(one, record.agent));
+}
+
+#[tokio::test]
+async fn an_instance_is_kept_as_not_reported_when_it_is_gone() {
+    let instances = loaded(&store()).await;
+    let agent = Uuid::from_u128(1);
+    let key = key();
+    instances
+        .joined(key, agent, HERE, with(&["a", "b"]), at(1))
+        .unwrap();
+    instances.judged(agent, &[("a".into(), Some(Health::Healthy))], at(2));
+    let state = |connected| {
+        let (record, _) = instances.agent(agent).unwrap();
+        let states: Vec<_> = record
+            .instances
+            .iter()
+            .map(|i| InstanceStatus::of(i, connected))
+            .collect();
+        states
+    };
+    use InstanceStatus::{Offline, Online, Unavailable, Unknown};
+    assert_eq!(state(true), [Online, Unknown]);
+    assert_eq!(state(false), [Unavailable, Unavailable]);
+    instances.reported(agent, with(&["b"]), at(3));
+    assert_eq!(state(true), [Offline, Unknown]);
+    instances.judged(agent, &[("b".into(), Some(Health::Unhealthy))], at(4));
+    assert_eq!(state(true), [Offline, Offline]);
+    instances.reported(agent, with(&["a", "b"]), at(5));
+    instances.judged(agent, &[("b".into(), Some(Health::Degraded))], at(6));
+    assert_eq!(state(true), [Online, Online], "its health is remembered");
+    instances.reported(Uuid::from_u128(2), with(&["a"]), at(7));
+    assert!(
+        instances.agent(Uuid::from_u128(2)).is_none(),
+        "never joined"
+    );
+}
+
+#[tokio::test]
+async fn an_agent_that_makes_up_instances_stays_bounded() {
+    let instances = loaded(&store()).await;
+    let agent = Uuid::from_u128(1);
+    instances
+        .joined(key(), agent, HERE, with(&[]), at(1))
+        .unwrap();
+    for n in 0..1000 {
+        instances.reported(agent, with(&[&format!("i{n}")]), at(n));
+    }
+    let (record, _) = instances.agent(agent).unwrap();
+    assert_eq!(record.instances.len(), 128);
+    assert!(record.instances.iter().any(|i| i.reported_id == "i999"));
+}
+
+#[tokio::test]
+async fn a_full_key_takes_no_new_agent() {
+    let limits = InstanceLimits {
+        max_agents_per_key: 2,
+        ..InstanceLimits::default()
+    };
+    let instances = Instances::load(store(), limits).await.unwrap();
+    let (full, other) = (key(), key());
+    join(&instances, full, 1, 1);
+    join(&instances, full, 2, 1);
+    let third = Uuid::from_u128(3);
+    let refused = instances.joined(full, third, HERE, with(&[]), at(1));
+    assert_eq!(
+        refused,
+        Err(TooManyAgents {
+            key: full,
+            limit: 2
+        })
+    );
+    assert!(instances.agent(third).is_none());
+    join(&instances, full, 1, 2);
+    join(&instances, other, 3, 2);
+}
+
+#[tokio::test]
+async fn agents_that_are_gone_too_long_are_forgotten_with_their_registrations() {
+    let store = store();
+    let instances = loaded(&store).await;
+    let (one, two) = (key(), key());
+    for agent in 1..=3 {
+        join(&instances, one, agent, 0);
+    }
+    join(&instances, two, 2, 0);
+    instances.flush().await.unwrap();
+    let day = 24 * 3600 * 1000;
+    let connected = HashSet::from([Uuid::from_u128(1)]);
+    assert!(instances.age(&connected, at(day - 1)).is_empty());
+    join(&instances, one, 3, day - 1);
+    assert_eq!(instances.age(&connected, at(day)), [Uuid::from_u128(2)]);
+    // Seen at the end of its connection, so the day begins there.
+    assert!(instances.age(&HashSet::new(), at(day + 1)).is_empty());
+    instances.flush().await.unwrap();
+    let again = loaded(&store).await;
+    assert_eq!(again.counts(one), AgentCounts { now: 2, ever: 2 });
+    assert_eq!(again.counts(two), AgentCounts::default());
+    assert_eq!(store.registrations(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_forgotten_row_is_not_written_again() {
+    let store = store();
+    let instances = loaded(&store).await;
+    let (one, two) = (key(), key());
+    join(&instances, one, 1, 1);
+    join(&instances, two, 1, 1);
+    instances.flush().await.unwrap();
+    join(&instances, one, 1, 2);
+    instances.forget_key(one).await.unwrap();
+    instances.flush().await.unwrap();
+    let rows = store.registrations(None, 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].key, two);
+    assert_eq!(instances.counts(one).ever, 0);
+}
+
+#[test]
+fn instance_ids_differ_by_agent_and_are_pinned() {
+    let id = |agent| InstanceId::of(Uuid::from_u128(agent), "8f9").to_string();
+    assert_eq!(id(1), id(1));
+    assert_ne!(id(1), id(2));
+    assert_eq!(id(1).len(), 21);
+    assert!(id(1).starts_with("inst_"));
+}

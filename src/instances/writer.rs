@@ -1,0 +1,68 @@
+//! Writing behind: dirty rows to the store, batch by batch.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{BATCH, Instances};
+use crate::keys::Timestamp;
+use crate::store::StoreError;
+
+/// Between two looks for agents to be forgotten.
+const AGING: Duration = Duration::from_secs(60);
+
+impl Instances {
+    /// Writes what is dirty, batch by batch.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was not written is dirty still.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let _writing = self.writing.lock().await;
+        loop {
+            let batch = self.rows().take_dirty(BATCH);
+            if batch.registrations.is_empty()
+                && batch.agents.is_empty()
+                && batch.forgotten.is_empty()
+            {
+                return Ok(());
+            }
+            if let Err(error) = self.store.save_instances(batch.clone()).await {
+                self.rows().put_back(&batch);
+                return Err(error);
+            }
+        }
+    }
+
+    /// Writes every `interval` until `shutdown`, then once more; forgets agents
+    /// that were not among those `connected` returns for too long.
+    pub async fn run(
+        self: Arc<Self>,
+        interval: Duration,
+        connected: impl Fn() -> (HashSet<Uuid>, Timestamp) + Send,
+        shutdown: CancellationToken,
+    ) {
+        let mut aged = tokio::time::Instant::now();
+        loop {
+            let stopping = tokio::select! {
+                () = tokio::time::sleep(interval) => false,
+                () = shutdown.cancelled() => true,
+            };
+            if aged.elapsed() >= AGING {
+                aged = tokio::time::Instant::now();
+                let (agents, now) = connected();
+                for agent in self.age(&agents, now) {
+                    tracing::info!(%agent, "agent forgotten: it was not connected for too long");
+                }
+            }
+            if let Err(error) = self.flush().await {
+                tracing::warn!(%error, "agents and registrations are not written; trying again");
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The tables of registrations and agents.
+
+use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
+
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::codec::{decode, encode, key_id};
+use super::failed;
+use crate::keys::{KeyId, Timestamp};
+use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
+use crate::store::key_store::StoreError;
+
+/// (key id, agent) -> [`RegistrationRow`].
+const REGISTRATIONS: TableDefinition<'_, Place<'_>, &[u8]> = TableDefinition::new("registrations");
+type Place<'a> = (&'a [u8; 16], &'a [u8; 16]);
+/// Agent -> [`AgentRow`].
+const AGENTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("agents");
+/// (agent, key id), to find an agent's registrations.
+const BY_AGENT: TableDefinition<'_, Place<'_>, ()> = TableDefinition::new("registrations_by_agent");
+
+#[derive(Serialize, Deserialize)]
+struct RegistrationRow {
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    last_address: IpAddr,
+    joins: u64,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AgentRow {
+    #[serde(flatten)]
+    record: AgentRecord,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(REGISTRATIONS)?;
+    transaction.open_table(BY_AGENT)?;
+    transaction.open_table(AGENTS)?;
+    Ok(())
+}
+
+pub(super) fn registrations(
+    transaction: &ReadTransaction,
+    after: Option<(KeyId, Uuid)>,
+    limit: usize,
+) -> Result<Vec<Registration>, StoreError> {
+    let table = transaction.open_table(REGISTRATIONS).map_err(failed)?;
+    let start = match &after {
+        Some((key, agent)) => Excluded((key.0.as_bytes(), agent.as_bytes())),
+        None => Unbounded,
+    };
+    let mut rows = Vec::new();
+    for entry in table
+        .range::<Place<'_>>((start, Unbounded))
+        .map_err(failed)?
+    {
+        let (place, value) = entry.map_err(failed)?;
+        let (key, agent) = place.value();
+        let (key, agent) = (key_id(key)?, Uuid::from_bytes(*agent));
+        let what = || format!("{key}'s agent {agent}");
+        if let Some(row) = sound::<RegistrationRow>(value.value(), what) {
+            rows.push(Registration {
+                key,
+                agent,
+                first_seen: row.first_seen,
+                last_seen: row.last_seen,
+                last_address: row.last_address,
+                joins: row.joins,
+            });
+        }
+        if rows.len() == limit {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+pub(super) fn agents(
+    transaction: &ReadTransaction,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<AgentRecord>, StoreError> {
+    let table = transaction.open_table(AGENTS).map_err(failed)?;
+    let start = match &after {
+        Some(agent) => Excluded(agent.as_bytes()),
+        None => Unbounded,
+    };
+    let mut rows = Vec::new();
+    for entry in table
+        .range::<&[u8; 16]>((start, Unbounded))
+        .map_err(failed)?
+    {
+        let (agent, value) = entry.map_err(failed)?;
+        let agent = Uuid::from_bytes(*agent.value());
+        let what = || format!("agent {agent}");
+        rows.extend(sound::<AgentRow>(value.value(), what).map(|row| row.record));
+        if rows.len() == limit {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// A row, unless it is damaged: that is reported, and its agent comes again.
+fn sound<T: serde::de::DeserializeOwned>(bytes: &[u8], what: impl Fn() -> String) -> Option<T> {
+    decode(bytes, what)
+        .inspect_err(
+            |error| tracing::error!(%error, "it is left out until its agent reports again"),
+        )
+        .ok()
+}
+
+pub(super) fn save(
+    transaction: &WriteTransaction,
+    batch: &InstanceBatch,
+) -> Result<(), StoreError> {
+    let mut registrations = transaction.open_table(REGISTRATIONS).map_err(failed)?;
+    let mut by_agent = transaction.open_table(BY_AGENT).map_err(failed)?;
+    let mut agents = transaction.open_table(AGENTS).map_err(failed)?;
+    for row in &batch.registrations {
+        let (key, agent) = (row.key.0.as_bytes(), row.agent.as_bytes());
+        let before = registrations.get((key, agent)).map_err(failed)?;
+        // Fields of a newer muster are carried along, here and below.
+        let unknown = before
+            .and_then(|value| decode::<RegistrationRow>(value.value(), String::new).ok())
+            .map(|row| row.unknown);
+        let value = encode(&RegistrationRow {
+            first_seen: row.first_seen,
+            last_seen: row.last_seen,
+            last_address: row.last_address,
+            joins: row.joins,
+            unknown: unknown.unwrap_or_default(),
+        })?;
+        registrations
+            .insert((key, agent), value.as_slice())
+            .map_err(failed)?;
+        by_agent.insert((agent, key), ()).map_err(failed)?;
+    }
+    for record in &batch.agents {
+        let before = agents.get(record.agent.as_bytes()).map_err(failed)?;
+        let unknown = before
+            .and_then(|value| decode::<AgentRow>(value.value(), String::new).ok())
+            .map(|row| row.unknown);
+        let value = encode(&AgentRow {
+            record: record.clone(),
+            unknown: unknown.unwrap_or_default(),
+        })?;
+        agents
+            .insert(record.agent.as_bytes(), value.as_slice())
+            .map_err(failed)?;
+    }
+    for agent in &batch.forgotten {
+        agents.remove(agent.as_bytes()).map_err(failed)?;
+        for key in keys_of(&by_agent, agent)? {
+            registrations
+                .remove((&key, agent.as_bytes()))
+                .map_err(failed)?;
+            by_agent.remove((agent.as_bytes(), &key)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn keys_of(
+    by_agent: &Table<'_, Place<'static>, ()>,
+    agent: &Uuid,
+) -> Result<Vec<[u8; 16]>, StoreError> {
+    let all = (agent.as_bytes(), &[0; 16])..=(agent.as_bytes(), &[0xff; 16]);
+    by_agent
+        .range::<Place<'_>>(all)
+        .map_err(failed)?
+        .map(|entry| entry.map(|(place, _)| *place.value().1).map_err(failed))
+        .collect()
+}
+
+pub(super) fn forget(transaction: &WriteTransaction, key: KeyId) -> Result<(), StoreError> {
+    let mut registrations = transaction.open_table(REGISTRATIONS).map_err(failed)?;
+    let mut by_agent = transaction.open_table(BY_AGENT).map_err(failed)?;
+    let of_key = (key.0.as_bytes(), &[0; 16])..=(key.0.as_bytes(), &[0xff; 16]);
+    registrations
+        .retain_in::<Place<'_>, _>(of_key, |place, _| {
+            // An error here would be one of the transaction, which its commit
+            // then reports.
+            let _ = by_agent.remove((place.1, place.0));
+            false
+        })
+        .map_err(failed)
+}
