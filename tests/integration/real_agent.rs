@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use muster::keys::Timestamp;
-use muster::proto::admin::v1::Session;
+use muster::proto::admin::v1::{Instance, InstanceStatus, ListInstancesRequest, Session};
 
 use crate::support::{NginxHost, Operator, Process, agent_binary, free_port};
 
@@ -192,5 +192,54 @@ async fn it_comes_back_by_itself_after_a_restart_of_the_gateway() {
     // It was refused nothing meanwhile.
     assert!(!host.log().contains("Unauthenticated"), "{}", host.log());
     host.stop().await;
+    gateway.stop(DRAIN).await;
+}
+
+/// The NGINX of that configuration: an agent reports every one of the machine.
+async fn instance(operator: &Operator, conf: &str) -> Option<Instance> {
+    let request = ListInstancesRequest::default();
+    let answer = operator.agents().list_instances(request).await.unwrap();
+    let mut instances = answer.into_inner().instances.into_iter();
+    instances.find(|instance| instance.conf_path == conf)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_nginx_is_listed_and_followed() {
+    let Some(binary) = agent_binary("real_agent::its_nginx_is_listed…") else {
+        return;
+    };
+    let data = tempfile::tempdir().unwrap();
+    let gateway = Process::start(data.path(), &[]).await;
+    let operator = gateway.operator().await;
+    let (id, key) = operator.key("k").await;
+    let mut host = NginxHost::start(&binary, data.path(), &key).await;
+    let conf = host.nginx_conf();
+    let status = async || instance(&operator, &conf).await.map(|i| i.status());
+    let took = host
+        .until("its NGINX is online", REGISTERS, async |_| {
+            status().await == Some(InstanceStatus::Online)
+        })
+        .await;
+    say("from the agent's start to its NGINX online", took);
+    let instance = instance(&operator, &conf).await.unwrap();
+    println!("  {instance:?}");
+    assert_eq!(instance.version, host.nginx_version());
+    assert_eq!(instance.key_object_id, id);
+    assert!(!instance.os_version.is_empty() && !instance.hostname.is_empty());
+
+    host.stop_nginx();
+    let took = host
+        .until("its NGINX is offline", COMES_BACK, async |_| {
+            status().await == Some(InstanceStatus::Offline)
+        })
+        .await;
+    say("from NGINX's stop to offline", took);
+    host.kill_agent().await;
+    let gone = Instant::now();
+    while status().await != Some(InstanceStatus::Unavailable) {
+        assert!(gone.elapsed() < COMES_BACK, "its end was not noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    say("from the agent's end to unavailable", gone.elapsed());
     gateway.stop(DRAIN).await;
 }

@@ -114,6 +114,33 @@ impl NginxHost {
         begun.elapsed()
     }
 
+    /// Where its NGINX is configured.
+    pub fn nginx_conf(&self) -> String {
+        let path = self.dir.path().join("nginx/nginx.conf");
+        path.display().to_string()
+    }
+
+    /// NGINX's version, as NGINX tells it.
+    pub fn nginx_version(&self) -> String {
+        let told = std::process::Command::new(&self.nginx.program)
+            .arg("-v")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        told.trim().rsplit_once('/').unwrap().1.to_owned()
+    }
+
+    /// Stops NGINX alone.
+    pub fn stop_nginx(&self) {
+        self.nginx.stop();
+        assert!(!self.nginx.runs(), "nginx is still there");
+    }
+
+    /// Stops the agent alone, as a crash does.
+    pub async fn kill_agent(&mut self) {
+        self.agent.kill().await.unwrap();
+    }
+
     /// Stops everything, and sees that nothing is left running.
     pub async fn stop(mut self) {
         // Nothing of the gateway depends on how an agent ends.
@@ -219,6 +246,7 @@ fn random() -> String {
 
 /// Debian's nginx as a daemon, with `stub_status`.
 struct Nginx {
+    program: &'static str,
     port: u16,
     pid_file: PathBuf,
 }
@@ -244,6 +272,7 @@ impl Nginx {
         )
         .unwrap();
         let mut started = Err(ErrorKind::NotFound.into());
+        let mut found = "nginx";
         // Debian's own place is not in everybody's PATH.
         for program in ["nginx", "/usr/sbin/nginx"] {
             let nginx = Command::new(program)
@@ -257,6 +286,7 @@ impl Nginx {
                 .status();
             started = within("the start of nginx", nginx).await;
             if !matches!(&started, Err(error) if error.kind() == ErrorKind::NotFound) {
+                found = program;
                 break;
             }
         }
@@ -264,6 +294,7 @@ impl Nginx {
         let said = fs::read_to_string(dir.join("stderr")).unwrap();
         assert!(status.success(), "nginx did not start: {said}");
         Self {
+            program: found,
             port,
             pid_file: dir.join("nginx.pid"),
         }
