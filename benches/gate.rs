@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use muster::auth::{AuthOptions, Authenticator, Freshness, Principal, View};
-use muster::instances::Instances;
+use muster::instances::{InstanceLimits, Instances};
 use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use muster::registrar::Registrar;
 use muster::sessions::{HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo};
@@ -81,7 +81,10 @@ impl Bench {
         };
         runtime.block_on(store.create(new)).unwrap();
         let instances = runtime
-            .block_on(Instances::load(Arc::new(store.clone())))
+            .block_on(Instances::load(
+                Arc::new(store.clone()),
+                InstanceLimits::default(),
+            ))
             .unwrap();
         let text = minted.expose().to_owned();
         let key = PresentedKey::parse(text.as_bytes()).unwrap();

@@ -264,7 +264,7 @@ async fn lists_are_whole_while_agents_come() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), all, "none twice");
-    let first = |n: &&String| Uuid::parse_str(n).unwrap().as_u128() % 2 == 0;
+    let first = |n: &&String| Uuid::parse_str(n).unwrap().as_u128().is_multiple_of(2);
     assert_eq!(
         seen.iter().filter(first).count() as u128,
         MANY,
