@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use muster::auth::{AuthOptions, Authenticator, Freshness, Principal, View};
+use muster::events::Events;
 use muster::instances::{InstanceLimits, Instances};
 use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use muster::registrar::Registrar;
@@ -38,6 +39,7 @@ struct Bench {
     store: EmbeddedStore,
     authenticator: Arc<Authenticator>,
     instances: Arc<Instances>,
+    events: Arc<Events>,
     metrics: Arc<Metrics>,
     gateway: GatewayId,
     /// The key as it comes over the wire.
@@ -86,6 +88,8 @@ impl Bench {
                 InstanceLimits::default(),
             ))
             .unwrap();
+        let events = Events::load(Arc::new(store.clone()), store.clock().clone());
+        let events = runtime.block_on(events).unwrap();
         let text = minted.expose().to_owned();
         let key = PresentedKey::parse(text.as_bytes()).unwrap();
         let principal = runtime
@@ -96,6 +100,7 @@ impl Bench {
             store,
             authenticator,
             instances: Arc::new(instances),
+            events: Arc::new(events),
             metrics,
             gateway,
             text,
@@ -112,7 +117,12 @@ impl Bench {
             memory: Duration::from_secs(24 * 3600),
         };
         let clock = self.store.clock().clone();
-        Arc::new(Registry::new(options, clock, Arc::clone(&self.metrics)))
+        Arc::new(Registry::new(
+            options,
+            clock,
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.events),
+        ))
     }
 
     fn admit(&self, registry: &Arc<Registry>, agent: u64) -> SessionGuard {
@@ -181,7 +191,9 @@ fn verify(c: &mut Criterion) {
             Arc::clone(auth),
             registry,
             Arc::clone(&bench.instances),
+            Arc::clone(&bench.events),
             Arc::clone(&bench.metrics),
+            Duration::from_secs(30),
         );
         group.bench_function(name, |b| {
             b.iter_custom(|n| {

@@ -7,6 +7,7 @@
 mod agents;
 mod authenticate;
 mod convert;
+mod events;
 mod gateways;
 mod keys;
 mod page;
@@ -18,10 +19,12 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+use crate::events::Events;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::proto::admin::v1::DESCRIPTORS;
 use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
+use crate::proto::admin::v1::event_service_server::EventServiceServer;
 use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
@@ -39,6 +42,7 @@ pub fn service(
     keys: Arc<KeyAdmin>,
     registry: Arc<Registry>,
     instances: Arc<Instances>,
+    events: Arc<Events>,
     tokens: Arc<dyn TokenStore>,
 ) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
     let reflection = || {
@@ -51,6 +55,7 @@ pub fn service(
     let gateway_service = gateways::Gateways::new(keys);
     let routes = Routes::new(KeyServiceServer::new(key_service))
         .add_service(AgentServiceServer::new(agent_service))
+        .add_service(EventServiceServer::new(events::EventStream::new(events)))
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
         .add_service(reflection().build_v1()?)

@@ -10,6 +10,7 @@ mod agent_config;
 mod agents;
 mod connect;
 mod error;
+mod events;
 mod gateways;
 mod keys;
 mod output;
@@ -70,6 +71,8 @@ enum Command {
     Agents(agents::AgentsArgs),
     /// List the NGINX instances that agents report
     Instances(agents::InstancesArgs),
+    /// Print what happened, and follow what happens
+    Events(events::EventsArgs),
     /// List and disconnect the live sessions of agents
     Sessions(sessions::SessionsArgs),
     /// List the gateways that share the store
@@ -151,6 +154,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
         Command::Keys(args) => ask_gateway(keys::run(args, console)),
         Command::Agents(args) => ask_gateway(agents::run(args, console)),
         Command::Instances(args) => ask_gateway(agents::run_instances(args, console)),
+        Command::Events(args) => ask_gateway(events::run(args, console)),
         Command::Sessions(args) => ask_gateway(sessions::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
     }

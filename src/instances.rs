@@ -57,6 +57,15 @@ pub struct TooManyAgents {
     pub limit: usize,
 }
 
+/// What a join changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// The agent's last join was with this other key.
+    pub key_before: Option<KeyId>,
+    /// The key now has 80 % of the agents it may have: so many.
+    pub nearly_full: Option<usize>,
+}
+
 /// How many agents a key has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AgentCounts {
@@ -121,7 +130,7 @@ impl Instances {
         address: IpAddr,
         report: AgentReport,
         now: Timestamp,
-    ) -> Result<(), TooManyAgents> {
+    ) -> Result<Joined, TooManyAgents> {
         let mut rows = self.rows();
         let limit = self.limits.max_agents_per_key;
         let known = rows.registration(key, agent).is_some();
@@ -129,11 +138,12 @@ impl Instances {
         if !known && count >= limit {
             return Err(TooManyAgents { key, limit });
         }
-        if !known && (count + 1) * 5 == limit * 4 {
-            tracing::warn!(%key, agents = count + 1, limit, "this key has reached 80 % of the agents it may have");
-        }
+        let before = rows.agent(agent).map(|agent| agent.key);
         rows.join(key, agent, address, report, now);
-        Ok(())
+        Ok(Joined {
+            key_before: before.filter(|before| *before != key),
+            nearly_full: (!known && (count + 1) * 5 == limit * 4).then_some(count + 1),
+        })
     }
 
     /// Notes what an agent reports later on. An agent that never joined is

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
+use crate::events::Events;
 use crate::instances::{AgentCounts, Instances};
 use crate::keys::{KeyId, KeyRecord, Kind, Revision, RuleError, Timestamp, check_name, mint};
 use crate::revocation::Revocations;
 use crate::sessions::{Closing, Registry};
 use crate::store::{
-    Change, ChangeError, Enrolled, GatewayId, KeyCursor, KeyEdit, KeyPage, KeyStore, Lookup,
-    NewKey, StoreError, Written,
+    Change, ChangeError, Enrolled, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage, KeyStore,
+    Lookup, NewKey, StoreError, Written,
 };
 use crate::telemetry::Metrics;
 
@@ -111,6 +112,7 @@ pub struct KeyAdmin {
     revocations: Arc<Revocations>,
     registry: Arc<Registry>,
     instances: Arc<Instances>,
+    events: Arc<Events>,
     metrics: Arc<Metrics>,
     revoke_wait: Duration,
 }
@@ -123,6 +125,7 @@ impl KeyAdmin {
         revocations: Arc<Revocations>,
         registry: Arc<Registry>,
         instances: Arc<Instances>,
+        events: Arc<Events>,
         metrics: Arc<Metrics>,
         revoke_wait: Duration,
     ) -> Self {
@@ -131,6 +134,7 @@ impl KeyAdmin {
             revocations,
             registry,
             instances,
+            events,
             metrics,
             revoke_wait,
         }
@@ -324,6 +328,15 @@ impl KeyAdmin {
             revision = %written.change.position.revision,
             "key changed"
         );
+        let kind = match &written.change.change {
+            Change::Created(_) => EventKind::KeyCreated,
+            Change::Edited(_) => EventKind::KeyEdited,
+            Change::Revoked(_) => EventKind::KeyRevoked,
+            Change::Deleted { .. } => EventKind::KeyDeleted,
+        };
+        let key = written.change.change.key();
+        self.events
+            .note(kind, Some(key), None, format!("by {}", actor.0));
     }
 }
 

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod certs;
 pub mod cli;
 pub mod config;
+pub mod events;
 pub mod files;
 pub mod instances;
 pub mod key_admin;

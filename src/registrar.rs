@@ -4,16 +4,19 @@
 //! what a refusal means. Must not know: gRPC, its codes, its texts.
 //! Invariant: a refusal as the agent's fault is proven; all else is ours.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Authenticator, Freshness, Principal};
-use crate::instances::{AgentReport, Instances, TooManyAgents};
+use crate::events::Events;
+use crate::instances::{AgentReport, Instances, Joined, TooManyAgents};
 use crate::keys::{KeyId, PresentedKey, Timestamp};
 use crate::sessions::{AdmitError, Final, Registry, SessionGuard, SessionInfo};
-use crate::store::{Health, StoreError};
+use crate::store::{EventKind, Health, StoreError};
 use crate::telemetry::Metrics;
 
 /// Times a session is tried while its key changes under it.
@@ -59,23 +62,35 @@ pub struct Registrar {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
     instances: Arc<Instances>,
+    events: Arc<Events>,
     metrics: Arc<Metrics>,
+    conflict_after: Duration,
+    /// Agents that changed their key and are to be looked at once more.
+    suspects: Mutex<HashSet<Uuid>>,
+    myself: Weak<Self>,
 }
 
 impl Registrar {
-    /// A registrar over the gates of `registry`.
+    /// A registrar over the gates of `registry`. An agent that changed its key
+    /// and is live under the old one `conflict_after` later is told of.
     pub fn new(
         authenticator: Arc<Authenticator>,
         registry: Arc<Registry>,
         instances: Arc<Instances>,
+        events: Arc<Events>,
         metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
+        conflict_after: Duration,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self {
             authenticator,
             registry,
             instances,
+            events,
             metrics,
-        }
+            conflict_after,
+            suspects: Mutex::default(),
+            myself: myself.clone(),
+        })
     }
 
     /// Verifies a presented key, by the cache and the gate; by a new load where
@@ -110,12 +125,49 @@ impl Registrar {
     ) -> Result<(), Refusal> {
         self.still_good(presented, principal).await?;
         let now = self.registry.clock().now();
-        self.instances
-            .joined(principal.key(), agent, address, report, now)
+        let key = principal.key();
+        let joined = self
+            .instances
+            .joined(key, agent, address, report, now)
             .map_err(|TooManyAgents { key, limit }| Refusal::TooManyAgents { key, limit })?;
+        self.tell_of_join(key, agent, address, joined);
         self.metrics.joins.inc();
         tracing::info!(key = %principal.key(), %agent, "agent joined");
         Ok(())
+    }
+
+    fn tell_of_join(&self, key: KeyId, agent: Uuid, address: IpAddr, joined: Joined) {
+        let note = |kind, detail| self.events.note(kind, Some(key), Some(agent), detail);
+        note(EventKind::AgentJoined, format!("from {address}"));
+        if let Some(agents) = joined.nearly_full {
+            let detail = format!("{agents} agents are registered: 80 % of what it may have");
+            note(EventKind::KeyNearlyFull, detail);
+        }
+        let Some(before) = joined.key_before else {
+            return;
+        };
+        note(EventKind::AgentChangedKey, format!("before: {before}"));
+        if !self.suspects().insert(agent) {
+            return;
+        }
+        // Its old session dies by itself soon, unless there are two agents.
+        let this = self.myself.clone();
+        let conflict_after = self.conflict_after;
+        tokio::spawn(async move {
+            tokio::time::sleep(conflict_after).await;
+            let Some(this) = this.upgrade() else { return };
+            this.suspects().remove(&agent);
+            let registry = &this.registry;
+            if registry.has_session(before, agent) && registry.has_session(key, agent) {
+                let detail = format!("still live under {before}: are two hosts clones?");
+                let kind = EventKind::IdentityConflict;
+                this.events.note(kind, Some(key), Some(agent), detail);
+            }
+        });
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what an agent reports later on. Resource ids are

@@ -25,6 +25,7 @@ use crate::agent_api;
 use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertError, CertOptions, Certs, server_config_from_files};
 use crate::config::Config;
+use crate::events::{Events, ExpiryEvents};
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
@@ -34,11 +35,10 @@ use crate::registrar::Registrar;
 use crate::revocation::Revocations;
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions};
 use crate::store::embedded::{EmbeddedStore, OpenError};
-use crate::store::{GatewayId, GatewayInfo, Store, StoreError};
+use crate::store::{EventKind, GatewayId, GatewayInfo, Store, StoreError};
 use crate::telemetry::Metrics;
 
-pub use data_dir::DataDir;
-use data_dir::DataDirError;
+pub use data_dir::{DataDir, DataDirError};
 use observer::ConnectionMetrics;
 
 /// The protocol of both TLS listeners.
@@ -46,7 +46,7 @@ const HTTP2: &[&[u8]] = &[b"h2"];
 /// How long a gate remembers an edit and a principal stays good. Well above
 /// every handshake and load deadline that may be configured sensibly.
 const GATE_MEMORY: Duration = Duration::from_secs(60);
-/// Between two writes of registrations.
+/// Between two writes of registrations, and of events.
 const WRITE_BEHIND: Duration = Duration::from_secs(1);
 /// Streams on one admin connection: a console and its tools.
 const ADMIN_STREAMS: u32 = 100;
@@ -124,6 +124,7 @@ struct Parts {
     certs: Arc<Certs>,
     revocations: Arc<Revocations>,
     instances: Arc<Instances>,
+    events: Arc<Events>,
     registry: Arc<Registry>,
     expiry: ExpiryTimers,
     drain_time: Duration,
@@ -169,6 +170,7 @@ impl Server {
             })
             .await?;
         let metrics = Arc::new(Metrics::new());
+        let events = Arc::new(Events::load(store.clone(), store.clock().clone()).await?);
         let registry = Arc::new(Registry::new(
             RegistryOptions {
                 gateway,
@@ -176,6 +178,7 @@ impl Server {
             },
             store.clock().clone(),
             Arc::clone(&metrics),
+            Arc::clone(&events),
         ));
         let watched = Arc::downgrade(&registry);
         metrics.watch_expiry(move || {
@@ -209,21 +212,25 @@ impl Server {
             Arc::clone(&revocations),
             Arc::clone(&registry),
             Arc::clone(&instances),
+            Arc::clone(&events),
             Arc::clone(&metrics),
             config.timing.revoke_wait,
         ));
-        let registrar = Arc::new(Registrar::new(
+        let registrar = Registrar::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             Arc::clone(&instances),
+            Arc::clone(&events),
             Arc::clone(&metrics),
-        ));
+            config.timing.identity_conflict_after,
+        );
         let (agent_service, health) =
             agent_api::service(registrar, Arc::clone(&metrics), config.max_message_bytes).await;
         let admin_service = admin_api::service(
             key_admin,
             Arc::clone(&registry),
             Arc::clone(&instances),
+            Arc::clone(&events),
             store.clone(),
         )?;
 
@@ -275,6 +282,7 @@ impl Server {
                 certs,
                 revocations,
                 instances,
+                events,
                 registry: Arc::clone(&registry),
                 expiry: ExpiryTimers::new(registry, authenticator),
                 drain_time: config.timing.drain_time,
@@ -319,8 +327,21 @@ impl Parts {
         background.spawn(part("the feed of key changes", Box::pin(tail)));
         let registry = Arc::clone(&self.registry);
         let connected = move || (registry.connected(), registry.clock().now());
-        let instances = Arc::clone(&self.instances).run(WRITE_BEHIND, connected, stop.clone());
+        let events = Arc::clone(&self.events);
+        let forgotten = move |agent| {
+            let detail = "it was not connected for too long";
+            events.note(EventKind::AgentForgotten, None, Some(agent), detail);
+        };
+        let instances = Arc::clone(&self.instances);
+        let instances = instances.run(WRITE_BEHIND, connected, forgotten, stop.clone());
         background.spawn(part("the registrations", Box::pin(instances)));
+        let expiries = ExpiryEvents::new(Arc::clone(&self.events), self.store.clone());
+        background.spawn(part(
+            "the look for expired keys",
+            Box::pin(expiries.run(stop.clone())),
+        ));
+        let events = Arc::clone(&self.events).run(WRITE_BEHIND, stop.clone());
+        background.spawn(part("the events", Box::pin(events)));
         let ops = self
             .ops
             .clone()

@@ -7,12 +7,14 @@
 
 mod clock;
 pub mod embedded;
+mod event_store;
 mod gateway;
 mod instance_store;
 mod key_store;
 mod token_store;
 
 pub use clock::StoreClock;
+pub use event_store::{Event, EventKind, EventLog, EventStore};
 pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
 pub use instance_store::{
     AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,
@@ -24,6 +26,6 @@ pub use key_store::{
 pub use token_store::{Role, TokenRecord, TokenStore};
 
 /// All that a gateway needs of a backend.
-pub trait Store: KeyStore + InstanceStore + TokenStore {}
+pub trait Store: KeyStore + InstanceStore + EventStore + TokenStore {}
 
-impl<S: KeyStore + InstanceStore + TokenStore> Store for S {}
+impl<S: KeyStore + InstanceStore + EventStore + TokenStore> Store for S {}

@@ -91,6 +91,14 @@ impl Console {
         self.print(&text)
     }
 
+    /// Writes a result to stdout as one line of JSON: for results without end.
+    pub fn print_json_line(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        let mut text = serde_json::to_string(value)
+            .map_err(|error| CliError::Output(io::Error::other(error)))?;
+        text.push('\n');
+        self.print(&text)
+    }
+
     /// Writes a line to stderr. Nobody is left to tell when that fails.
     pub fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "{text}");

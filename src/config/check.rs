@@ -213,6 +213,12 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
             default.revoke_wait,
             Duration::ZERO..=LONGEST_REVOKE_WAIT,
         ),
+        identity_conflict_after: c.period(
+            "identity-conflict-after",
+            settings.identity_conflict_after,
+            default.identity_conflict_after,
+            MILLISECOND..=LONGEST,
+        ),
         feed_interval: c.period(
             "feed-interval",
             settings.feed_interval,

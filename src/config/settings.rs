@@ -161,6 +161,10 @@ pub struct Settings {
     /// Agents that may register with one key [default: 50000]
     #[arg(long, value_name = "N", help_heading = "Agents")]
     pub max_agents_per_key: Option<Count>,
+    /// An agent that changed its key and is still live under the old one so much later is
+    /// an identity conflict [default: 30s]
+    #[arg(long, value_name = "TIME", help_heading = "Agents")]
+    pub identity_conflict_after: Option<Period>,
     /// An agent that was not connected for so long is forgotten; 0: never [default: 24h]
     #[arg(long, value_name = "TIME", help_heading = "Agents")]
     pub forget_unavailable_after: Option<Period>,
@@ -181,7 +185,7 @@ impl Settings {
             max_header_list_bytes, stream_window_bytes, connection_window_bytes,
             keepalive_interval, keepalive_timeout, idle_timeout, cut_after, max_message_bytes,
             drain_time, cache_capacity, load_deadline, expiry_recheck_deadline, revoke_wait,
-            feed_interval, max_agents_per_key, forget_unavailable_after,
+            feed_interval, max_agents_per_key, forget_unavailable_after, identity_conflict_after,
         }
     }
 }

@@ -37,11 +37,13 @@ impl Instances {
     }
 
     /// Writes every `interval` until `shutdown`, then once more; forgets agents
-    /// that were not among those `connected` returns for too long.
+    /// that were not among those `connected` returns for too long, and tells
+    /// `forgotten` of each.
     pub async fn run(
         self: Arc<Self>,
         interval: Duration,
         connected: impl Fn() -> (HashSet<Uuid>, Timestamp) + Send,
+        forgotten: impl Fn(Uuid) + Send,
         shutdown: CancellationToken,
     ) {
         let mut aged = tokio::time::Instant::now();
@@ -53,9 +55,7 @@ impl Instances {
             if aged.elapsed() >= AGING {
                 aged = tokio::time::Instant::now();
                 let (agents, now) = connected();
-                for agent in self.age(&agents, now) {
-                    tracing::info!(%agent, "agent forgotten: it was not connected for too long");
-                }
+                self.age(&agents, now).into_iter().for_each(&forgotten);
             }
             if let Err(error) = self.flush().await {
                 tracing::warn!(%error, "agents and registrations are not written; trying again");

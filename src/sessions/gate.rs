@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -43,9 +43,32 @@ pub(super) struct Gate {
     pub state: State,
     pub live: HashMap<u64, Arc<Slot>>,
     /// The newest session of each agent.
-    pub newest: HashMap<Uuid, u64>,
+    pub newest: HashMap<Uuid, Newest>,
     pub touched: Instant,
 }
+
+/// An agent's newest session, and how it came about.
+pub(super) struct Newest {
+    pub number: u64,
+    /// When it took the place of a session from another address, lately.
+    fights: Vec<Instant>,
+    told: Option<Instant>,
+}
+
+/// What becomes of an agent's older session when a newer one comes.
+pub(super) enum Older {
+    /// There is none.
+    None,
+    /// It ends.
+    Superseded(Arc<Slot>),
+    /// It stays, too: two agents of one id fight. To be told now and then.
+    Stays { tell: bool },
+}
+
+/// So many times within [`FIGHT`] an agent's session may move from address to
+/// address before both are left alone.
+const MOVES: usize = 3;
+const FIGHT: Duration = Duration::from_secs(300);
 
 /// Open, or ended for good.
 pub(super) enum State {
@@ -108,6 +131,41 @@ impl Gate {
             expires_at: *expires_at,
             learned,
         })
+    }
+
+    /// Takes a session in; says what becomes of the same agent's older one.
+    pub fn insert(&mut self, slot: &Arc<Slot>) -> Older {
+        self.live.insert(slot.number, Arc::clone(slot));
+        let agent = slot.info.agent;
+        let Some(newest) = self.newest.get_mut(&agent) else {
+            self.newest.insert(
+                agent,
+                Newest {
+                    number: slot.number,
+                    fights: Vec::new(),
+                    told: None,
+                },
+            );
+            return Older::None;
+        };
+        let older = std::mem::replace(&mut newest.number, slot.number);
+        let Some(older_slot) = self.live.get(&older) else {
+            return Older::None;
+        };
+        if older_slot.info.peer.ip() != slot.info.peer.ip() {
+            newest.fights.retain(|fight| fight.elapsed() < FIGHT);
+            newest.fights.push(Instant::now());
+            if newest.fights.len() > MOVES {
+                let tell = newest.told.is_none_or(|told| told.elapsed() >= FIGHT);
+                if tell {
+                    newest.told = Some(Instant::now());
+                }
+                return Older::Stays { tell };
+            }
+        }
+        self.live
+            .remove(&older)
+            .map_or(Older::None, Older::Superseded)
     }
 
     /// All live sessions, which it then has no more.

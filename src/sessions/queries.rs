@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::gate::{Final, State};
 use super::registry::Registry;
-use super::session::SessionView;
+use super::session::{SessionView, Slot};
 use crate::keys::{KeyId, Timestamp};
 
 impl Registry {
@@ -42,6 +43,14 @@ impl Registry {
             .filter(|slot| !slot.has_ended())
             .map(|slot| slot.info.agent)
             .collect()
+    }
+
+    /// Whether an agent has a live session under a key.
+    pub fn has_session(&self, key: KeyId, agent: Uuid) -> bool {
+        self.gates.get(&key).is_some_and(|gate| {
+            let of_agent = |slot: &Arc<Slot>| slot.info.agent == agent;
+            gate.newest.contains_key(&agent) || gate.live.values().any(of_agent)
+        })
     }
 
     /// How many sessions are live.

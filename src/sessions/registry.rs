@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use uuid::Uuid;
 
 use super::deadlines::Deadlines;
-use super::gate::{AdmitError, Final, Gate, State};
+use super::gate::{AdmitError, Final, Gate, Older, State};
 use super::session::{Closing, EndReason, SessionGuard, SessionId, SessionInfo, Slot};
 use crate::auth::Principal;
+use crate::events::Events;
 use crate::keys::{KeyId, Position, Timestamp};
-use crate::store::{Change, GatewayId, KeyChange, StoreClock};
+use crate::store::{Change, EventKind, GatewayId, KeyChange, StoreClock};
 use crate::telemetry::{Metrics, Reason};
 
 /// Settings of the registry.
@@ -40,11 +42,17 @@ pub struct Registry {
     deadlines: Deadlines,
     clock: StoreClock,
     metrics: Arc<Metrics>,
+    events: Arc<Events>,
 }
 
 impl Registry {
     /// A registry without sessions.
-    pub fn new(options: RegistryOptions, clock: StoreClock, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        options: RegistryOptions,
+        clock: StoreClock,
+        metrics: Arc<Metrics>,
+        events: Arc<Events>,
+    ) -> Self {
         Self {
             options,
             gates: DashMap::new(),
@@ -53,6 +61,7 @@ impl Registry {
             deadlines: Deadlines::default(),
             clock,
             metrics,
+            events,
         }
     }
 
@@ -92,20 +101,14 @@ impl Registry {
         }
         let now = self.clock.now();
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let agent = info.agent;
         let slot = Arc::new(Slot::new(number, principal.key(), now, info));
-        let (expires_at, superseded) = {
+        let (expires_at, older) = {
             let mut gate = self
                 .gates
                 .entry(principal.key())
                 .or_insert_with(|| Gate::open(principal));
             let pass = gate.judge(principal, now)?;
-            gate.live.insert(number, Arc::clone(&slot));
-            let older = gate.newest.insert(agent, number);
-            (
-                pass.expires_at,
-                older.and_then(|older| gate.live.remove(&older)),
-            )
+            (pass.expires_at, gate.insert(&slot))
         };
         self.by_number().insert(number, Arc::clone(&slot));
         self.metrics.sessions_live.inc();
@@ -115,8 +118,18 @@ impl Registry {
             registry: Arc::clone(self),
             slot,
         };
-        if let Some(older) = superseded {
-            Closing::of(1).end(&[older], EndReason::Superseded);
+        let (key, agent, peer) = (guard.key(), guard.slot.info.agent, guard.slot.info.peer);
+        let opened = format!("{} from {peer}", guard.id());
+        self.note(EventKind::SessionOpened, key, agent, opened);
+        match older {
+            Older::Superseded(older) => Closing::of(1).end(&[older], EndReason::Superseded),
+            Older::Stays { tell: true } => {
+                let detail = format!(
+                    "again from another address, now {peer}: are two hosts clones of one another? both sessions stay"
+                );
+                self.note(EventKind::DuplicateAgent, key, agent, detail);
+            }
+            Older::Stays { tell: false } | Older::None => {}
         }
         Ok(guard)
     }
@@ -307,10 +320,16 @@ impl Registry {
             key = %slot.key, agent = %slot.info.agent, session = %self.session_id(slot.number),
             reason = reason.as_str(), "session closed"
         );
+        let closed = format!("{} {}", self.session_id(slot.number), reason.as_str());
+        self.note(EventKind::SessionClosed, slot.key, slot.info.agent, closed);
         let reason = Reason {
             reason: reason.as_str(),
         };
         self.metrics.sessions_closed.get_or_create(&reason).inc();
+    }
+
+    fn note(&self, kind: EventKind, key: KeyId, agent: Uuid, detail: String) {
+        self.events.note(kind, Some(key), Some(agent), detail);
     }
 
     fn take_out(&self, slot: &Slot) {
@@ -318,7 +337,7 @@ impl Registry {
             gate.live.remove(&slot.number);
             // A late clean-up must not take the session that superseded it.
             if let MapEntry::Occupied(newest) = gate.newest.entry(slot.info.agent)
-                && *newest.get() == slot.number
+                && newest.get().number == slot.number
             {
                 newest.remove();
             }

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::auth::{AuthOptions, Authenticator, Freshness, Principal, View};
+use crate::events::Events;
 use crate::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{GatewayId, GatewayInfo, KeyEdit, KeyStore, NewKey};
+use crate::store::{EventKind, GatewayId, GatewayInfo, KeyEdit, KeyStore, NewKey};
 use crate::telemetry::Metrics;
 
 #[path = "model_test.rs"]
@@ -21,6 +22,7 @@ struct Bench {
     store: EmbeddedStore,
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
+    events: Arc<Events>,
 }
 
 /// A line that counts how it is cut.
@@ -37,6 +39,15 @@ impl HangUp for CountingLine {
             Scope::Stream => &self.streams,
         }
         .fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn session_of(agent: u128, host: u8, line: Arc<CountingLine>) -> SessionInfo {
+    SessionInfo {
+        agent: Uuid::from_u128(agent),
+        peer: ([127, 0, 0, host], 1).into(),
+        user_agent: "test".into(),
+        line,
     }
 }
 
@@ -66,11 +77,16 @@ impl Bench {
             gateway,
             memory: Duration::from_secs(60),
         };
-        let registry = Arc::new(Registry::new(options, store.clock().clone(), metrics));
+        let clock = store.clock().clone();
+        let events = Events::load(Arc::new(store.clone()), clock.clone());
+        let events = Arc::new(events.await.unwrap());
+        let registry = Registry::new(options, clock, metrics, Arc::clone(&events));
+        let registry = Arc::new(registry);
         Self {
             store,
             authenticator,
             registry,
+            events,
         }
     }
 
@@ -104,13 +120,7 @@ impl Bench {
         agent: u128,
         line: Arc<CountingLine>,
     ) -> Result<SessionGuard, AdmitError> {
-        let info = SessionInfo {
-            agent: Uuid::from_u128(agent),
-            peer: ([127, 0, 0, 1], 1).into(),
-            user_agent: "test".into(),
-            line,
-        };
-        self.registry.admit(principal, info)
+        self.registry.admit(principal, session_of(agent, 1, line))
     }
 
     async fn expire_in(&self, key: &PresentedKey, seconds: u64) {
@@ -267,6 +277,30 @@ async fn the_newer_session_of_an_agent_supersedes_the_older() {
 }
 
 #[tokio::test]
+async fn clones_that_fight_are_both_left_alone_and_told_of_once() {
+    let bench = Bench::new().await;
+    let key = bench.key().await;
+    let principal = bench.principal(&key).await;
+    let mut guards = Vec::new();
+    for turn in 0..10_u8 {
+        let line = Arc::new(CountingLine::default());
+        let info = session_of(7, 1 + turn % 2, line);
+        guards.push(bench.registry.admit(&principal, info).unwrap());
+    }
+    // The first one came alone, three superseded the one before; from the next
+    // on nobody is ended.
+    let ended = guards.iter().filter(|guard| guard.slot.has_ended());
+    assert_eq!(ended.count(), 3);
+    assert_eq!(bench.registry.live_sessions(key.id), 7);
+    let told = bench.events.after(0).events.into_iter();
+    let told: Vec<_> = told
+        .filter(|event| event.kind == EventKind::DuplicateAgent)
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].agent, Some(Uuid::from_u128(7)));
+}
+
+#[tokio::test]
 async fn the_same_agent_under_another_key_is_left_alone() {
     let bench = Bench::new().await;
     let (one, two) = (bench.key().await, bench.key().await);
@@ -354,7 +388,7 @@ async fn gates_that_guard_nothing_are_swept() {
         memory: Duration::ZERO,
     };
     let clock = bench.store.clock().clone();
-    let registry = Registry::new(options, clock, metrics);
+    let registry = Registry::new(options, clock, metrics, Arc::clone(&bench.events));
     let (edited, revoked) = (bench.key().await, bench.key().await);
     let edit = KeyEdit {
         name: Some("n".into()),

@@ -5,6 +5,7 @@
 //! Invariant: a change is on the disk (fsync) before its call returns.
 
 mod codec;
+mod events;
 mod file;
 mod instances;
 mod steps;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use file::OpenError;
 
 use super::clock::StoreClock;
+use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
@@ -263,6 +265,17 @@ impl InstanceStore for EmbeddedStore {
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.put(move |t| instances::forget(t, key)).await
+    }
+}
+
+#[async_trait]
+impl EventStore for EmbeddedStore {
+    async fn events(&self) -> Result<EventLog, StoreError> {
+        self.read(events::load).await
+    }
+
+    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
+        self.put(move |t| events::save(t, &log, keep)).await
     }
 }
 

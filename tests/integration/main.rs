@@ -10,6 +10,7 @@ mod agents;
 mod bad_input;
 mod cli;
 mod crash;
+mod events;
 mod expiry;
 mod key_lifecycle;
 mod layering;

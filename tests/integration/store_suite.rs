@@ -5,8 +5,8 @@ use std::time::Duration;
 use muster::keys::{Id, KeyId, KeyStatus, Kind, Position, Revision, mint};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, InstanceBatch, KeyEdit,
-    KeyStore, Lookup, NewKey, Registration, Store, TokenRecord,
+    AgentRecord, Change, ChangeError, Event, EventKind, EventLog, GatewayId, GatewayInfo,
+    Heartbeat, InstanceBatch, KeyEdit, KeyStore, Lookup, NewKey, Registration, Store, TokenRecord,
 };
 use uuid::Uuid;
 
@@ -42,6 +42,7 @@ macro_rules! suite {
             case!(the_feed_wakes_who_waits);
             case!(gateways_enrol_renew_and_leave);
             case!(tokens_are_kept);
+            case!(the_last_events_are_kept);
             case!(registrations_replace_page_and_go_with_their_key);
             case!(agents_replace_page_and_are_forgotten_whole);
         }
@@ -307,6 +308,29 @@ async fn tokens_are_kept(store: &dyn Store) {
     assert_eq!(store.token(token.id).await.unwrap(), None);
     store.put_token(token.clone()).await.unwrap();
     assert_eq!(store.token(token.id).await.unwrap(), Some(token));
+}
+
+async fn the_last_events_are_kept(store: &dyn Store) {
+    let event = |id| Event {
+        id,
+        at: store.clock().now(),
+        kind: EventKind::KeyCreated,
+        key: None,
+        agent: None,
+        detail: id.to_string(),
+    };
+    let log = |ids: std::ops::Range<u64>, until| EventLog {
+        events: ids.map(event).collect(),
+        expiries_until: until,
+    };
+    let until = Some(store.clock().now());
+    store.save_events(log(1..8, None), 5).await.unwrap();
+    store.save_events(log(8..9, until), 5).await.unwrap();
+    store.save_events(log(0..0, None), 5).await.unwrap();
+    let kept = store.events().await.unwrap();
+    let ids: Vec<_> = kept.events.iter().map(|event| event.id).collect();
+    assert_eq!(ids, [4, 5, 6, 7, 8]);
+    assert_eq!(kept.expiries_until, until);
 }
 
 async fn registrations_replace_page_and_go_with_their_key(store: &dyn Store) {

@@ -7,7 +7,7 @@ use super::codec::{
     DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, TokenRow, What, decode, encode, key_id,
 };
 use super::file::META;
-use super::{failed, instances};
+use super::{events, failed, instances};
 use crate::keys::{
     DEFAULT_NAMESPACE, Epoch, KeyId, KeyStatus, Position, Revision, Timestamp, TokenId,
     check_expiry, latest_expiry,
@@ -55,6 +55,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
     transaction.open_table(BY_CREATION)?;
     transaction.open_table(FEED)?;
     transaction.open_table(TOKENS)?;
+    events::create_table(transaction)?;
     instances::create_tables(transaction)
 }
 

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, ChangeError, Enrolled, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch,
-    InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, Registration, StoreClock,
-    StoreError, TokenRecord, TokenStore, Written,
+    AgentRecord, ChangeError, Enrolled, EventLog, EventStore, Feed, GatewayId, GatewayInfo,
+    Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
+    Registration, StoreClock, StoreError, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -172,6 +172,19 @@ impl InstanceStore for FaultyStore {
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.up()?;
         self.inner.forget_registrations(key).await
+    }
+}
+
+#[async_trait]
+impl EventStore for FaultyStore {
+    async fn events(&self) -> Result<EventLog, StoreError> {
+        self.up()?;
+        self.inner.events().await
+    }
+
+    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
+        self.up()?;
+        self.inner.save_events(log, keep).await
     }
 }
 

@@ -107,6 +107,8 @@ impl TestGateway {
             .unwrap()
             .tls_config(tls)
             .unwrap()
+            // As grpc-go has it; hyper's 2 MiB would hide a slow reader.
+            .initial_stream_window_size(65_535)
             .connect_timeout(Duration::from_secs(10))
     }
 

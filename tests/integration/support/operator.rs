@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use muster::proto::admin::v1 as pb;
 use muster::proto::admin::v1::agent_service_client::AgentServiceClient;
+use muster::proto::admin::v1::event_service_client::EventServiceClient;
 use muster::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use muster::proto::admin::v1::key_service_client::KeyServiceClient;
 use muster::proto::admin::v1::session_service_client::SessionServiceClient;
@@ -40,6 +41,10 @@ impl Operator {
 
     pub fn agents(&self) -> AgentServiceClient<Client> {
         AgentServiceClient::new(self.client())
+    }
+
+    pub fn events(&self) -> EventServiceClient<Client> {
+        EventServiceClient::new(self.client())
     }
 
     pub fn keys(&self) -> KeyServiceClient<Client> {

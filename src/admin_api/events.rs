@@ -1,0 +1,114 @@
+//! `muster.admin.v1.EventService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::stream::{self, Stream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::events::Events;
+use crate::keys::KeyId;
+use crate::listener::Call;
+use crate::proto::admin::v1 as pb;
+use crate::proto::admin::v1::event_service_server::EventService;
+use crate::store::Event;
+
+/// The event service.
+pub(super) struct EventStream {
+    events: Arc<Events>,
+}
+
+impl EventStream {
+    pub fn new(events: Arc<Events>) -> Self {
+        Self { events }
+    }
+}
+
+/// A reader's place. It takes from the ring when its peer has taken what came
+/// before, so a slow one holds nothing up.
+struct Reader {
+    events: Arc<Events>,
+    since: u64,
+    key: Option<KeyId>,
+    follow: bool,
+    drain: CancellationToken,
+}
+
+impl Reader {
+    async fn next(mut self) -> Option<(Result<pb::StreamEventsResponse, Status>, Option<Self>)> {
+        loop {
+            let batch = self.events.after(self.since);
+            let Some(last) = batch.events.last() else {
+                if !self.follow {
+                    return None;
+                }
+                tokio::select! {
+                    () = self.events.more(self.since) => continue,
+                    () = self.drain.cancelled() => {
+                        let status = Status::unavailable("the gateway is stopping: connect again");
+                        return Some((Err(status), None));
+                    }
+                }
+            };
+            self.since = last.id;
+            let wanted = |event: &&Event| self.key.is_none() || event.key == self.key;
+            let events: Vec<_> = batch.events.iter().filter(wanted).map(wire).collect();
+            if events.is_empty() && batch.missed == 0 {
+                continue;
+            }
+            let response = pb::StreamEventsResponse {
+                events,
+                missed: batch.missed,
+            };
+            return Some((Ok(response), Some(self)));
+        }
+    }
+}
+
+fn wire(event: &Event) -> pb::Event {
+    pb::Event {
+        id: event.id,
+        at: Some(event.at.into()),
+        kind: event.kind.as_str().into(),
+        key_object_id: event.key.map(|key| key.to_string()).unwrap_or_default(),
+        agent_id: event
+            .agent
+            .map(|agent| agent.to_string())
+            .unwrap_or_default(),
+        detail: event.detail.clone(),
+    }
+}
+
+#[tonic::async_trait]
+impl EventService for EventStream {
+    type StreamEventsStream =
+        Pin<Box<dyn Stream<Item = Result<pb::StreamEventsResponse, Status>> + Send>>;
+
+    async fn stream_events(
+        &self,
+        request: Request<pb::StreamEventsRequest>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        let call = request.extensions().get::<Arc<Call>>();
+        let drain = call.map_or_else(CancellationToken::new, |call| call.drain().clone());
+        let request = request.into_inner();
+        let key = match request.key_object_id.as_str() {
+            "" => None,
+            id => Some(convert::key_id("key_object_id", id)?),
+        };
+        let reader = Reader {
+            events: Arc::clone(&self.events),
+            // From the first that is kept: nothing is missed by asking so.
+            since: match request.since_id {
+                0 => self.events.first().saturating_sub(1),
+                since => since,
+            },
+            key,
+            follow: request.follow,
+            drain,
+        };
+        let stream = stream::unfold(Some(reader), |reader| async { reader?.next().await });
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
