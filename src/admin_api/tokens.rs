@@ -97,6 +97,8 @@ pub async fn first_token(
         digest: minted.digest,
         role: Role::Admin,
         created_at: now,
+        expires_at: None,
+        revoked_at: None,
     };
     // The store first: a crash in between leaves a token that nobody holds, not
     // a file that opens nothing.
