@@ -1,8 +1,9 @@
 //! The admin listener's gRPC: `muster.admin.v1`.
 //!
-//! Owns: what operators may call, their tokens, the codes they get. Must not
-//! know: the agent's protocol, a store's backend.
-//! Invariant: every call carries a good admin token, reflection's too.
+//! Owns: what operators may call and with which role, the codes they get. Must
+//! not know: the agent's protocol, a store's backend.
+//! Invariant: every call carries a good admin token of a sufficient role,
+//! reflection's too.
 
 mod agents;
 mod authenticate;
@@ -10,6 +11,7 @@ mod convert;
 mod gateways;
 mod keys;
 mod page;
+mod roles;
 mod sessions;
 mod status;
 mod tokens;
@@ -25,11 +27,11 @@ use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
+use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::sessions::Registry;
-use crate::store::TokenStore;
+use crate::tokens::Tokens;
 
 pub use authenticate::Authenticate;
-pub use tokens::{FirstToken, TokenDoor, TokenError, first_token};
 
 /// The service that the admin listener serves.
 ///
@@ -39,7 +41,7 @@ pub fn service(
     keys: Arc<KeyAdmin>,
     registry: Arc<Registry>,
     instances: Arc<Instances>,
-    tokens: Arc<dyn TokenStore>,
+    tokens: Tokens,
 ) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -49,13 +51,15 @@ pub fn service(
     let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
     let session_service = sessions::Sessions::new(registry);
     let gateway_service = gateways::Gateways::new(keys);
+    let token_service = tokens::TokenAdmin::new(tokens.clone());
     let routes = Routes::new(KeyServiceServer::new(key_service))
         .add_service(AgentServiceServer::new(agent_service))
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
+        .add_service(TokenServiceServer::new(token_service))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.
         .add_service(reflection().build_v1alpha()?)
         .prepare();
-    Ok(Authenticate::new(routes, TokenDoor::new(tokens)))
+    Ok(Authenticate::new(routes, tokens))
 }
