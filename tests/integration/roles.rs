@@ -228,4 +228,12 @@ async fn a_restart_keeps_tokens_and_their_ends() {
     assert_eq!(refused.code(), Code::Unauthenticated);
     let other = gateway.operator_with(&secret).await;
     assert_eq!(other.list_tokens(100).await.len(), 2);
+    // Moved away, it makes room for another: the owner's way in.
+    let dir = Arc::clone(&gateway.data_dir);
+    drop(other);
+    gateway.stopped().await;
+    std::fs::remove_file(dir.path().join("admin.token")).unwrap();
+    let gateway = TestGateway::in_dir(dir).await;
+    let owner = gateway.operator().await;
+    assert_eq!(owner.list_tokens(100).await.len(), 3);
 }
