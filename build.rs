@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 9] = [
     "mpi/v1/common.proto",
     "mpi/v1/command.proto",
     "mpi/v1/files.proto",
@@ -13,6 +13,7 @@ const PROTOS: [&str; 8] = [
     "muster/admin/v1/gateways.proto",
     "muster/admin/v1/agents.proto",
     "muster/admin/v1/events.proto",
+    "muster/admin/v1/tokens.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,8 +30,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         prost::Message::encode_to_vec(&admin_only),
     )?;
     tonic_prost_build::configure()
-        // Secrets pass through this message: a derived Debug would print them.
-        .skip_debug(["muster.admin.v1.CreateKeyResponse"])
+        // Secrets pass through these messages: a derived Debug would print them.
+        .skip_debug([
+            "muster.admin.v1.CreateKeyResponse",
+            "muster.admin.v1.CreateTokenResponse",
+        ])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! The admin listener's gRPC: `muster.admin.v1`.
 //!
-//! Owns: what operators may call, their tokens, the codes they get. Must not
-//! know: the agent's protocol, a store's backend.
-//! Invariant: every call carries a good admin token, reflection's too.
+//! Owns: what operators may call and with which role, the codes they get. Must
+//! not know: the agent's protocol, a store's backend.
+//! Invariant: every call carries a good admin token of a sufficient role,
+//! reflection's too.
 
 mod agents;
 mod authenticate;
@@ -11,6 +12,7 @@ mod events;
 mod gateways;
 mod keys;
 mod page;
+mod roles;
 mod sessions;
 mod status;
 mod tokens;
@@ -28,11 +30,11 @@ use crate::proto::admin::v1::event_service_server::EventServiceServer;
 use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
+use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::sessions::Registry;
-use crate::store::TokenStore;
+use crate::tokens::Tokens;
 
 pub use authenticate::Authenticate;
-pub use tokens::{FirstToken, TokenDoor, TokenError, first_token};
 
 /// The service that the admin listener serves.
 ///
@@ -43,7 +45,7 @@ pub fn service(
     registry: Arc<Registry>,
     instances: Arc<Instances>,
     events: Arc<Events>,
-    tokens: Arc<dyn TokenStore>,
+    tokens: Tokens,
 ) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -53,14 +55,16 @@ pub fn service(
     let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
     let session_service = sessions::Sessions::new(registry);
     let gateway_service = gateways::Gateways::new(keys);
+    let token_service = tokens::TokenAdmin::new(tokens.clone());
     let routes = Routes::new(KeyServiceServer::new(key_service))
         .add_service(AgentServiceServer::new(agent_service))
         .add_service(EventServiceServer::new(events::EventStream::new(events)))
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
+        .add_service(TokenServiceServer::new(token_service))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.
         .add_service(reflection().build_v1alpha()?)
         .prepare();
-    Ok(Authenticate::new(routes, TokenDoor::new(tokens)))
+    Ok(Authenticate::new(routes, tokens))
 }

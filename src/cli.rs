@@ -11,12 +11,15 @@ mod agents;
 mod connect;
 mod error;
 mod events;
+mod expiry;
 mod gateways;
 mod keys;
 mod output;
+mod secret_file;
 mod serve;
 mod sessions;
 mod time;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,7 @@ Examples:
   muster agent-config                       what to paste into nginx-agent.conf
   muster sessions list                      who is connected
   muster keys revoke web                    cut every agent of that key off, for good
+  muster tokens create ci --role viewer     let somebody else look, and no more
 
 The admin commands find the gateway through its data directory (--data-dir,
 default ./muster-data), or through --admin-url, --token-file and --ca.
@@ -75,6 +79,8 @@ enum Command {
     Events(events::EventsArgs),
     /// List and disconnect the live sessions of agents
     Sessions(sessions::SessionsArgs),
+    /// Make, list and revoke admin tokens: who may use these commands, for what
+    Tokens(tokens::TokensArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
     /// Print the block for nginx-agent.conf that connects an agent
@@ -156,6 +162,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
         Command::Instances(args) => ask_gateway(agents::run_instances(args, console)),
         Command::Events(args) => ask_gateway(events::run(args, console)),
         Command::Sessions(args) => ask_gateway(sessions::run(args, console)),
+        Command::Tokens(args) => ask_gateway(tokens::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
     }
 }

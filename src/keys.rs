@@ -14,5 +14,7 @@ pub use credential::{
     CredentialError, Digest, Id, Kind, Minted, ParseIdError, PresentedKey, PresentedToken, mint,
 };
 pub use record::{Epoch, KeyId, KeyRecord, KeyStatus, Position, Revision, TokenId};
-pub use rules::{DEFAULT_NAMESPACE, RuleError, check_expiry, check_name, latest_expiry};
+pub use rules::{
+    DEFAULT_NAMESPACE, RuleError, check_expiry, check_future, check_name, latest_expiry,
+};
 pub use timestamp::{Timestamp, TimestampError};

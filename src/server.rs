@@ -20,7 +20,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::admin_api::{self, FirstToken, first_token};
+use crate::admin_api;
 use crate::agent_api;
 use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertError, CertOptions, Certs, server_config_from_files};
@@ -37,6 +37,7 @@ use crate::sessions::{ExpiryTimers, Registry, RegistryOptions};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::{EventKind, GatewayId, GatewayInfo, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::tokens::{FirstToken, Tokens, first_token};
 
 pub use data_dir::{DataDir, DataDirError};
 use observer::ConnectionMetrics;
@@ -231,7 +232,7 @@ impl Server {
             Arc::clone(&registry),
             Arc::clone(&instances),
             Arc::clone(&events),
-            store.clone(),
+            Tokens::new(store.clone(), store.clock().clone()),
         )?;
 
         let ops_socket = TcpListener::bind(config.listen.ops).await;

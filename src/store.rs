@@ -23,7 +23,7 @@ pub use key_store::{
     Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup,
     NewKey, StoreError, Written,
 };
-pub use token_store::{Role, TokenRecord, TokenStore};
+pub use token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 
 /// All that a gateway needs of a backend.
 pub trait Store: KeyStore + InstanceStore + EventStore + TokenStore {}

@@ -1,4 +1,5 @@
-//! The tower layer that every admin call passes: which token is it?
+//! The tower layer that every admin call passes: whose token is it, and may its
+//! role do this?
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,20 +11,26 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower_service::Service;
 
-use super::status::token_status;
-use super::tokens::TokenDoor;
+use super::roles::least_role;
+use super::status::{RoleError, role_status, token_status};
 use crate::key_admin::Actor;
+use crate::store::TokenRecord;
+use crate::tokens::{self, Tokens};
 
-/// Lets through what carries a good admin token.
+/// Lets through what carries a good admin token of a role that may call it.
 #[derive(Clone)]
 pub struct Authenticate<S> {
     inner: S,
-    door: TokenDoor,
+    tokens: Tokens,
 }
 
+/// The token of this call, as it was when the call came in.
+#[derive(Clone)]
+struct Caller(TokenRecord);
+
 impl<S> Authenticate<S> {
-    pub(super) fn new(inner: S, door: TokenDoor) -> Self {
-        Self { inner, door }
+    pub(super) fn new(inner: S, tokens: Tokens) -> Self {
+        Self { inner, tokens }
     }
 }
 
@@ -44,22 +51,45 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
-        let door = self.door.clone();
+        let tokens = self.tokens.clone();
         Box::pin(async move {
             let value = request.headers_mut().get_mut(AUTHORIZATION).map(|value| {
                 value.set_sensitive(true);
                 value.clone()
             });
-            match door.open(value.as_ref().map(|v| v.as_bytes())).await {
-                Ok(token) => {
-                    let actor = format!("{} ({})", token.name, token.id);
-                    request.extensions_mut().insert(Actor(actor));
-                    inner.call(request).await
-                }
-                Err(error) => Ok(token_status(&error).into_http()),
+            let judged = tokens.judge(value.as_ref().map(|v| v.as_bytes())).await;
+            let token = match judged {
+                Ok(token) => token,
+                Err(error) => return Ok(token_status(&error).into_http()),
+            };
+            if let Err(error) = may(&token, request.uri().path()) {
+                return Ok(role_status(&error).into_http());
             }
+            let extensions = request.extensions_mut();
+            extensions.insert(Actor(tokens::actor(&token)));
+            extensions.insert(Caller(token));
+            inner.call(request).await
         })
     }
+}
+
+fn may(token: &TokenRecord, path: &str) -> Result<(), RoleError> {
+    match least_role(path) {
+        Some(least) if token.role >= least => Ok(()),
+        Some(needed) => Err(RoleError::TooSmall {
+            needed,
+            token: token.id,
+            held: token.role,
+        }),
+        None => Err(RoleError::NoSuchCall),
+    }
+}
+
+/// The token that makes this call.
+pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<TokenRecord, tonic::Status> {
+    let caller = request.extensions().get::<Caller>();
+    let caller = caller.map(|Caller(token)| token.clone());
+    caller.ok_or_else(|| tonic::Status::unauthenticated("the call was not authenticated"))
 }
 
 /// Who makes this call.

@@ -151,7 +151,8 @@ impl KeyService for Keys {
     ) -> Result<Response<pb::ListKeysResponse>, Status> {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
-        let mut after = page::key_cursor(&request.page_token)?;
+        let mut after =
+            page::place(&request.page_token)?.map(|(created_at, id)| KeyCursor { created_at, id });
         let now = self.admin.now();
         let filter = Filter::of(request, now)?;
         let mut response = pb::ListKeysResponse::default();
@@ -163,11 +164,8 @@ impl KeyService for Keys {
             for record in found.records.iter().filter(|r| filter.takes(r, now)) {
                 response.keys.push(self.show(record));
                 if response.keys.len() == size {
-                    let here = KeyCursor {
-                        created_at: record.created_at,
-                        id: record.id,
-                    };
-                    response.next_page_token = page::key_token(Some(here));
+                    let here = (record.created_at, record.id);
+                    response.next_page_token = page::place_token(Some(here));
                     return Ok(Response::new(response));
                 }
             }

@@ -1,12 +1,12 @@
 //! Page sizes and page tokens.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
 use tonic::Status;
 
 use super::status::invalid;
-use crate::keys::{KeyId, Timestamp};
-use crate::store::KeyCursor;
+use crate::keys::Timestamp;
 
 const DEFAULT_SIZE: u32 = 100;
 const LARGEST: u32 = 1000;
@@ -38,21 +38,21 @@ fn bad_token() -> Status {
     )
 }
 
-/// A key cursor as a token: `<milliseconds>.<key id>`.
-pub(super) fn key_token(cursor: Option<KeyCursor>) -> String {
-    cursor.map_or_else(String::new, |cursor| {
-        format!("{}.{}", cursor.created_at.as_millis(), cursor.id)
+/// A place in a list in order of creation as a token: `<milliseconds>.<id>`;
+/// empty after the last page.
+pub(super) fn place_token<T: Display>(place: Option<(Timestamp, T)>) -> String {
+    place.map_or_else(String::new, |(created_at, id)| {
+        format!("{}.{id}", created_at.as_millis())
     })
 }
 
-/// Reads a key cursor's token.
-pub(super) fn key_cursor(token: &str) -> Result<Option<KeyCursor>, Status> {
+/// Reads a place's token.
+pub(super) fn place<T: FromStr>(token: &str) -> Result<Option<(Timestamp, T)>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
     let (millis, id) = token.split_once('.').ok_or_else(bad_token)?;
-    Ok(Some(KeyCursor {
-        created_at: Timestamp::from_millis(millis.parse().map_err(|_| bad_token())?),
-        id: KeyId::from_str(id).map_err(|_| bad_token())?,
-    }))
+    let millis = millis.parse().map_err(|_| bad_token())?;
+    let id = id.parse().map_err(|_| bad_token())?;
+    Ok(Some((Timestamp::from_millis(millis), id)))
 }

@@ -2,15 +2,57 @@
 
 use tonic::{Code, Status};
 
-use super::tokens::TokenError;
 use crate::key_admin::KeyAdminError;
-use crate::store::ChangeError;
+use crate::keys::TokenId;
+use crate::store::{ChangeError, Role, TokenChangeError};
+use crate::tokens::{TokenAdminError, TokenError};
+
+/// Why a good token may not make a call.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RoleError {
+    /// The call needs a greater role.
+    #[error(
+        "this needs the role {needed}; your token {token} has the role {held}: ask an admin for another"
+    )]
+    TooSmall {
+        needed: Role,
+        token: TokenId,
+        held: Role,
+    },
+    /// Nobody may: it is not in the table of calls.
+    #[error("the admin API has no such call; is your program newer than this gateway?")]
+    NoSuchCall,
+}
 
 /// A refused token.
 pub(super) fn token_status(error: &TokenError) -> Status {
     let code = match error {
-        TokenError::Credential(_) | TokenError::Unknown => Code::Unauthenticated,
+        TokenError::Credential(_)
+        | TokenError::Unknown
+        | TokenError::Revoked(_)
+        | TokenError::Expired(_) => Code::Unauthenticated,
         TokenError::Unavailable(_) => Code::Unavailable,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// A good token whose role is too small.
+pub(super) fn role_status(error: &RoleError) -> Status {
+    Status::permission_denied(error.to_string())
+}
+
+/// A refused or failed change of a token.
+pub(super) fn token_change_status(error: &TokenAdminError) -> Status {
+    let code = match error {
+        TokenAdminError::Change(change) => match change {
+            TokenChangeError::NotFound(_) => Code::NotFound,
+            TokenChangeError::LastAdmin(_) => Code::FailedPrecondition,
+            TokenChangeError::Store(_) => Code::Unavailable,
+        },
+        TokenAdminError::Rule(_) => Code::InvalidArgument,
+        TokenAdminError::CreateUnknown { .. } | TokenAdminError::NoRandomness(_) => {
+            Code::Unavailable
+        }
     };
     Status::new(code, error.to_string())
 }

@@ -1,107 +1,119 @@
-//! Admin tokens: making the first, judging a presented one.
+//! `muster.admin.v1.TokenService`.
 
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use secrecy::ExposeSecret;
+use tonic::{Request, Response, Status};
 
-use crate::files::{self, Access};
-use crate::keys::{CredentialError, Digest, Kind, PresentedToken, Timestamp, TokenId, mint};
-use crate::store::{Role, StoreError, TokenRecord, TokenStore};
+use super::authenticate::caller;
+use super::status::{invalid, token_change_status};
+use super::{convert, page};
+use crate::proto::admin::v1 as pb;
+use crate::proto::admin::v1::token_service_server::TokenService;
+use crate::store::{Role, TokenCursor, TokenRecord};
+use crate::tokens::{TokenAdminError, Tokens};
 
-/// Why a presented token does not open.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TokenError {
-    /// It is not a token at all.
-    #[error("{}", match .0 {
-        CredentialError::Missing => "no admin token: send `authorization: Bearer mat_…`",
-        CredentialError::Misshapen => "not an admin token (expected mat_…)",
-        CredentialError::Damaged => "admin token is damaged or cut off: copy the whole token again",
-    })]
-    Credential(#[from] CredentialError),
-    /// No such token, or not its secret.
-    #[error("unknown admin token: use the one in the data directory's admin.token")]
-    Unknown,
-    /// It can't be judged now.
-    #[error("admin tokens can't be verified now: {0}")]
-    Unavailable(#[from] StoreError),
+/// The token service.
+pub(super) struct TokenAdmin {
+    tokens: Tokens,
 }
 
-/// Judges presented admin tokens.
-#[derive(Clone)]
-pub struct TokenDoor {
-    store: Arc<dyn TokenStore>,
-}
-
-impl TokenDoor {
-    /// A door over the tokens of `store`.
-    pub fn new(store: Arc<dyn TokenStore>) -> Self {
-        Self { store }
+impl TokenAdmin {
+    pub fn new(tokens: Tokens) -> Self {
+        Self { tokens }
     }
 
-    /// Judges the value of an `authorization` header.
-    ///
-    /// # Errors
-    /// [`TokenError`].
-    pub async fn open(&self, authorization: Option<&[u8]>) -> Result<TokenRecord, TokenError> {
-        let presented = PresentedToken::parse(authorization.unwrap_or_default())?;
-        self.judge(&presented).await
-    }
-
-    async fn judge(&self, presented: &PresentedToken) -> Result<TokenRecord, TokenError> {
-        let found = self.store.token(presented.id).await?;
-        // Absent costs the same comparison as a wrong secret.
-        let digest = found.as_ref().map_or(Digest::DUMMY, |token| token.digest);
-        let same = presented.digest == digest;
-        found.filter(|_| same).ok_or(TokenError::Unknown)
-    }
-}
-
-/// What became of the token file at a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FirstToken {
-    /// Made now: this is the store's first start with this data directory.
-    Made,
-    /// It was there, and the store knows it.
-    Kept,
-}
-
-/// Sees to it that `path` holds an admin token that the store knows. One that
-/// is missing is made: whoever can write the data directory owns the store
-/// anyway, and losing the file must not lock its owner out.
-///
-/// # Errors
-/// When the file can't be read or written, or the store fails.
-pub async fn first_token(
-    store: &dyn TokenStore,
-    path: &Path,
-    now: Timestamp,
-) -> Result<FirstToken, io::Error> {
-    let at =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    if let Some(bytes) = files::read_if_present(path).map_err(at)? {
-        let presented = PresentedToken::parse(&bytes)
-            .map_err(|fault| at(io::Error::other(TokenError::from(fault))))?;
-        let found = store.token(presented.id).await.map_err(io::Error::other)?;
-        if found.is_some_and(|token| token.digest == presented.digest) {
-            return Ok(FirstToken::Kept);
+    fn show(&self, token: &TokenRecord, caller: &TokenRecord) -> pb::Token {
+        pb::Token {
+            object_id: token.id.to_string(),
+            name: token.name.clone(),
+            role: to_wire(token.role).into(),
+            created_at: Some(token.created_at.into()),
+            expires_at: token.expires_at.map(Into::into),
+            revoked_at: token.revoked_at.map(Into::into),
+            status: token.status(self.tokens.now()).as_str().to_owned(),
+            yours: token.id == caller.id,
         }
-        return Err(at(io::Error::other(
-            "the store does not know this token (was the store replaced?); move the file away \
-             and start again to get a new one",
-        )));
     }
-    let minted = mint(Kind::AdminToken).map_err(io::Error::other)?;
-    let token = TokenRecord {
-        id: TokenId(minted.id),
-        name: "first".into(),
-        digest: minted.digest,
-        role: Role::Admin,
-        created_at: now,
-    };
-    // The store first: a crash in between leaves a token that nobody holds, not
-    // a file that opens nothing.
-    store.put_token(token).await.map_err(io::Error::other)?;
-    let line = format!("{}\n", minted.expose());
-    files::write(path, line.as_bytes(), Access::Secret).map_err(at)?;
-    Ok(FirstToken::Made)
+}
+
+fn to_wire(role: Role) -> pb::Role {
+    match role {
+        Role::Viewer => pb::Role::Viewer,
+        Role::Operator => pb::Role::Operator,
+        Role::Admin => pb::Role::Admin,
+    }
+}
+
+fn from_wire(role: i32) -> Result<Role, Status> {
+    match pb::Role::try_from(role) {
+        Ok(pb::Role::Viewer) => Ok(Role::Viewer),
+        Ok(pb::Role::Operator) => Ok(Role::Operator),
+        Ok(pb::Role::Admin) => Ok(Role::Admin),
+        // Left out is no role: the least of them would be a guess.
+        Ok(pb::Role::Unspecified) | Err(_) => {
+            Err(invalid("role", "give one of viewer, operator, admin"))
+        }
+    }
+}
+
+fn refused(error: TokenAdminError) -> Status {
+    token_change_status(&error)
+}
+
+#[tonic::async_trait]
+impl TokenService for TokenAdmin {
+    async fn create_token(
+        &self,
+        request: Request<pb::CreateTokenRequest>,
+    ) -> Result<Response<pb::CreateTokenResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let role = from_wire(request.role)?;
+        let expires_at = convert::from_wire("expires_at", request.expires_at)?;
+        let created = self
+            .tokens
+            .create(&caller, request.name, role, expires_at)
+            .await
+            .map_err(refused)?;
+        Ok(Response::new(pb::CreateTokenResponse {
+            token: Some(self.show(&created.record, &caller)),
+            secret: created.secret.expose_secret().to_owned(),
+        }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<pb::ListTokensRequest>,
+    ) -> Result<Response<pb::ListTokensResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.get_ref();
+        let size = page::size(request.page_size)?;
+        let after = page::place(&request.page_token)?
+            .map(|(created_at, id)| TokenCursor { created_at, id });
+        let found = self.tokens.list(after, size).await.map_err(refused)?;
+        let next = found.next.map(|next| (next.created_at, next.id));
+        Ok(Response::new(pb::ListTokensResponse {
+            tokens: found
+                .records
+                .iter()
+                .map(|token| self.show(token, &caller))
+                .collect(),
+            next_page_token: page::place_token(next),
+        }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<pb::RevokeTokenRequest>,
+    ) -> Result<Response<pb::RevokeTokenResponse>, Status> {
+        let caller = caller(&request)?;
+        let token = request
+            .get_ref()
+            .object_id
+            .parse()
+            .map_err(|error| invalid("object_id", error))?;
+        let revoked = self.tokens.revoke(&caller, token).await.map_err(refused)?;
+        Ok(Response::new(pb::RevokeTokenResponse {
+            token: Some(self.show(&revoked, &caller)),
+        }))
+    }
 }

@@ -24,6 +24,7 @@ use crate::proto::admin::v1::event_service_client::EventServiceClient;
 use crate::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use crate::proto::admin::v1::key_service_client::KeyServiceClient;
 use crate::proto::admin::v1::session_service_client::SessionServiceClient;
+use crate::proto::admin::v1::token_service_client::TokenServiceClient;
 
 /// Where `serve` puts its data unless told otherwise.
 pub(super) const DEFAULT_DATA_DIR: &str = "./muster-data";
@@ -168,7 +169,8 @@ impl ConnectArgs {
             events: EventServiceClient::with_interceptor(channel.clone(), token.clone()),
             keys: KeyServiceClient::with_interceptor(channel.clone(), token.clone()),
             sessions: SessionServiceClient::with_interceptor(channel.clone(), token.clone()),
-            gateways: GatewayServiceClient::with_interceptor(channel, token),
+            gateways: GatewayServiceClient::with_interceptor(channel.clone(), token.clone()),
+            tokens: TokenServiceClient::with_interceptor(channel, token),
             target,
         })
     }
@@ -254,6 +256,7 @@ pub(super) struct Client {
     pub keys: KeyServiceClient<Link>,
     pub sessions: SessionServiceClient<Link>,
     pub gateways: GatewayServiceClient<Link>,
+    pub tokens: TokenServiceClient<Link>,
     target: Target,
 }
 
@@ -299,7 +302,9 @@ impl Target {
                 self.token_file.display()
             ),
             Code::NotFound => {
-                "`muster keys list` and `muster sessions list` show what there is".to_owned()
+                "`muster keys list`, `muster sessions list` and `muster tokens list` show what \
+                 there is"
+                    .to_owned()
             }
             Code::Cancelled | Code::DeadlineExceeded => {
                 "the outcome is unknown: look before you do it again".to_owned()

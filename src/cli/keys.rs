@@ -14,12 +14,12 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
+use super::expiry::Expiry;
 use super::output::{Console, clean, plural};
 use super::time::{now, parse_span};
 use revoke::RevokeArgs;
 use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve, shown};
 
-use crate::keys::Timestamp;
 use crate::proto::admin::v1 as proto;
 
 const EXAMPLES: &str = "\
@@ -47,7 +47,8 @@ enum KeysCommand {
   muster keys create web --expires-in 90d --key-out web.key
   muster keys create web --expires-at 2027-01-31T00:00:00Z -o json
 
-Without -o json the key alone goes to stdout, all else to stderr:
+A key lives a year, and no longer, unless you say less. Without -o json the
+key alone goes to stdout, all else to stderr:
   muster keys create web > web.key")]
     Create(CreateArgs),
     /// List keys, revoked and expired ones too
@@ -106,24 +107,6 @@ struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(skip)]
-struct Expiry {
-    /// How long it lives from now, for example 90d; a year at most
-    #[arg(long, value_name = "TIME", value_parser = parse_span, conflicts_with = "expires_at")]
-    expires_in: Option<Duration>,
-    /// When it expires, as RFC 3339, for example 2027-01-31T00:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = Timestamp::parse_rfc3339)]
-    expires_at: Option<Timestamp>,
-}
-
-impl Expiry {
-    fn wire(&self) -> Option<prost_types::Timestamp> {
-        let within = self.expires_in.map(|span| now().saturating_add(span));
-        self.expires_at.or(within).map(Into::into)
-    }
-}
-
-#[derive(Debug, Args)]
 struct ListArgs {
     /// Only keys of this status
     #[arg(long)]
@@ -168,7 +151,7 @@ impl KeysCommand {
 
 pub(super) async fn run(args: KeysArgs, console: &mut Console) -> Result<(), CliError> {
     if let KeysCommand::Revoke(revoke) = &args.command {
-        revoke.check(console)?;
+        console.check_sure(revoke.yes)?;
     }
     for given in args.command.named() {
         refuse_secret(given)?;

@@ -75,6 +75,19 @@ impl Console {
         self.answer.is_some()
     }
 
+    /// Refuses to go on with a revoke when nobody can be asked and nobody need
+    /// be.
+    pub fn check_sure(&self, yes: bool) -> Result<(), CliError> {
+        if yes || self.can_ask() {
+            return Ok(());
+        }
+        Err(CliError::Usage(
+            "a revoke can't be undone, and there is no terminal to ask on; if you are sure, say \
+             --yes. Nothing was revoked"
+                .to_owned(),
+        ))
+    }
+
     /// Writes a result to stdout as it is.
     pub fn print(&mut self, text: &str) -> Result<(), CliError> {
         self.out

@@ -3,6 +3,7 @@
 
 mod fake;
 mod keys;
+mod tokens;
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -142,6 +143,9 @@ fn wrong_usage_is_refused_by_the_parser() {
         &["keys", "list", "--status", "gone"],
         &["keys", "revoke"],
         &["sessions", "disconnect"],
+        &["tokens", "create", "a"],
+        &["tokens", "create", "a", "--role", "owner"],
+        &["tokens", "revoke"],
         &["agent-config", "--agent-address", "nowhere"],
         &["serve", "--agent-listen", "7443"],
     ] {

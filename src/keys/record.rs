@@ -133,10 +133,10 @@ pub struct KeyRecord {
     pub revision: Revision,
 }
 
-/// A key's state, computed and never stored.
+/// A key's or an admin token's state, computed and never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyStatus {
-    /// Admits agents.
+    /// Admits who presents it.
     Valid,
     /// Past its expiry.
     Expired,

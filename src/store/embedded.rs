@@ -9,6 +9,7 @@ mod events;
 mod file;
 mod instances;
 mod steps;
+mod tokens;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registrat
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
-use super::token_store::{TokenRecord, TokenStore};
+use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 use crate::keys::{Epoch, KeyId, Position, Revision, TokenId};
 
 /// The store of one gateway. Clones share it.
@@ -232,11 +233,32 @@ impl KeyStore for EmbeddedStore {
 #[async_trait]
 impl TokenStore for EmbeddedStore {
     async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
-        self.read(move |t| steps::token(t, id)).await
+        self.read(move |t| tokens::load(t, id)).await
     }
 
     async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.put(move |t| steps::put_token(t, &token)).await
+        self.put(move |t| tokens::put(t, &token)).await
+    }
+
+    async fn tokens(
+        &self,
+        after: Option<TokenCursor>,
+        limit: usize,
+    ) -> Result<TokenPage, StoreError> {
+        self.read(move |t| tokens::list(t, after, limit)).await
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, TokenChangeError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let transaction = steps::begin(&shared.database)?;
+            let (record, written) = tokens::revoke(&transaction, id, shared.clock.now())?;
+            if written {
+                transaction.commit().map_err(failed)?;
+            }
+            Ok(record)
+        })
+        .await
     }
 }
 

@@ -65,10 +65,11 @@ async fn gateways_are_listed() {
 }
 
 #[tokio::test]
-async fn reflection_names_our_services_to_who_has_the_token() {
+async fn reflection_names_our_services_to_who_has_a_token() {
     let gateway = TestGateway::start().await;
-    let operator = gateway.operator().await;
-    let mut reflection = ServerReflectionClient::new(operator.client());
+    let (_, viewer) = gateway.operator().await.token(pb::Role::Viewer).await;
+    let viewer = gateway.operator_with(&viewer).await;
+    let mut reflection = ServerReflectionClient::new(viewer.client());
     let request = ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
@@ -84,7 +85,12 @@ async fn reflection_names_our_services_to_who_has_the_token() {
         panic!("{answer:?}");
     };
     let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
-    for service in ["KeyService", "SessionService", "GatewayService"] {
+    for service in [
+        "KeyService",
+        "SessionService",
+        "GatewayService",
+        "TokenService",
+    ] {
         assert!(
             names.contains(&format!("muster.admin.v1.{service}").as_str()),
             "{names:?}"

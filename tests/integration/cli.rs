@@ -2,6 +2,7 @@
 
 mod admin;
 mod serve;
+mod tokens;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

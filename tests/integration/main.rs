@@ -20,6 +20,7 @@ mod races;
 mod real_agent;
 mod restart;
 mod revoke;
+mod roles;
 mod secrets;
 mod sessions;
 mod store_suite;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use muster::keys::{Id, KeyId, KeyStatus, Kind, Position, Revision, mint};
+use muster::keys::{Id, KeyId, KeyStatus, Kind, Position, Revision, TokenId, mint};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, Change, ChangeError, Event, EventKind, EventLog, GatewayId, GatewayInfo,
-    Heartbeat, InstanceBatch, KeyEdit, KeyStore, Lookup, NewKey, Registration, Store, TokenRecord,
+    Heartbeat, InstanceBatch, KeyEdit, KeyStore, Lookup, NewKey, Registration, Role, Store,
+    TokenChangeError, TokenRecord,
 };
 use uuid::Uuid;
 
@@ -43,6 +44,10 @@ macro_rules! suite {
             case!(gateways_enrol_renew_and_leave);
             case!(tokens_are_kept);
             case!(the_last_events_are_kept);
+            case!(tokens_are_listed_in_order_of_creation_and_page);
+            case!(a_revoke_of_a_token_is_idempotent);
+            case!(the_last_valid_admin_token_is_not_revoked);
+            case!(two_admins_who_revoke_each_other_leave_one);
             case!(registrations_replace_page_and_go_with_their_key);
             case!(agents_replace_page_and_are_forgotten_whole);
         }
@@ -297,17 +302,105 @@ async fn gateways_enrol_renew_and_leave(store: &dyn Store) {
 }
 
 async fn tokens_are_kept(store: &dyn Store) {
+    for role in [Role::Viewer, Role::Operator, Role::Admin] {
+        let token = TokenRecord {
+            expires_at: Some(store.clock().now().saturating_add(DAY)),
+            ..new_token(store, role)
+        };
+        assert_eq!(store.token(token.id).await.unwrap(), None);
+        store.put_token(token.clone()).await.unwrap();
+        assert_eq!(store.token(token.id).await.unwrap(), Some(token.clone()));
+        // A write of the same id must not undo a revoke.
+        store.put_token(token).await.unwrap_err();
+    }
+}
+
+fn new_token(store: &dyn Store, role: Role) -> TokenRecord {
     let minted = mint(Kind::AdminToken).unwrap();
-    let token = TokenRecord {
-        id: muster::keys::TokenId(minted.id),
+    TokenRecord {
+        id: TokenId(minted.id),
         name: "t".into(),
         digest: minted.digest,
-        role: muster::store::Role::Admin,
+        role,
         created_at: store.clock().now(),
-    };
-    assert_eq!(store.token(token.id).await.unwrap(), None);
+        expires_at: None,
+        revoked_at: None,
+    }
+}
+
+/// A token in the store.
+async fn put(store: &dyn Store, role: Role) -> TokenId {
+    let token = new_token(store, role);
     store.put_token(token.clone()).await.unwrap();
-    assert_eq!(store.token(token.id).await.unwrap(), Some(token));
+    token.id
+}
+
+async fn tokens_are_listed_in_order_of_creation_and_page(store: &dyn Store) {
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        // Two at each moment: the id breaks the tie.
+        store.clock().set_offset_millis(n / 2 * 1_000_000);
+        ids.push(put(store, Role::Viewer).await);
+    }
+    store.revoke_token(ids[3]).await.unwrap();
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.tokens(after, 3).await.unwrap();
+        assert!(page.records.len() <= 3 && page.unreadable.is_empty());
+        seen.extend(page.records.iter().map(|r| (r.created_at, r.id)));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(seen.is_sorted());
+    let mut listed: Vec<_> = seen.into_iter().map(|(_, id)| id).collect();
+    listed.sort();
+    ids.sort();
+    assert_eq!(listed, ids);
+    let whole = store.tokens(None, 10).await.unwrap();
+    assert!(whole.next.is_none(), "a full page may be the last");
+}
+
+async fn a_revoke_of_a_token_is_idempotent(store: &dyn Store) {
+    let id = put(store, Role::Operator).await;
+    let first = store.revoke_token(id).await.unwrap();
+    assert_eq!(first.status(store.clock().now()), KeyStatus::Revoked);
+    store.clock().set_offset_millis(1_000_000);
+    assert_eq!(store.revoke_token(id).await.unwrap(), first);
+    assert_eq!(store.token(id).await.unwrap(), Some(first));
+    let nobody = new_token(store, Role::Viewer).id;
+    assert!(matches!(
+        store.revoke_token(nobody).await,
+        Err(TokenChangeError::NotFound(id)) if id == nobody
+    ));
+}
+
+async fn the_last_valid_admin_token_is_not_revoked(store: &dyn Store) {
+    let last = |result| matches!(result, Err(TokenChangeError::LastAdmin(_)));
+    put(store, Role::Operator).await;
+    let one = put(store, Role::Admin).await;
+    assert!(last(store.revoke_token(one).await));
+    // One that expires counts until then.
+    let brief = TokenRecord {
+        expires_at: Some(store.clock().now().saturating_add(DAY)),
+        ..new_token(store, Role::Admin)
+    };
+    store.put_token(brief.clone()).await.unwrap();
+    store.clock().set_offset_millis(2 * 24 * 3600 * 1000);
+    assert!(last(store.revoke_token(one).await));
+    // Expired, it opens nothing: it may go.
+    store.revoke_token(brief.id).await.unwrap();
+    let two = put(store, Role::Admin).await;
+    store.revoke_token(one).await.unwrap();
+    assert!(last(store.revoke_token(two).await));
+}
+
+async fn two_admins_who_revoke_each_other_leave_one(store: &dyn Store) {
+    let (one, two) = (put(store, Role::Admin).await, put(store, Role::Admin).await);
+    let (a, b) = tokio::join!(store.revoke_token(one), store.revoke_token(two));
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
 }
 
 async fn the_last_events_are_kept(store: &dyn Store) {

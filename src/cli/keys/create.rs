@@ -3,11 +3,6 @@
 //! Invariant: a key's secret goes to one place, stdout or a new file of its
 //! owner alone; if it can't be written there, that is said, with the key's id.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-
 use serde::Serialize;
 
 use super::CreateArgs;
@@ -15,6 +10,7 @@ use super::rows::{rfc3339, title};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, clean};
+use crate::cli::secret_file::SecretFile;
 use crate::cli::time::{absolute, from_wire, now};
 use crate::proto::admin::v1 as proto;
 
@@ -35,8 +31,8 @@ pub(super) async fn run(
     args: CreateArgs,
     console: &mut Console,
 ) -> Result<(), CliError> {
-    // Opened first: a key whose secret can't be kept would be a key lost.
-    let file = args.key_out.as_deref().map(KeyFile::open).transpose()?;
+    let path = args.key_out.as_deref();
+    let file = path.map(|path| SecretFile::open(path, "key")).transpose()?;
     let answer = client
         .keys
         .create_key(proto::CreateKeyRequest {
@@ -98,48 +94,4 @@ pub(super) async fn run(
          /etc/nginx-agent/nginx-agent.conf there."
     ));
     Ok(())
-}
-
-/// A new file for a secret; removed again unless it is kept.
-struct KeyFile<'a> {
-    path: &'a Path,
-    file: Option<File>,
-}
-
-impl<'a> KeyFile<'a> {
-    fn open(path: &'a Path) -> Result<Self, CliError> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| {
-                CliError::Refused(format!(
-                    "can't make the file {}: {error}; no key was created",
-                    path.display()
-                ))
-            })?;
-        Ok(Self {
-            path,
-            file: Some(file),
-        })
-    }
-
-    fn keep(mut self, secret: &str) -> std::io::Result<PathBuf> {
-        if let Some(file) = &mut self.file {
-            writeln!(file, "{secret}")?;
-            file.sync_all()?;
-        }
-        self.file = None;
-        Ok(self.path.to_owned())
-    }
-}
-
-impl Drop for KeyFile<'_> {
-    fn drop(&mut self) {
-        if self.file.is_some() {
-            // It is ours, and it holds no key or half of one.
-            let _ = std::fs::remove_file(self.path);
-        }
-    }
 }

@@ -21,21 +21,7 @@ pub(in crate::cli) struct RevokeArgs {
     pub(in crate::cli) keys: Vec<String>,
     /// Do not ask
     #[arg(short, long)]
-    yes: bool,
-}
-
-impl RevokeArgs {
-    /// Refuses to go on when nobody can be asked and nobody need be.
-    pub fn check(&self, console: &Console) -> Result<(), CliError> {
-        if self.yes || console.can_ask() {
-            return Ok(());
-        }
-        Err(CliError::Usage(
-            "a revoke can't be undone, and there is no terminal to ask on; if you are sure, say \
-             --yes. Nothing was revoked"
-                .to_owned(),
-        ))
-    }
+    pub(in crate::cli) yes: bool,
 }
 
 /// What became of one key, for programs.

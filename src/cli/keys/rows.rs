@@ -8,7 +8,7 @@ use crate::cli::connect::Client;
 use crate::cli::error::CliError;
 use crate::cli::output::{cell, clean, status_style, table};
 use crate::cli::time::{absolute, from_wire, relative};
-use crate::keys::{KeyId, PresentedKey, Timestamp};
+use crate::keys::{KeyId, PresentedKey, PresentedToken, Timestamp};
 use crate::proto::admin::v1::{Key, KeyStatus, ListKeysRequest};
 
 /// The most that one page can hold.
@@ -191,9 +191,14 @@ pub(in crate::cli) fn refuse_secret(given: &str) -> Result<(), CliError> {
 
 fn pasted_secret(kind: &str, given: &str) -> String {
     if kind == "mat_" {
-        return "that is an admin token, not a key's id (key_…); it has now been on a command \
-                line, so see to it that nobody can read it there"
-            .to_owned();
+        let id = match PresentedToken::parse(given.as_bytes()) {
+            Ok(token) => format!(" Its id is {}.", token.id),
+            Err(_) => " `muster tokens list` shows the ids.".to_owned(),
+        };
+        return format!(
+            "that is an admin token itself, the secret (mat_…), not an id.{id} It has now been on \
+             a command line, so see to it that nobody can read it there"
+        );
     }
     let id = match PresentedKey::parse(given.as_bytes()) {
         Ok(key) => format!(" Its id is {}.", key.id),

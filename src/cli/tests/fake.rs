@@ -1,6 +1,8 @@
 //! A gateway's admin API in this process: real TLS, a made-up store. Pages hold
 //! two rows, so that whoever reads one page alone is found out.
 
+mod tokens;
+
 use std::net::TcpListener as StdListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -15,7 +17,10 @@ use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::gateway_service_server::{GatewayService, GatewayServiceServer};
 use crate::proto::admin::v1::key_service_server::{KeyService, KeyServiceServer};
 use crate::proto::admin::v1::session_service_server::{SessionService, SessionServiceServer};
+use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::proto::admin::v1::*;
+
+pub use tokens::token;
 
 const PAGE: usize = 2;
 
@@ -31,6 +36,7 @@ pub struct State {
     pub keys: Vec<Key>,
     pub unreadable: Vec<String>,
     pub sessions: Vec<Session>,
+    pub tokens: Vec<Token>,
     pub token: String,
     /// Every call is refused with it.
     pub broken: Option<Status>,
@@ -84,6 +90,7 @@ impl Fake {
                 .unwrap()
                 .add_service(KeyServiceServer::new(api.clone()))
                 .add_service(SessionServiceServer::new(api.clone()))
+                .add_service(TokenServiceServer::new(api.clone()))
                 .add_service(GatewayServiceServer::new(api))
                 .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener))
                 .await

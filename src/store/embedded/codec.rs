@@ -71,6 +71,11 @@ pub(super) struct TokenRow {
     pub digest: HexDigest,
     pub role: Role,
     pub created_at: Timestamp,
+    /// Missing in rows from before tokens could expire or be revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
 }
@@ -129,29 +134,40 @@ impl TokenRow {
             digest: HexDigest(token.digest),
             role: token.role,
             created_at: token.created_at,
+            expires_at: token.expires_at,
+            revoked_at: token.revoked_at,
             unknown: Map::new(),
         }
     }
 
-    pub fn into_record(self, id: TokenId) -> TokenRecord {
+    pub fn to_record(&self, id: TokenId) -> TokenRecord {
         TokenRecord {
             id,
-            name: self.name,
+            name: self.name.clone(),
             digest: self.digest.0,
             role: self.role,
             created_at: self.created_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
         }
     }
 }
 
 /// A stored key's 16 characters as the id they are.
 pub(super) fn key_id(bytes: &[u8; 16]) -> Result<KeyId, StoreError> {
-    Id::from_bytes(bytes)
-        .map(KeyId)
-        .ok_or_else(|| StoreError::Corrupt {
-            what: "a key".into(),
-            why: "its id is not one".into(),
-        })
+    id("a key", bytes).map(KeyId)
+}
+
+/// A stored token's 16 characters as the id they are.
+pub(super) fn token_id(bytes: &[u8; 16]) -> Result<TokenId, StoreError> {
+    id("a token", bytes).map(TokenId)
+}
+
+fn id(what: &str, bytes: &[u8; 16]) -> Result<Id, StoreError> {
+    Id::from_bytes(bytes).ok_or_else(|| StoreError::Corrupt {
+        what: what.into(),
+        why: "its id is not one".into(),
+    })
 }
 
 pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
@@ -198,6 +214,16 @@ mod tests {
         let row: StoredKey = decode(&sealed(ROW), || "k".into()).unwrap();
         let again: Value = serde_json::from_slice(&encode(&row).unwrap()[HEAD..]).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(ROW).unwrap());
+    }
+
+    #[test]
+    fn a_token_from_before_expiries_is_read_and_its_unknown_fields_survive() {
+        let old = r#"{"name":"first","digest":"0000000000000000000000000000000000000000000000000000000000000000","role":"admin","created_at":1,"colour":"red"}"#;
+        let row: TokenRow = decode(&sealed(old), || "t".into()).unwrap();
+        let record = row.to_record(TokenId(Id::random().unwrap()));
+        assert_eq!((record.expires_at, record.revoked_at), (None, None));
+        let again: Value = serde_json::from_slice(&encode(&row).unwrap()[HEAD..]).unwrap();
+        assert_eq!(again, serde_json::from_str::<Value>(old).unwrap());
     }
 
     #[test]

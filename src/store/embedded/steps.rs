@@ -4,18 +4,17 @@ use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, Wri
 use serde_json::Map;
 
 use super::codec::{
-    DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, TokenRow, What, decode, encode, key_id,
+    DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, What, decode, encode, key_id,
 };
 use super::file::META;
-use super::{events, failed, instances};
+use super::{events, failed, instances, tokens};
 use crate::keys::{
-    DEFAULT_NAMESPACE, Epoch, KeyId, KeyStatus, Position, Revision, Timestamp, TokenId,
-    check_expiry, latest_expiry,
+    DEFAULT_NAMESPACE, Epoch, KeyId, KeyStatus, Position, Revision, Timestamp, check_expiry,
+    latest_expiry,
 };
 use crate::store::key_store::{
     Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, Lookup, NewKey, StoreError,
 };
-use crate::store::token_store::TokenRecord;
 
 type Keys = TableDefinition<'static, &'static [u8; 16], &'static [u8]>;
 /// Key id -> [`StoredKey`].
@@ -25,8 +24,6 @@ const BY_CREATION: TableDefinition<'_, (i64, &[u8; 16]), ()> =
     TableDefinition::new("keys_by_creation");
 /// Revision -> [`FeedRow`].
 const FEED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("feed");
-/// Token id -> [`TokenRow`].
-const TOKENS: Keys = Keys::new("tokens");
 
 /// Changes kept in the feed. A gateway that is further behind reads all it
 /// knows again.
@@ -54,8 +51,8 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
     transaction.open_table(KEYS)?;
     transaction.open_table(BY_CREATION)?;
     transaction.open_table(FEED)?;
-    transaction.open_table(TOKENS)?;
     events::create_table(transaction)?;
+    tokens::create_table(transaction)?;
     instances::create_tables(transaction)
 }
 
@@ -159,32 +156,6 @@ pub(super) fn feed_after(
         },
         entries,
     })
-}
-
-pub(super) fn token(
-    transaction: &ReadTransaction,
-    id: TokenId,
-) -> Result<Option<TokenRecord>, StoreError> {
-    let tokens = transaction.open_table(TOKENS).map_err(failed)?;
-    let value = tokens.get(id.0.as_bytes()).map_err(failed)?;
-    value
-        .map(|value| {
-            let row: TokenRow = decode(value.value(), || id.to_string())?;
-            Ok(row.into_record(id))
-        })
-        .transpose()
-}
-
-pub(super) fn put_token(
-    transaction: &WriteTransaction,
-    token: &TokenRecord,
-) -> Result<(), StoreError> {
-    let mut tokens = transaction.open_table(TOKENS).map_err(failed)?;
-    let row = encode(&TokenRow::new(token))?;
-    tokens
-        .insert(token.id.0.as_bytes(), row.as_slice())
-        .map_err(failed)?;
-    Ok(())
 }
 
 fn to_change(row: &FeedRow) -> Change {

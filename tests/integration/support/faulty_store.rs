@@ -9,7 +9,8 @@ use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, ChangeError, Enrolled, EventLog, EventStore, Feed, GatewayId, GatewayInfo,
     Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
-    Registration, StoreClock, StoreError, TokenRecord, TokenStore, Written,
+    Registration, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord,
+    TokenStore, Written,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -197,5 +198,19 @@ impl TokenStore for FaultyStore {
 
     async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
         self.inner.put_token(token).await
+    }
+
+    async fn tokens(
+        &self,
+        after: Option<TokenCursor>,
+        limit: usize,
+    ) -> Result<TokenPage, StoreError> {
+        self.up()?;
+        self.inner.tokens(after, limit).await
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, TokenChangeError> {
+        self.up()?;
+        self.inner.revoke_token(id).await
     }
 }

@@ -8,6 +8,7 @@ use muster::proto::admin::v1::event_service_client::EventServiceClient;
 use muster::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use muster::proto::admin::v1::key_service_client::KeyServiceClient;
 use muster::proto::admin::v1::session_service_client::SessionServiceClient;
+use muster::proto::admin::v1::token_service_client::TokenServiceClient;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -57,6 +58,49 @@ impl Operator {
 
     pub fn gateways(&self) -> GatewayServiceClient<Client> {
         GatewayServiceClient::new(self.client())
+    }
+
+    pub fn tokens(&self) -> TokenServiceClient<Client> {
+        TokenServiceClient::new(self.client())
+    }
+
+    /// A new token that does not expire: its id and its secret.
+    pub async fn token(&self, role: pb::Role) -> (String, String) {
+        let request = pb::CreateTokenRequest {
+            name: "t".into(),
+            role: role.into(),
+            expires_at: None,
+        };
+        let created = self.tokens().create_token(request).await.unwrap();
+        let created = created.into_inner();
+        (created.token.unwrap().object_id, created.secret)
+    }
+
+    pub async fn revoke_token(&self, object_id: &str) -> Result<pb::Token, Status> {
+        let request = pb::RevokeTokenRequest {
+            object_id: object_id.into(),
+        };
+        let response = self.tokens().revoke_token(request).await?;
+        Ok(response.into_inner().token.unwrap())
+    }
+
+    /// All tokens, in pages of `page_size`.
+    pub async fn list_tokens(&self, page_size: u32) -> Vec<pb::Token> {
+        let mut tokens = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListTokensRequest {
+                page_size,
+                page_token,
+            };
+            let page = self.tokens().list_tokens(request).await.unwrap();
+            let page = page.into_inner();
+            tokens.extend(page.tokens);
+            if page.next_page_token.is_empty() {
+                return tokens;
+            }
+            page_token = page.next_page_token;
+        }
     }
 
     /// A new key of the default life: its id and its secret.

@@ -1,0 +1,114 @@
+//! The table of admin tokens. They are few: a list and a revoke read them all.
+
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::codec::{TokenRow, decode, encode, token_id};
+use super::failed;
+use crate::keys::{KeyStatus, Timestamp, TokenId};
+use crate::store::key_store::StoreError;
+use crate::store::token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord};
+
+/// Token id -> [`TokenRow`].
+const TOKENS: TableDefinition<'static, &'static [u8; 16], &'static [u8]> =
+    TableDefinition::new("tokens");
+
+pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(TOKENS)?;
+    Ok(())
+}
+
+pub(super) fn load(
+    transaction: &ReadTransaction,
+    id: TokenId,
+) -> Result<Option<TokenRecord>, StoreError> {
+    let tokens = transaction.open_table(TOKENS).map_err(failed)?;
+    Ok(row(&tokens, id)?.map(|row| row.to_record(id)))
+}
+
+pub(super) fn put(transaction: &WriteTransaction, token: &TokenRecord) -> Result<(), StoreError> {
+    let mut tokens = transaction.open_table(TOKENS).map_err(failed)?;
+    let value = encode(&TokenRow::new(token))?;
+    let before = tokens
+        .insert(token.id.0.as_bytes(), value.as_slice())
+        .map_err(failed)?;
+    match before {
+        None => Ok(()),
+        // Not committed: a token must not come back from a revoke this way.
+        Some(_) => Err(StoreError::Failed(format!("{} exists already", token.id))),
+    }
+}
+
+pub(super) fn list(
+    transaction: &ReadTransaction,
+    after: Option<TokenCursor>,
+    limit: usize,
+) -> Result<TokenPage, StoreError> {
+    let tokens = transaction.open_table(TOKENS).map_err(failed)?;
+    let (mut records, unreadable) = read_all(&tokens)?;
+    records.retain(|token| after.is_none_or(|after| TokenCursor::of(token) > after));
+    records.sort_by_key(TokenCursor::of);
+    let more = records.len() > limit;
+    records.truncate(limit);
+    Ok(TokenPage {
+        next: records.last().filter(|_| more).map(TokenCursor::of),
+        records,
+        unreadable: if after.is_none() {
+            unreadable
+        } else {
+            Vec::new()
+        },
+    })
+}
+
+/// Revokes a token; true: something was written that has to be committed.
+pub(super) fn revoke(
+    transaction: &WriteTransaction,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<(TokenRecord, bool), TokenChangeError> {
+    let mut tokens = transaction.open_table(TOKENS).map_err(failed)?;
+    let mut row = row(&tokens, id)?.ok_or(TokenChangeError::NotFound(id))?;
+    let opens_all =
+        |token: &TokenRecord| token.role == Role::Admin && token.status(now) == KeyStatus::Valid;
+    let record = row.to_record(id);
+    if record.revoked_at.is_some() {
+        return Ok((record, false));
+    }
+    if opens_all(&record) {
+        let (all, _) = read_all(&tokens)?;
+        if !all.iter().any(|other| other.id != id && opens_all(other)) {
+            return Err(TokenChangeError::LastAdmin(id));
+        }
+    }
+    row.revoked_at = Some(now);
+    tokens
+        .insert(id.0.as_bytes(), encode(&row)?.as_slice())
+        .map_err(failed)?;
+    Ok((row.to_record(id), true))
+}
+
+fn row(
+    tokens: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
+    id: TokenId,
+) -> Result<Option<TokenRow>, StoreError> {
+    let value = tokens.get(id.0.as_bytes()).map_err(failed)?;
+    value
+        .map(|value| decode(value.value(), || id.to_string()))
+        .transpose()
+}
+
+/// The readable tokens, and the ids of the others.
+fn read_all(
+    tokens: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
+) -> Result<(Vec<TokenRecord>, Vec<TokenId>), StoreError> {
+    let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+    for entry in tokens.iter().map_err(failed)? {
+        let (id, value) = entry.map_err(failed)?;
+        let id = token_id(id.value())?;
+        match decode::<TokenRow>(value.value(), || id.to_string()) {
+            Ok(row) => records.push(row.to_record(id)),
+            Err(_) => unreadable.push(id),
+        }
+    }
+    Ok((records, unreadable))
+}

@@ -1,0 +1,72 @@
+//! The first start's token: how the owner of the data directory gets in.
+
+use std::io;
+use std::path::Path;
+
+use super::TokenError;
+use crate::files::{self, Access};
+use crate::keys::{KeyStatus, Kind, PresentedToken, Timestamp, TokenId, mint};
+use crate::store::{Role, TokenRecord, TokenStore};
+
+/// What became of the token file at a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstToken {
+    /// Made now: this is the store's first start with this data directory.
+    Made,
+    /// It was there, and the store knows it.
+    Kept,
+}
+
+/// Sees to it that `path` holds an admin token that the store knows. One that
+/// is missing is made: whoever can write the data directory owns the store
+/// anyway, and losing the file must not lock its owner out.
+///
+/// # Errors
+/// When the file can't be read or written, or the store fails.
+pub async fn first_token(
+    store: &dyn TokenStore,
+    path: &Path,
+    now: Timestamp,
+) -> Result<FirstToken, io::Error> {
+    let at =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    if let Some(bytes) = files::read_if_present(path).map_err(at)? {
+        let presented = PresentedToken::parse(&bytes)
+            .map_err(|fault| at(io::Error::other(TokenError::from(fault))))?;
+        let found = store.token(presented.id).await.map_err(io::Error::other)?;
+        let Some(token) = found.filter(|token| token.digest == presented.digest) else {
+            return Err(at(io::Error::other(
+                "the store does not know this token (was the store replaced?); move the file \
+                 away and start again to get a new one",
+            )));
+        };
+        let status = token.status(now);
+        if status != KeyStatus::Valid {
+            // No reason not to start: others may hold tokens that open.
+            tracing::warn!(
+                token = %token.id,
+                status = status.as_str(),
+                file = %path.display(),
+                "the token in this file opens nothing; move the file away and start again to get \
+                 a new one"
+            );
+        }
+        return Ok(FirstToken::Kept);
+    }
+    let minted = mint(Kind::AdminToken).map_err(io::Error::other)?;
+    let token = TokenRecord {
+        id: TokenId(minted.id),
+        name: "first".into(),
+        digest: minted.digest,
+        role: Role::Admin,
+        created_at: now,
+        expires_at: None,
+        revoked_at: None,
+    };
+    // The store first: a crash in between leaves a token that nobody holds, not
+    // a file that opens nothing.
+    store.put_token(token).await.map_err(io::Error::other)?;
+    let line = format!("{}\n", minted.expose());
+    files::write(path, line.as_bytes(), Access::Secret).map_err(at)?;
+    Ok(FirstToken::Made)
+}
