@@ -19,15 +19,17 @@ const LAYERS: &[(&str, &str)] = &[
     ("instances", "keys store"),
     ("revocation", "keys store auth sessions telemetry"),
     ("registrar", "keys store auth sessions instances telemetry"),
+    ("rejections", "keys store"),
     ("key_admin", "keys store sessions instances revocation telemetry"),
     ("listener", "keys"),
     ("certs", "keys files"),
     ("config", "listener instances"),
-    ("agent_api", "keys store auth sessions instances registrar listener telemetry proto"),
-    ("admin_api", "keys files store sessions instances key_admin proto"),
+    ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
+                   proto"),
+    ("admin_api", "keys files store sessions instances rejections key_admin proto"),
     ("ops", "store telemetry"),
-    ("server", "keys files store auth sessions instances revocation registrar key_admin \
-                listener certs config agent_api admin_api ops telemetry"),
+    ("server", "keys files store auth sessions instances revocation registrar rejections \
+                key_admin listener certs config agent_api admin_api ops telemetry"),
     ("cli", "keys config server proto"),
 ];
 
