@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "mpi/v1/common.proto",
     "mpi/v1/command.proto",
     "mpi/v1/files.proto",
@@ -12,6 +12,7 @@ const PROTOS: [&str; 7] = [
     "muster/admin/v1/sessions.proto",
     "muster/admin/v1/gateways.proto",
     "muster/admin/v1/agents.proto",
+    "muster/admin/v1/rejections.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -10,6 +10,7 @@ mod convert;
 mod gateways;
 mod keys;
 mod page;
+mod rejections;
 mod sessions;
 mod status;
 mod tokens;
@@ -24,7 +25,9 @@ use crate::proto::admin::v1::DESCRIPTORS;
 use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
+use crate::proto::admin::v1::rejection_service_server::RejectionServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
+use crate::rejections::Rejections;
 use crate::sessions::Registry;
 use crate::store::TokenStore;
 
@@ -39,6 +42,7 @@ pub fn service(
     keys: Arc<KeyAdmin>,
     registry: Arc<Registry>,
     instances: Arc<Instances>,
+    rejections: Arc<Rejections>,
     tokens: Arc<dyn TokenStore>,
 ) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
     let reflection = || {
@@ -48,11 +52,13 @@ pub fn service(
     let key_service = keys::Keys::new(Arc::clone(&keys));
     let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
     let session_service = sessions::Sessions::new(registry);
+    let rejection_service = rejections::Refused::new(rejections);
     let gateway_service = gateways::Gateways::new(keys);
     let routes = Routes::new(KeyServiceServer::new(key_service))
         .add_service(AgentServiceServer::new(agent_service))
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
+        .add_service(RejectionServiceServer::new(rejection_service))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.
         .add_service(reflection().build_v1alpha()?)

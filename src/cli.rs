@@ -13,6 +13,7 @@ mod error;
 mod gateways;
 mod keys;
 mod output;
+mod rejections;
 mod serve;
 mod sessions;
 mod time;
@@ -36,6 +37,7 @@ Examples:
   muster keys create web                    make a key: its secret is shown this once
   muster agent-config                       what to paste into nginx-agent.conf
   muster sessions list                      who is connected
+  muster rejections list                    why an agent does not get in
   muster keys revoke web                    cut every agent of that key off, for good
 
 The admin commands find the gateway through its data directory (--data-dir,
@@ -72,6 +74,8 @@ enum Command {
     Instances(agents::InstancesArgs),
     /// List and disconnect the live sessions of agents
     Sessions(sessions::SessionsArgs),
+    /// Show why agents were refused, and what to do about it
+    Rejections(rejections::RejectionsArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
     /// Print the block for nginx-agent.conf that connects an agent
@@ -152,6 +156,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
         Command::Agents(args) => ask_gateway(agents::run(args, console)),
         Command::Instances(args) => ask_gateway(agents::run_instances(args, console)),
         Command::Sessions(args) => ask_gateway(sessions::run(args, console)),
+        Command::Rejections(args) => ask_gateway(rejections::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
     }
 }

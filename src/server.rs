@@ -232,6 +232,7 @@ impl Server {
             key_admin,
             Arc::clone(&registry),
             Arc::clone(&instances),
+            Arc::clone(&rejections),
             store.clone(),
         )?;
 

@@ -22,6 +22,7 @@ use crate::keys::PresentedToken;
 use crate::proto::admin::v1::agent_service_client::AgentServiceClient;
 use crate::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use crate::proto::admin::v1::key_service_client::KeyServiceClient;
+use crate::proto::admin::v1::rejection_service_client::RejectionServiceClient;
 use crate::proto::admin::v1::session_service_client::SessionServiceClient;
 
 /// Where `serve` puts its data unless told otherwise.
@@ -166,7 +167,8 @@ impl ConnectArgs {
             agents: AgentServiceClient::with_interceptor(channel.clone(), token.clone()),
             keys: KeyServiceClient::with_interceptor(channel.clone(), token.clone()),
             sessions: SessionServiceClient::with_interceptor(channel.clone(), token.clone()),
-            gateways: GatewayServiceClient::with_interceptor(channel, token),
+            gateways: GatewayServiceClient::with_interceptor(channel.clone(), token.clone()),
+            rejections: RejectionServiceClient::with_interceptor(channel, token),
             target,
         })
     }
@@ -251,6 +253,7 @@ pub(super) struct Client {
     pub keys: KeyServiceClient<Link>,
     pub sessions: SessionServiceClient<Link>,
     pub gateways: GatewayServiceClient<Link>,
+    pub rejections: RejectionServiceClient<Link>,
     target: Target,
 }
 

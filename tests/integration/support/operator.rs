@@ -6,6 +6,7 @@ use muster::proto::admin::v1 as pb;
 use muster::proto::admin::v1::agent_service_client::AgentServiceClient;
 use muster::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use muster::proto::admin::v1::key_service_client::KeyServiceClient;
+use muster::proto::admin::v1::rejection_service_client::RejectionServiceClient;
 use muster::proto::admin::v1::session_service_client::SessionServiceClient;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -52,6 +53,10 @@ impl Operator {
 
     pub fn gateways(&self) -> GatewayServiceClient<Client> {
         GatewayServiceClient::new(self.client())
+    }
+
+    pub fn rejections(&self) -> RejectionServiceClient<Client> {
+        RejectionServiceClient::new(self.client())
     }
 
     /// A new key of the default life: its id and its secret.
@@ -108,6 +113,16 @@ impl Operator {
         };
         let response = self.keys().edit_key(request).await?;
         Ok(response.into_inner().key.unwrap())
+    }
+
+    /// The last rejections, at most 1,000, newest first.
+    pub async fn list_rejections(&self) -> Vec<pb::Rejection> {
+        let request = pb::ListRejectionsRequest {
+            page_size: 1000,
+            ..Default::default()
+        };
+        let page = self.rejections().list_rejections(request).await.unwrap();
+        page.into_inner().rejections
     }
 
     /// All live sessions, page by page.
