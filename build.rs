@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 9] = [
+const PROTOS: [&str; 10] = [
     "mpi/v1/common.proto",
     "mpi/v1/command.proto",
     "mpi/v1/files.proto",
@@ -14,6 +14,7 @@ const PROTOS: [&str; 9] = [
     "muster/admin/v1/agents.proto",
     "muster/admin/v1/events.proto",
     "muster/admin/v1/tokens.proto",
+    "muster/admin/v1/rejections.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

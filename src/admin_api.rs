@@ -12,6 +12,7 @@ mod events;
 mod gateways;
 mod keys;
 mod page;
+mod rejections;
 mod roles;
 mod sessions;
 mod status;
@@ -29,8 +30,10 @@ use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::event_service_server::EventServiceServer;
 use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
+use crate::proto::admin::v1::rejection_service_server::RejectionServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
+use crate::rejections::Rejections;
 use crate::sessions::Registry;
 use crate::tokens::Tokens;
 
@@ -45,6 +48,7 @@ pub fn service(
     registry: Arc<Registry>,
     instances: Arc<Instances>,
     events: Arc<Events>,
+    rejections: Arc<Rejections>,
     tokens: Tokens,
 ) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
     let reflection = || {
@@ -54,6 +58,7 @@ pub fn service(
     let key_service = keys::Keys::new(Arc::clone(&keys));
     let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
     let session_service = sessions::Sessions::new(registry);
+    let rejection_service = rejections::Refused::new(rejections);
     let gateway_service = gateways::Gateways::new(keys);
     let token_service = tokens::TokenAdmin::new(tokens.clone());
     let routes = Routes::new(KeyServiceServer::new(key_service))
@@ -62,6 +67,7 @@ pub fn service(
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
         .add_service(TokenServiceServer::new(token_service))
+        .add_service(RejectionServiceServer::new(rejection_service))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.
         .add_service(reflection().build_v1alpha()?)

@@ -9,6 +9,7 @@ mod authenticate;
 mod command;
 mod file;
 mod otlp;
+mod refusals;
 mod report;
 mod status;
 
@@ -24,9 +25,11 @@ use tonic_health::server::HealthReporter;
 use crate::proto::mpi::v1::command_service_server::CommandServiceServer;
 use crate::proto::mpi::v1::file_service_server::FileServiceServer;
 use crate::registrar::Registrar;
+use crate::rejections::Rejections;
 use crate::telemetry::Metrics;
 
 pub use authenticate::Authenticate;
+use refusals::Refusals;
 
 /// The service that the agent listener serves, and the switch of its health.
 ///
@@ -35,12 +38,14 @@ pub use authenticate::Authenticate;
 pub async fn service(
     registrar: Arc<Registrar>,
     metrics: Arc<Metrics>,
+    rejections: Arc<Rejections>,
     max_message_bytes: usize,
 ) -> (Authenticate<Routes>, HealthReporter) {
-    let command = command::Command::new(Arc::clone(&registrar), Arc::clone(&metrics));
+    let refusals = Refusals::new(Arc::clone(&metrics), rejections);
+    let command = command::Command::new(Arc::clone(&registrar), refusals.clone());
     let command = CommandServiceServer::new(command).max_decoding_message_size(max_message_bytes);
     let file = FileServiceServer::new(file::Files).max_decoding_message_size(max_message_bytes);
-    let sink = otlp::Sink::new(Arc::clone(&metrics));
+    let sink = otlp::Sink::new(metrics);
     let otlp_metrics = MetricsServiceServer::new(sink.clone())
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max_message_bytes);
@@ -57,5 +62,5 @@ pub async fn service(
         .add_service(otlp_metrics)
         .add_service(otlp_logs)
         .prepare();
-    (Authenticate::new(routes, registrar, metrics), reporter)
+    (Authenticate::new(routes, registrar, refusals), reporter)
 }

@@ -15,6 +15,7 @@ mod expiry;
 mod gateways;
 mod keys;
 mod output;
+mod rejections;
 mod secret_file;
 mod serve;
 mod sessions;
@@ -40,6 +41,7 @@ Examples:
   muster keys create web                    make a key: its secret is shown this once
   muster agent-config                       what to paste into nginx-agent.conf
   muster sessions list                      who is connected
+  muster rejections list                    why an agent does not get in
   muster keys revoke web                    cut every agent of that key off, for good
   muster tokens create ci --role viewer     let somebody else look, and no more
 
@@ -81,6 +83,8 @@ enum Command {
     Sessions(sessions::SessionsArgs),
     /// Make, list and revoke admin tokens: who may use these commands, for what
     Tokens(tokens::TokensArgs),
+    /// Show why agents were refused, and what to do about it
+    Rejections(rejections::RejectionsArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
     /// Print the block for nginx-agent.conf that connects an agent
@@ -163,6 +167,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
         Command::Events(args) => ask_gateway(events::run(args, console)),
         Command::Sessions(args) => ask_gateway(sessions::run(args, console)),
         Command::Tokens(args) => ask_gateway(tokens::run(args, console)),
+        Command::Rejections(args) => ask_gateway(rejections::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
     }
 }

@@ -16,6 +16,7 @@ pub mod listener;
 pub mod ops;
 pub mod proto;
 pub mod registrar;
+pub mod rejections;
 pub mod revocation;
 pub mod server;
 pub mod sessions;

@@ -27,7 +27,11 @@ const ADMIT_ATTEMPTS: u32 = 3;
 pub enum Refusal {
     /// No such key, or not its secret: one and the same to the outside.
     #[error("unknown key or wrong secret")]
-    Unknown,
+    Unknown {
+        /// The key, if there is one: then the secret was wrong. For an
+        /// operator's eyes; the agent must not learn it.
+        key: Option<KeyId>,
+    },
     /// The key was revoked.
     #[error("{key} was revoked at {at}")]
     Revoked {
@@ -231,6 +235,25 @@ impl Registrar {
         Err(Refusal::Unavailable)
     }
 
+    /// Whether who was refused so has a live session under another key: the
+    /// agent, or where it is not known somebody at its address.
+    pub fn runs_under_another_key(
+        &self,
+        refusal: &Refusal,
+        agent: Option<Uuid>,
+        address: IpAddr,
+    ) -> bool {
+        let refused = match refusal {
+            Refusal::Revoked { key, .. } | Refusal::Expired { key, .. } => Some(*key),
+            // No session is under a credential that does not open. Nor may the
+            // answer depend on the key that was named: it would tell whoever
+            // guesses which key an agent has.
+            Refusal::Unknown { .. } => None,
+            Refusal::TooManyAgents { .. } | Refusal::Unavailable => return false,
+        };
+        self.registry.has_session_elsewhere(agent, address, refused)
+    }
+
     async fn authenticate(
         &self,
         presented: &PresentedKey,
@@ -246,7 +269,10 @@ impl Registrar {
                 tracing::error!(key = %presented.id, "the store has lost a key that this gateway knows; restore it from a backup");
                 Refusal::Unavailable
             }
-            AuthError::Absent | AuthError::Deleted | AuthError::WrongSecret => Refusal::Unknown,
+            AuthError::Absent | AuthError::Deleted => Refusal::Unknown { key: None },
+            AuthError::WrongSecret => Refusal::Unknown {
+                key: Some(presented.id),
+            },
             AuthError::Revoked { key, at } => Refusal::Revoked { key, at },
             AuthError::Expired { key, at } => Refusal::Expired { key, at },
             AuthError::Unavailable(StoreError::Failed(_) | StoreError::Corrupt { .. }) => {
@@ -259,7 +285,7 @@ impl Registrar {
 fn refusal(key: KeyId, error: AdmitError) -> Refusal {
     match error {
         AdmitError::Ended(Final::Revoked(at)) => Refusal::Revoked { key, at },
-        AdmitError::Ended(Final::Deleted) => Refusal::Unknown,
+        AdmitError::Ended(Final::Deleted) => Refusal::Unknown { key: None },
         AdmitError::Expired(at) => Refusal::Expired { key, at },
         AdmitError::Stale => Refusal::Unavailable,
     }

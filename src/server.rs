@@ -32,6 +32,7 @@ use crate::keys::{Id, KeyId};
 use crate::listener::{BindError, Limits, Listener};
 use crate::ops::Ops;
 use crate::registrar::Registrar;
+use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions};
 use crate::store::embedded::{EmbeddedStore, OpenError};
@@ -40,7 +41,7 @@ use crate::telemetry::Metrics;
 use crate::tokens::{FirstToken, Tokens, first_token};
 
 pub use data_dir::{DataDir, DataDirError};
-use observer::ConnectionMetrics;
+use observer::Connections;
 
 /// The protocol of both TLS listeners.
 const HTTP2: &[&[u8]] = &[b"h2"];
@@ -225,13 +226,22 @@ impl Server {
             Arc::clone(&metrics),
             config.timing.identity_conflict_after,
         );
-        let (agent_service, health) =
-            agent_api::service(registrar, Arc::clone(&metrics), config.max_message_bytes).await;
+        let clock = store.clock().clone();
+        let rejections = Rejections::new(rejections::CAPACITY, clock).telling(Arc::clone(&events));
+        let rejections = Arc::new(rejections);
+        let (agent_service, health) = agent_api::service(
+            registrar,
+            Arc::clone(&metrics),
+            Arc::clone(&rejections),
+            config.max_message_bytes,
+        )
+        .await;
         let admin_service = admin_api::service(
             key_admin,
             Arc::clone(&registry),
             Arc::clone(&instances),
             Arc::clone(&events),
+            Arc::clone(&rejections),
             Tokens::new(store.clone(), store.clock().clone()),
         )?;
 
@@ -248,14 +258,14 @@ impl Server {
             config.listen.admin,
             admin_limits,
             certs.server_config(HTTP2),
-            ConnectionMetrics::ignored(),
+            Connections::ignored(),
         )
         .await?;
         let agent = Listener::bind(
             config.listen.agent,
             config.limits.clone(),
             agent_tls,
-            ConnectionMetrics::counted(Arc::clone(&metrics)),
+            Connections::observed(Arc::clone(&metrics), rejections),
         )
         .await?;
         let addresses = Addresses {

@@ -9,6 +9,7 @@
 mod deadlines;
 mod expiry;
 mod gate;
+mod live;
 mod queries;
 mod registry;
 mod session;

@@ -7,6 +7,7 @@ use super::status::invalid;
 use crate::key_admin::Usage;
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::proto::admin::v1 as pb;
+use crate::rejections::Rejection;
 use crate::sessions::SessionView;
 
 /// An optional time of a request; `field` names it in the error.
@@ -54,6 +55,21 @@ pub(super) fn session(view: SessionView) -> pb::Session {
         peer: view.peer.to_string(),
         user_agent: view.user_agent,
         opened_at: Some(view.opened_at.into()),
+    }
+}
+
+pub(super) fn rejection(rejection: &Rejection) -> pb::Rejection {
+    let group = rejection.group;
+    pb::Rejection {
+        reason: group.reason.as_str().into(),
+        meaning: group.reason.meaning().into(),
+        cure: group.reason.cure().into(),
+        key_object_id: group.key.map_or_else(String::new, |key| key.to_string()),
+        agent_id: group.agent.map_or_else(String::new, |id| id.to_string()),
+        address: group.address.to_string(),
+        count: rejection.count,
+        first_at: Some(rejection.first_at.into()),
+        last_at: Some(rejection.last_at.into()),
     }
 }
 

@@ -13,15 +13,17 @@ use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
+use super::refusals::{Caller, Refusals};
 use super::status::Refused;
 use crate::auth::Principal;
 use crate::keys::{CredentialError, PresentedKey};
 use crate::listener::Call;
 use crate::registrar::Registrar;
-use crate::telemetry::Metrics;
 
 /// gRPC health is asked by load balancers, which have no key.
 const OPEN_TO_ALL: &str = "/grpc.health.v1.Health/";
+/// What an agent's collector exports to.
+const TELEMETRY: &str = "/opentelemetry.proto.collector.";
 
 /// What the layer proved, for the services behind it.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub(super) struct Authenticated {
     pub presented: PresentedKey,
     pub principal: Principal,
     pub call: Arc<Call>,
+    pub caller: Caller,
 }
 
 /// Lets through what presents a good key, and health.
@@ -36,15 +39,15 @@ pub(super) struct Authenticated {
 pub struct Authenticate<S> {
     inner: S,
     registrar: Arc<Registrar>,
-    metrics: Arc<Metrics>,
+    refusals: Refusals,
 }
 
 impl<S> Authenticate<S> {
-    pub(super) fn new(inner: S, registrar: Arc<Registrar>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(inner: S, registrar: Arc<Registrar>, refusals: Refusals) -> Self {
         Self {
             inner,
             registrar,
-            metrics,
+            refusals,
         }
     }
 }
@@ -68,23 +71,24 @@ where
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let registrar = Arc::clone(&self.registrar);
-        let metrics = Arc::clone(&self.metrics);
+        let refusals = self.refusals.clone();
         Box::pin(async move {
             if request.uri().path().starts_with(OPEN_TO_ALL) {
                 return inner.call(request).await;
             }
-            match authenticate(&registrar, &mut request).await {
+            // Set by our listener on every request.
+            let call = request.extensions().get::<Arc<Call>>().cloned();
+            let mut caller = Caller::of(request.headers(), call.as_ref());
+            match authenticate(&registrar, &mut request, call, &mut caller).await {
                 Ok(authenticated) => {
                     request.extensions_mut().insert(authenticated);
                     inner.call(request).await
                 }
                 Err(refused) => {
-                    tracing::debug!(
-                        reason = refused.reason(),
-                        path = request.uri().path(),
-                        "refused"
-                    );
-                    Ok(refused.into_status(&metrics).into_http())
+                    let path = request.uri().path();
+                    let refused = stale_telemetry(&registrar, refused, path, &caller);
+                    tracing::debug!(reason = refused.reason().as_str(), path, "refused");
+                    Ok(refused.into_status(&refusals, &caller).into_http())
                 }
             }
         })
@@ -94,14 +98,11 @@ where
 async fn authenticate<B>(
     registrar: &Registrar,
     request: &mut Request<B>,
+    call: Option<Arc<Call>>,
+    caller: &mut Caller,
 ) -> Result<Authenticated, Refused> {
-    // Set by our listener on every request; without it there is no connection
-    // to hold a session.
-    let call = request
-        .extensions()
-        .get::<Arc<Call>>()
-        .cloned()
-        .ok_or(Refused::Draining)?;
+    // Without it there is no connection to hold a session.
+    let call = call.ok_or(Refused::Draining)?;
     if call.drain().is_cancelled() {
         return Err(Refused::Draining);
     }
@@ -113,11 +114,32 @@ async fn authenticate<B>(
     let presented = PresentedKey::parse(value.as_bytes()).map_err(Refused::Credential)?;
     let principal = registrar.verify(&presented).await.map_err(Refused::Key)?;
     call.set_owner(principal.key());
+    caller.key = Some(principal.key());
     Ok(Authenticated {
         presented,
         principal,
         call,
+        caller: *caller,
     })
+}
+
+/// A refused export of an agent that is connected under another key has a cure
+/// of its own. Looked for only where a telemetry call was refused.
+fn stale_telemetry(
+    registrar: &Registrar,
+    refused: Refused,
+    path: &str,
+    caller: &Caller,
+) -> Refused {
+    match (refused, caller.address) {
+        (Refused::Key(refusal), Some(address))
+            if path.starts_with(TELEMETRY)
+                && registrar.runs_under_another_key(&refusal, caller.agent, address) =>
+        {
+            Refused::stale_telemetry(refusal)
+        }
+        (refused, _) => refused,
+    }
 }
 
 /// What the layer proved of this request.

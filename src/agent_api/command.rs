@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::authenticate::{Authenticated, proven};
+use super::refusals::Refusals;
 use super::report;
 use super::status::{self, Refused};
 use crate::listener::{Call, Cut};
@@ -18,7 +19,6 @@ use crate::proto::mpi::v1::command_response::CommandStatus;
 use crate::proto::mpi::v1::command_service_server::CommandService;
 use crate::registrar::Registrar;
 use crate::sessions::{EndReason, HangUp, Scope, SessionGuard, SessionInfo};
-use crate::telemetry::Metrics;
 
 /// Longest `user-agent` that is kept, in characters.
 const MAX_USER_AGENT: usize = 128;
@@ -35,23 +35,26 @@ const ID_DIFFERS: &str = "resource.resource_id differs from the uuid metadata: b
 /// The command service over the registrar.
 pub(super) struct Command {
     registrar: Arc<Registrar>,
-    metrics: Arc<Metrics>,
+    refusals: Refusals,
 }
 
 impl Command {
-    pub fn new(registrar: Arc<Registrar>, metrics: Arc<Metrics>) -> Self {
-        Self { registrar, metrics }
+    pub fn new(registrar: Arc<Registrar>, refusals: Refusals) -> Self {
+        Self {
+            registrar,
+            refusals,
+        }
     }
 
-    fn refuse(&self, refused: Refused) -> Status {
-        refused.into_status(&self.metrics)
+    fn refuse(&self, refused: Refused, who: &Authenticated) -> Status {
+        refused.into_status(&self.refusals, &who.caller)
     }
 
     async fn still_good(&self, who: &Authenticated) -> Result<(), Status> {
         self.registrar
             .still_good(&who.presented, &who.principal)
             .await
-            .map_err(|refusal| self.refuse(Refused::Key(refusal)))
+            .map_err(|refusal| self.refuse(Refused::Key(refusal), who))
     }
 }
 
@@ -63,7 +66,7 @@ impl CommandService for Command {
     ) -> Result<Response<mpi::CreateConnectionResponse>, Status> {
         let who = proven(&request)?;
         let agent = resource_id(request.metadata(), request.get_ref().resource.as_ref())
-            .map_err(|refused| self.refuse(refused))?;
+            .map_err(|refused| self.refuse(refused, &who))?;
         let resource = request.into_inner().resource.unwrap_or_default();
         self.registrar
             .join(
@@ -74,7 +77,7 @@ impl CommandService for Command {
                 report::report(resource),
             )
             .await
-            .map_err(|refusal| self.refuse(Refused::Key(refusal)))?;
+            .map_err(|refusal| self.refuse(Refused::Key(refusal), &who))?;
         Ok(Response::new(mpi::CreateConnectionResponse {
             response: Some(mpi::CommandResponse {
                 status: CommandStatus::Ok.into(),
@@ -91,7 +94,7 @@ impl CommandService for Command {
     ) -> Result<Response<mpi::UpdateDataPlaneStatusResponse>, Status> {
         let who = proven(&request)?;
         let agent = resource_id(request.metadata(), request.get_ref().resource.as_ref())
-            .map_err(|refused| self.refuse(refused))?;
+            .map_err(|refused| self.refuse(refused, &who))?;
         self.still_good(&who).await?;
         let resource = request.into_inner().resource.unwrap_or_default();
         let report = report::report(resource);
@@ -104,7 +107,7 @@ impl CommandService for Command {
         request: Request<mpi::UpdateDataPlaneHealthRequest>,
     ) -> Result<Response<mpi::UpdateDataPlaneHealthResponse>, Status> {
         let who = proven(&request)?;
-        let agent = agent_id(request.metadata()).map_err(|refused| self.refuse(refused))?;
+        let agent = agent_id(request.metadata()).map_err(|refused| self.refuse(refused, &who))?;
         self.still_good(&who).await?;
         let healths = report::healths(request.into_inner().instance_healths);
         self.registrar.judged(&who.principal, agent, &healths);
@@ -120,16 +123,16 @@ impl CommandService for Command {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let who = proven(&request)?;
         let info = SessionInfo {
-            agent: agent_id(request.metadata()).map_err(|refused| self.refuse(refused))?,
+            agent: agent_id(request.metadata()).map_err(|refused| self.refuse(refused, &who))?,
             peer: who.call.peer(),
             user_agent: user_agent(request.metadata()),
             line: Arc::new(Line(Arc::clone(&who.call))),
         };
         let guard = self
             .registrar
-            .open_session(&who.presented, who.principal, info)
+            .open_session(&who.presented, who.principal.clone(), info)
             .await
-            .map_err(|refusal| self.refuse(Refused::Key(refusal)))?;
+            .map_err(|refusal| self.refuse(Refused::Key(refusal), &who))?;
         let session = run_session(guard, request.into_inner(), who.call);
         Ok(Response::new(Box::pin(end_stream(session))))
     }

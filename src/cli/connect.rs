@@ -23,6 +23,7 @@ use crate::proto::admin::v1::agent_service_client::AgentServiceClient;
 use crate::proto::admin::v1::event_service_client::EventServiceClient;
 use crate::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use crate::proto::admin::v1::key_service_client::KeyServiceClient;
+use crate::proto::admin::v1::rejection_service_client::RejectionServiceClient;
 use crate::proto::admin::v1::session_service_client::SessionServiceClient;
 use crate::proto::admin::v1::token_service_client::TokenServiceClient;
 
@@ -170,7 +171,8 @@ impl ConnectArgs {
             keys: KeyServiceClient::with_interceptor(channel.clone(), token.clone()),
             sessions: SessionServiceClient::with_interceptor(channel.clone(), token.clone()),
             gateways: GatewayServiceClient::with_interceptor(channel.clone(), token.clone()),
-            tokens: TokenServiceClient::with_interceptor(channel, token),
+            tokens: TokenServiceClient::with_interceptor(channel.clone(), token.clone()),
+            rejections: RejectionServiceClient::with_interceptor(channel, token),
             target,
         })
     }
@@ -257,6 +259,7 @@ pub(super) struct Client {
     pub sessions: SessionServiceClient<Link>,
     pub gateways: GatewayServiceClient<Link>,
     pub tokens: TokenServiceClient<Link>,
+    pub rejections: RejectionServiceClient<Link>,
     target: Target,
 }
 

@@ -17,7 +17,7 @@ use tonic::Status;
 use self::fake::{Fake, key};
 use super::output::{Console, Format};
 use super::{Cli, run};
-use crate::proto::admin::v1::Session;
+use crate::proto::admin::v1::{Rejection, Session};
 
 #[derive(Clone, Default)]
 struct Pipe(Rc<RefCell<Vec<u8>>>);
@@ -192,6 +192,69 @@ fn sessions_and_gateways_are_listed() {
     );
     let rows = type_in(&fake, &["gateways", "list", "-o", "json"]).json();
     assert_eq!(rows[0]["applied_revision"], 5);
+}
+
+#[test]
+fn rejections_are_listed_with_their_cure() {
+    let fake = three();
+    let list = ["rejections", "list"];
+    let done = type_in(&fake, &list);
+    assert_eq!((done.code, done.out.as_str()), (0, ""));
+    assert!(done.err.contains("Nothing was refused"), "{}", done.err);
+    let agent = "00000000-0000-0000-0000-00000000000a";
+    fake.state.lock().unwrap().rejections = (1..=5)
+        .map(|n| Rejection {
+            reason: if n == 5 { "NOT_TLS" } else { "KEY_REVOKED" }.to_owned(),
+            meaning: "It\u{1b}[2J means.".to_owned(),
+            cure: "Cure it.".to_owned(),
+            key_object_id: match n {
+                5 => String::new(),
+                n => format!("key_{:016}", 1 + n % 2),
+            },
+            agent_id: if n == 1 { agent } else { "" }.to_owned(),
+            address: "192.0.2.7".to_owned(),
+            count: n,
+            first_at: fake::time(1_700_000_000),
+            last_at: fake::time(1_700_000_001),
+        })
+        .collect();
+    let done = type_in(&fake, &list);
+    let lines: Vec<&str> = done.out.lines().collect();
+    let header: Vec<&str> = lines[0].split_whitespace().collect();
+    assert_eq!(
+        header,
+        ["LAST", "COUNT", "REASON", "KEY", "AGENT", "ADDRESS"]
+    );
+    assert!(
+        lines[5].ends_with(
+            "NOT_TLS      -                     -                                     192.0.2.7"
+        ),
+        "{}",
+        done.out
+    );
+    assert_eq!(
+        lines[6..],
+        [
+            "",
+            "KEY_REVOKED: It\\u{1b}[2J means. Cure it.",
+            "",
+            "NOT_TLS: It\\u{1b}[2J means. Cure it."
+        ]
+    );
+    let rows = type_in(&fake, &["rejections", "list", "--key", "db", "-o", "json"]).json();
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    assert_eq!(rows[0]["last_at"], "2023-11-14T22:13:21Z");
+    assert_eq!(rows[0]["cure"], "Cure it.");
+    let one = &["rejections", "list", "--agent", &agent.to_uppercase()];
+    assert!(type_in(&fake, one).out.contains(agent));
+    let done = type_in(&fake, &["rejections", "list", "--agent", "host-7"]);
+    assert_eq!(done.code, 2, "{}", done.err);
+    let done = type_in(&fake, &["rejections", "list", "--agent", "dpk_x"]);
+    assert!(
+        done.code == 2 && !done.err.contains("dpk_x"),
+        "{}",
+        done.err
+    );
 }
 
 #[test]

@@ -55,9 +55,34 @@ pub(super) async fn handshake(
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");
-            Err(RefuseReason::TlsFailed)
+            Err(tls_fault(&error))
         }
         Err(_) => Err(RefuseReason::TlsDeadline),
+    }
+}
+
+/// Whose fault a failed handshake is, as far as it can be told.
+fn tls_fault(error: &io::Error) -> RefuseReason {
+    use rustls::{AlertDescription as Alert, Error as Tls, InvalidMessage as Fault};
+
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(Tls::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA,
+        )) => RefuseReason::CertificateRefused,
+        // The faults of a record's header: a TLS client writes no such one.
+        Some(Tls::InvalidMessage(
+            Fault::InvalidContentType
+            | Fault::UnknownProtocolVersion
+            | Fault::MessageTooLarge
+            | Fault::InvalidEmptyPayload,
+        )) => RefuseReason::NotTls,
+        _ => RefuseReason::TlsFailed,
     }
 }
 

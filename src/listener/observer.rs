@@ -77,7 +77,11 @@ pub enum RefuseReason {
     TooMany,
     /// This address has as many connections as it may.
     TooManyFromAddress,
-    /// The TLS handshake failed, or the peer left during it.
+    /// The peer refused our certificate, and said so.
+    CertificateRefused,
+    /// What came is no TLS record: plaintext or garbage.
+    NotTls,
+    /// The TLS handshake failed otherwise, or the peer left during it.
     TlsFailed,
     /// The TLS handshake did not end in time.
     TlsDeadline,
@@ -91,7 +95,8 @@ impl RefuseReason {
         match self {
             Self::TooMany => "too_many",
             Self::TooManyFromAddress => "too_many_from_address",
-            Self::TlsFailed => "tls_failed",
+            // One label for all three: the metric counts failed handshakes.
+            Self::CertificateRefused | Self::NotTls | Self::TlsFailed => "tls_failed",
             Self::TlsDeadline => "tls_deadline",
             Self::ShuttingDown => "shutting_down",
         }

@@ -1,43 +1,71 @@
-//! What the listeners report, as metrics.
+//! What the agent listener reports, as metrics and rejections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::listener::{CloseReason, Observer, RefuseReason, Unobserved};
+use crate::rejections::{Group, Reason as Refused, Rejections};
 use crate::telemetry::{Metrics, Reason};
 
-/// Counts an agent listener's connections.
-pub(super) struct ConnectionMetrics(Arc<Metrics>);
+/// Counts an agent listener's connections, and notes those refused.
+pub(super) struct Connections {
+    metrics: Arc<Metrics>,
+    rejections: Arc<Rejections>,
+}
 
-impl ConnectionMetrics {
-    pub fn counted(metrics: Arc<Metrics>) -> Arc<dyn Observer> {
-        Arc::new(Self(metrics))
+impl Connections {
+    pub fn observed(metrics: Arc<Metrics>, rejections: Arc<Rejections>) -> Arc<dyn Observer> {
+        Arc::new(Self {
+            metrics,
+            rejections,
+        })
     }
 
-    /// For the admin listener: the metrics speak of agents alone.
+    /// For the admin listener: both speak of agents alone.
     pub fn ignored() -> Arc<dyn Observer> {
         Arc::new(Unobserved)
     }
 }
 
-impl Observer for ConnectionMetrics {
+impl Observer for Connections {
     fn opened(&self) {
-        self.0.connections_open.inc();
+        self.metrics.connections_open.inc();
     }
 
     fn closed(&self, reason: CloseReason) {
-        self.0.connections_open.dec();
+        self.metrics.connections_open.dec();
         let reason = Reason {
             reason: reason.as_str(),
         };
-        self.0.connections_closed.get_or_create(&reason).inc();
+        let closed = &self.metrics.connections_closed;
+        closed.get_or_create(&reason).inc();
     }
 
     fn refused(&self, peer: SocketAddr, reason: RefuseReason) {
-        tracing::debug!(%peer, reason = reason.as_str(), "connection refused");
+        let why = why(reason);
+        tracing::debug!(%peer, reason = why.as_str(), "connection refused");
+        self.rejections.record(Group {
+            reason: why,
+            key: None,
+            agent: None,
+            address: peer.ip(),
+        });
         let reason = Reason {
             reason: reason.as_str(),
         };
-        self.0.connections_refused.get_or_create(&reason).inc();
+        let refused = &self.metrics.connections_refused;
+        refused.get_or_create(&reason).inc();
+    }
+}
+
+fn why(reason: RefuseReason) -> Refused {
+    match reason {
+        RefuseReason::TooMany => Refused::TooManyConnections,
+        RefuseReason::TooManyFromAddress => Refused::TooManyConnectionsFromAddress,
+        RefuseReason::CertificateRefused => Refused::TlsCertificateRefused,
+        RefuseReason::NotTls => Refused::NotTls,
+        RefuseReason::TlsFailed => Refused::TlsFailed,
+        RefuseReason::TlsDeadline => Refused::TlsTimeout,
+        RefuseReason::ShuttingDown => Refused::Draining,
     }
 }

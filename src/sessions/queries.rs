@@ -1,7 +1,7 @@
 //! What the registry tells: lists and counts. Changes nothing.
 
 use std::collections::HashSet;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -15,9 +15,8 @@ impl Registry {
     /// At most `limit` live sessions with a number above `after`, of one key or
     /// of all, in order of their number.
     pub fn list(&self, key: Option<KeyId>, after: u64, limit: usize) -> Vec<SessionView> {
-        self.by_number()
-            .range((Excluded(after), Unbounded))
-            .map(|(_, slot)| slot)
+        self.live()
+            .after(after)
             .filter(|slot| key.is_none_or(|key| key == slot.key) && !slot.has_ended())
             .take(limit)
             .map(|slot| SessionView {
@@ -38,8 +37,8 @@ impl Registry {
 
     /// The agents that have a live session, whatever their key.
     pub fn connected(&self) -> HashSet<Uuid> {
-        self.by_number()
-            .values()
+        self.live()
+            .after(0)
             .filter(|slot| !slot.has_ended())
             .map(|slot| slot.info.agent)
             .collect()
@@ -53,9 +52,25 @@ impl Registry {
         })
     }
 
+    /// Whether the agent, or where it is not known somebody at the address,
+    /// has a live session under another key than `except`.
+    pub fn has_session_elsewhere(
+        &self,
+        agent: Option<Uuid>,
+        address: IpAddr,
+        except: Option<KeyId>,
+    ) -> bool {
+        let live = self.live();
+        let other = |slot: &Arc<Slot>| !slot.has_ended() && Some(slot.key) != except;
+        match agent {
+            Some(agent) => live.of_agent(agent).any(other),
+            None => live.of_address(address).any(other),
+        }
+    }
+
     /// How many sessions are live.
     pub fn live_total(&self) -> usize {
-        self.by_number().len()
+        self.live().len()
     }
 
     /// Whether there is an open or revoked gate: then the store must have the

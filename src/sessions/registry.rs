@@ -3,7 +3,6 @@
 //! Locking: a gate's entry is never held while another lock is taken, while a
 //! session is ended, or across an await; there is no `async fn` here.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry as MapEntry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +13,7 @@ use uuid::Uuid;
 
 use super::deadlines::Deadlines;
 use super::gate::{AdmitError, Final, Gate, Older, State};
+use super::live::Live;
 use super::session::{Closing, EndReason, SessionGuard, SessionId, SessionInfo, Slot};
 use crate::auth::Principal;
 use crate::events::Events;
@@ -37,7 +37,7 @@ pub struct Registry {
     pub(super) gates: DashMap<KeyId, Gate>,
     /// Every session whose stream stands, for lists. Behind the gates' back:
     /// the gates alone decide.
-    by_number: Mutex<BTreeMap<u64, Arc<Slot>>>,
+    live: Mutex<Live>,
     last_number: AtomicU64,
     deadlines: Deadlines,
     clock: StoreClock,
@@ -56,7 +56,7 @@ impl Registry {
         Self {
             options,
             gates: DashMap::new(),
-            by_number: Mutex::default(),
+            live: Mutex::default(),
             last_number: AtomicU64::new(0),
             deadlines: Deadlines::default(),
             clock,
@@ -110,7 +110,7 @@ impl Registry {
             let pass = gate.judge(principal, now)?;
             (pass.expires_at, gate.insert(&slot))
         };
-        self.by_number().insert(number, Arc::clone(&slot));
+        self.live().insert(Arc::clone(&slot));
         self.metrics.sessions_live.inc();
         self.metrics.sessions_opened.inc();
         self.deadlines.arm(principal.key(), expires_at);
@@ -301,7 +301,7 @@ impl Registry {
         if id.gateway != self.options.gateway {
             return None;
         }
-        let slot = self.by_number().get(&id.number).map(Arc::clone)?;
+        let slot = self.live().get(id.number).map(Arc::clone)?;
         if slot.has_ended() {
             return None;
         }
@@ -314,7 +314,7 @@ impl Registry {
     /// Called by the guard's drop: the stream is gone.
     pub(super) fn leave(&self, slot: &Slot, reason: EndReason) {
         self.take_out(slot);
-        self.by_number().remove(&slot.number);
+        self.live().remove(slot);
         self.metrics.sessions_live.dec();
         tracing::info!(
             key = %slot.key, agent = %slot.info.agent, session = %self.session_id(slot.number),
@@ -369,9 +369,7 @@ impl Registry {
         swept
     }
 
-    pub(super) fn by_number(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Slot>>> {
-        self.by_number
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -103,7 +103,7 @@ async fn an_unknown_id_and_a_wrong_secret_look_the_same() {
 }
 
 /// A well-formed key with the id of one key and the secret of another.
-fn forge(id: &str, secret_of: &str) -> String {
+pub fn forge(id: &str, secret_of: &str) -> String {
     const BASE62: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut key = format!("dpk_{}_{}", &id[4..], &secret_of[21..64]);
     let mut rest = crc32fast::hash(key.as_bytes()) as usize;

@@ -155,6 +155,25 @@ async fn a_slow_reader_is_told_what_it_missed() {
 }
 
 #[tokio::test]
+async fn a_flood_of_refusals_is_told_in_part_and_the_rest_counted() {
+    let gateway = TestGateway::start().await;
+    let operator = gateway.operator().await;
+    let (id, key) = operator.key("k").await;
+    operator.revoke(&id).await;
+    let mut agent = gateway.agent(&key).await;
+    for n in 0..100 {
+        agent.id = uuid::Uuid::from_u128(n);
+        agent.join().await.unwrap_err();
+        agent.join().await.unwrap_err();
+    }
+    let told = events(&operator, &id).await;
+    let rejected: Vec<_> = told.iter().filter(|e| e.kind == "rejected").collect();
+    assert_eq!(rejected.len(), 30, "each kind once, and so many a minute");
+    assert_eq!(rejected[0].detail, "KEY_REVOKED from 127.0.0.1");
+    assert_eq!(rejected[1].agent_id, uuid::Uuid::from_u128(1).to_string());
+}
+
+#[tokio::test]
 async fn an_agent_that_changes_its_key_is_told_of_and_a_clone_is_found_out() {
     let gateway = TestGateway::configured(|config| {
         config.timing.identity_conflict_after = Duration::from_millis(200);

@@ -20,16 +20,19 @@ const LAYERS: &[(&str, &str)] = &[
     ("instances", "keys store"),
     ("revocation", "keys store auth sessions telemetry"),
     ("registrar", "keys store auth events sessions instances telemetry"),
+    ("rejections", "keys store events"),
     ("key_admin", "keys store events sessions instances revocation telemetry"),
     ("tokens", "keys files store"),
     ("listener", "keys"),
     ("certs", "keys files"),
     ("config", "listener instances"),
-    ("agent_api", "keys store auth sessions instances registrar listener telemetry proto"),
-    ("admin_api", "keys store listener events sessions instances key_admin tokens proto"),
+    ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
+                   proto"),
+    ("admin_api", "keys store listener events sessions instances rejections key_admin tokens \
+                   proto"),
     ("ops", "store telemetry"),
-    ("server", "keys files store auth events sessions instances revocation registrar key_admin \
-                tokens listener certs config agent_api admin_api ops telemetry"),
+    ("server", "keys files store auth events sessions instances revocation registrar rejections \
+                key_admin tokens listener certs config agent_api admin_api ops telemetry"),
     ("cli", "keys config server proto"),
 ];
 

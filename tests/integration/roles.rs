@@ -16,7 +16,7 @@ use crate::support::{Operator, TestGateway};
 
 /// What every token may do, and what it takes an operator for; the rest is for
 /// admins.
-const VIEWERS: [&str; 7] = [
+const VIEWERS: [&str; 9] = [
     "GetKey",
     "ListKeys",
     "ListAgents",
@@ -24,6 +24,8 @@ const VIEWERS: [&str; 7] = [
     "ListInstances",
     "ListSessions",
     "ListGateways",
+    "ListRejections",
+    "StreamEvents",
 ];
 const OPERATORS: [&str; 3] = ["EditKey", "RevokeKey", "DisconnectSession"];
 

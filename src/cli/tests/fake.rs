@@ -16,6 +16,7 @@ use crate::keys::{Kind, mint};
 use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::gateway_service_server::{GatewayService, GatewayServiceServer};
 use crate::proto::admin::v1::key_service_server::{KeyService, KeyServiceServer};
+use crate::proto::admin::v1::rejection_service_server::{RejectionService, RejectionServiceServer};
 use crate::proto::admin::v1::session_service_server::{SessionService, SessionServiceServer};
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::proto::admin::v1::*;
@@ -37,6 +38,7 @@ pub struct State {
     pub unreadable: Vec<String>,
     pub sessions: Vec<Session>,
     pub tokens: Vec<Token>,
+    pub rejections: Vec<Rejection>,
     pub token: String,
     /// Every call is refused with it.
     pub broken: Option<Status>,
@@ -91,7 +93,8 @@ impl Fake {
                 .add_service(KeyServiceServer::new(api.clone()))
                 .add_service(SessionServiceServer::new(api.clone()))
                 .add_service(TokenServiceServer::new(api.clone()))
-                .add_service(GatewayServiceServer::new(api))
+                .add_service(GatewayServiceServer::new(api.clone()))
+                .add_service(RejectionServiceServer::new(api))
                 .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener))
                 .await
                 .unwrap();
@@ -329,6 +332,31 @@ impl SessionService for Api {
             Ok(DisconnectSessionResponse {
                 closed: true,
                 milliseconds: 3,
+            })
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl RejectionService for Api {
+    async fn list_rejections(
+        &self,
+        request: Request<ListRejectionsRequest>,
+    ) -> Result<Response<ListRejectionsResponse>, Status> {
+        self.answer(request, |state, asked| {
+            let rows: Vec<Rejection> = state
+                .rejections
+                .iter()
+                .filter(|r| {
+                    asked.key_object_id.is_empty() || r.key_object_id == asked.key_object_id
+                })
+                .filter(|r| asked.agent_id.is_empty() || r.agent_id == asked.agent_id)
+                .cloned()
+                .collect();
+            let (rejections, next_page_token) = page(&rows, &asked.page_token);
+            Ok(ListRejectionsResponse {
+                rejections,
+                next_page_token,
             })
         })
     }

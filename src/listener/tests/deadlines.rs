@@ -30,7 +30,7 @@ async fn what_is_not_tls_is_refused() {
     let mut gateway = Gateway::start(calm()).await;
     let mut plain = TcpStream::connect(gateway.address).await.unwrap();
     plain.write_all(PREFACE).await.unwrap();
-    assert_eq!(gateway.saw().await, Seen::Refused(RefuseReason::TlsFailed));
+    assert_eq!(gateway.saw().await, Seen::Refused(RefuseReason::NotTls));
 }
 
 #[tokio::test]

@@ -99,9 +99,19 @@ impl TestGateway {
         Operator::new(channel, token)
     }
 
+    /// Tries to connect as an agent that trusts this CA (PEM) alone.
+    pub async fn connect_trusting(&self, ca: &str) -> Result<Channel, tonic::transport::Error> {
+        let url = format!("https://localhost:{}", self.addresses.agent.port());
+        Self::endpoint_trusting(url, ca).connect().await
+    }
+
     fn endpoint(&self, url: String) -> Endpoint {
+        Self::endpoint_trusting(url, &self.file("ca.pem"))
+    }
+
+    fn endpoint_trusting(url: String, ca: &str) -> Endpoint {
         let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(self.file("ca.pem")))
+            .ca_certificate(Certificate::from_pem(ca))
             .domain_name("localhost");
         Endpoint::from_shared(url)
             .unwrap()

@@ -7,6 +7,7 @@ use muster::proto::admin::v1::agent_service_client::AgentServiceClient;
 use muster::proto::admin::v1::event_service_client::EventServiceClient;
 use muster::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use muster::proto::admin::v1::key_service_client::KeyServiceClient;
+use muster::proto::admin::v1::rejection_service_client::RejectionServiceClient;
 use muster::proto::admin::v1::session_service_client::SessionServiceClient;
 use muster::proto::admin::v1::token_service_client::TokenServiceClient;
 use tonic::service::interceptor::InterceptedService;
@@ -103,6 +104,10 @@ impl Operator {
         }
     }
 
+    pub fn rejections(&self) -> RejectionServiceClient<Client> {
+        RejectionServiceClient::new(self.client())
+    }
+
     /// A new key of the default life: its id and its secret.
     pub async fn key(&self, name: &str) -> (String, String) {
         self.key_until(name, None).await
@@ -157,6 +162,16 @@ impl Operator {
         };
         let response = self.keys().edit_key(request).await?;
         Ok(response.into_inner().key.unwrap())
+    }
+
+    /// The last rejections, at most 1,000, newest first.
+    pub async fn list_rejections(&self) -> Vec<pb::Rejection> {
+        let request = pb::ListRejectionsRequest {
+            page_size: 1000,
+            ..Default::default()
+        };
+        let page = self.rejections().list_rejections(request).await.unwrap();
+        page.into_inner().rejections
     }
 
     /// All live sessions, page by page.
