@@ -12,7 +12,10 @@ const MANY: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_sessions_of_the_key_end_and_all_their_sockets_close() {
-    let gateway = TestGateway::start().await;
+    // The default: this many clients need their time to read why, on a busy
+    // machine.
+    let cut_after = Duration::from_secs(2);
+    let gateway = TestGateway::configured(|config| config.limits.cut_after = cut_after).await;
     let operator = gateway.operator().await;
     let (id, key) = operator.key("cut").await;
     let (other_id, other_key) = operator.key("kept").await;
