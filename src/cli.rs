@@ -14,6 +14,7 @@ mod events;
 mod expiry;
 mod gateways;
 mod keys;
+mod man;
 mod output;
 mod rejections;
 mod secret_file;
@@ -26,6 +27,7 @@ mod tokens;
 mod tests;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
@@ -98,6 +100,14 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages of all commands
+    #[command(after_help = "Examples:\n  muster man /usr/local/share/man/man1\n  \
+                            muster man . && man ./muster-keys-create.1")]
+    Man {
+        /// Where to; made when it is not there
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// The whole program: reads the command line, does it, returns the exit code.
@@ -161,6 +171,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
             clap_complete::generate(shell, &mut Cli::command(), "muster", &mut script);
             console.print(&String::from_utf8_lossy(&script))
         }
+        Command::Man { dir } => man::run(Cli::command(), &dir, console),
         Command::Keys(args) => ask_gateway(keys::run(args, console)),
         Command::Agents(args) => ask_gateway(agents::run(args, console)),
         Command::Instances(args) => ask_gateway(agents::run_instances(args, console)),

@@ -276,7 +276,11 @@ impl Server {
                 cause,
             })?,
         };
-        data_dir.announce(&addresses, config.tls.agent_address.as_ref())?;
+        data_dir.announce(
+            &addresses,
+            config.tls.agent_address.as_ref(),
+            config.tls.own.is_some(),
+        )?;
         Ok(Self {
             addresses,
             first_start: token == FirstToken::Made,

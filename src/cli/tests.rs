@@ -90,6 +90,7 @@ fn three() -> Fake {
 #[test]
 fn the_parser_is_sound_and_every_command_has_examples() {
     fn with_examples(command: &clap::Command) {
+        assert!(command.get_about().is_some(), "{}", command.get_name());
         let help = command.get_after_help().map(ToString::to_string);
         assert!(
             help.is_some_and(|text| text.contains("Examples:\n")),

@@ -44,19 +44,26 @@ impl DataDir {
         self.path.join("admin.token")
     }
 
-    /// Writes where the listeners are, for the CLI: `admin.url`, and
-    /// `agent.address` with what agents dial.
+    /// Writes what `agent-config` and the admin commands need to know:
+    /// `admin.url`; `agent.address`, which agents dial; `agent.tls`, whose the
+    /// certificate there is: `muster`'s or the operator's `own`.
     pub(super) fn announce(
         &self,
         addresses: &Addresses,
         dialled: Option<&AgentAddress>,
+        own_certificate: bool,
     ) -> Result<(), DataDirError> {
         let agent = match dialled {
             Some(address) => address.to_string(),
             None => reachable(addresses.agent).to_string(),
         };
         let admin = format!("https://{}", reachable(addresses.admin));
-        for (file, line) in [("admin.url", admin), ("agent.address", agent)] {
+        let tls = if own_certificate { "own" } else { "muster" }.to_owned();
+        for (file, line) in [
+            ("admin.url", admin),
+            ("agent.address", agent),
+            ("agent.tls", tls),
+        ] {
             let path = self.path.join(file);
             files::write(&path, format!("{line}\n").as_bytes(), Access::Public)
                 .map_err(|cause| error(&path, cause))?;

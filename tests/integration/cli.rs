@@ -1,6 +1,7 @@
 //! The binary as an operator uses it, against a gateway that is a process, too.
 
 mod admin;
+mod agent_config;
 mod serve;
 mod tokens;
 

@@ -131,6 +131,24 @@ async fn completions_are_a_script_of_the_shell() {
 }
 
 #[tokio::test]
+async fn every_command_has_a_manual_page() {
+    let dir = tempfile::tempdir().unwrap();
+    done(muster(dir.path(), &["man", "pages"])).await.ok();
+    for (page, words) in [
+        ("muster.1", "Examples:"),
+        ("muster-serve.1", "agent\\-listen"),
+        ("muster-keys-create.1", "muster keys create"),
+        ("muster-agent-config.1", "muster\\-agent\\-config"),
+    ] {
+        let text = fs::read_to_string(dir.path().join("pages").join(page)).unwrap();
+        assert!(text.contains(words), "{words} in {page}: {text}");
+    }
+    fs::write(dir.path().join("file"), "").unwrap();
+    let told = done(muster(dir.path(), &["man", "file"])).await;
+    told.refused(1, &["can't write pages to file"]);
+}
+
+#[tokio::test]
 async fn a_reader_that_has_gone_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     for words in [&["completions", "bash"][..], &["--help"]] {
