@@ -1,0 +1,219 @@
+//! Tokens, events, registrations and agents: what a store keeps besides keys.
+
+use muster::keys::{KeyStatus, Kind, TokenId, mint};
+use muster::store::{
+    AgentRecord, Event, EventKind, EventLog, InstanceBatch, Registration, Role, Store,
+    TokenChangeError, TokenRecord,
+};
+use uuid::Uuid;
+
+use super::{DAY, new_key};
+
+pub async fn tokens_are_kept(store: &dyn Store) {
+    for role in [Role::Viewer, Role::Operator, Role::Admin] {
+        let token = TokenRecord {
+            expires_at: Some(store.clock().now().saturating_add(DAY)),
+            ..new_token(store, role)
+        };
+        assert_eq!(store.token(token.id).await.unwrap(), None);
+        store.put_token(token.clone()).await.unwrap();
+        assert_eq!(store.token(token.id).await.unwrap(), Some(token.clone()));
+        // A write of the same id must not undo a revoke.
+        store.put_token(token).await.unwrap_err();
+    }
+}
+
+fn new_token(store: &dyn Store, role: Role) -> TokenRecord {
+    let minted = mint(Kind::AdminToken).unwrap();
+    TokenRecord {
+        id: TokenId(minted.id),
+        name: "t".into(),
+        digest: minted.digest,
+        role,
+        created_at: store.clock().now(),
+        expires_at: None,
+        revoked_at: None,
+    }
+}
+
+/// A token in the store.
+async fn put(store: &dyn Store, role: Role) -> TokenId {
+    let token = new_token(store, role);
+    store.put_token(token.clone()).await.unwrap();
+    token.id
+}
+
+pub async fn tokens_are_listed_in_order_of_creation_and_page(store: &dyn Store) {
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        // Two at each moment: the id breaks the tie.
+        store.clock().set_offset_millis(n / 2 * 1_000_000);
+        ids.push(put(store, Role::Viewer).await);
+    }
+    store.revoke_token(ids[3]).await.unwrap();
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.tokens(after, 3).await.unwrap();
+        assert!(page.records.len() <= 3 && page.unreadable.is_empty());
+        seen.extend(page.records.iter().map(|r| (r.created_at, r.id)));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(seen.is_sorted());
+    let mut listed: Vec<_> = seen.into_iter().map(|(_, id)| id).collect();
+    listed.sort();
+    ids.sort();
+    assert_eq!(listed, ids);
+    let whole = store.tokens(None, 10).await.unwrap();
+    assert!(whole.next.is_none(), "a full page may be the last");
+}
+
+pub async fn a_revoke_of_a_token_is_idempotent(store: &dyn Store) {
+    let id = put(store, Role::Operator).await;
+    let first = store.revoke_token(id).await.unwrap();
+    assert_eq!(first.status(store.clock().now()), KeyStatus::Revoked);
+    store.clock().set_offset_millis(1_000_000);
+    assert_eq!(store.revoke_token(id).await.unwrap(), first);
+    assert_eq!(store.token(id).await.unwrap(), Some(first));
+    let nobody = new_token(store, Role::Viewer).id;
+    assert!(matches!(
+        store.revoke_token(nobody).await,
+        Err(TokenChangeError::NotFound(id)) if id == nobody
+    ));
+}
+
+pub async fn the_last_valid_admin_token_is_not_revoked(store: &dyn Store) {
+    let last = |result| matches!(result, Err(TokenChangeError::LastAdmin(_)));
+    put(store, Role::Operator).await;
+    let one = put(store, Role::Admin).await;
+    assert!(last(store.revoke_token(one).await));
+    // One that expires counts until then.
+    let brief = TokenRecord {
+        expires_at: Some(store.clock().now().saturating_add(DAY)),
+        ..new_token(store, Role::Admin)
+    };
+    store.put_token(brief.clone()).await.unwrap();
+    store.clock().set_offset_millis(2 * 24 * 3600 * 1000);
+    assert!(last(store.revoke_token(one).await));
+    // Expired, it opens nothing: it may go.
+    store.revoke_token(brief.id).await.unwrap();
+    let two = put(store, Role::Admin).await;
+    store.revoke_token(one).await.unwrap();
+    assert!(last(store.revoke_token(two).await));
+}
+
+pub async fn two_admins_who_revoke_each_other_leave_one(store: &dyn Store) {
+    let (one, two) = (put(store, Role::Admin).await, put(store, Role::Admin).await);
+    let (a, b) = tokio::join!(store.revoke_token(one), store.revoke_token(two));
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+}
+
+pub async fn the_last_events_are_kept(store: &dyn Store) {
+    let event = |id| Event {
+        id,
+        at: store.clock().now(),
+        kind: EventKind::KeyCreated,
+        key: None,
+        agent: None,
+        detail: id.to_string(),
+    };
+    let log = |ids: std::ops::Range<u64>, until| EventLog {
+        events: ids.map(event).collect(),
+        expiries_until: until,
+    };
+    let until = Some(store.clock().now());
+    store.save_events(log(1..8, None), 5).await.unwrap();
+    store.save_events(log(8..9, until), 5).await.unwrap();
+    store.save_events(log(0..0, None), 5).await.unwrap();
+    let kept = store.events().await.unwrap();
+    let ids: Vec<_> = kept.events.iter().map(|event| event.id).collect();
+    assert_eq!(ids, [4, 5, 6, 7, 8]);
+    assert_eq!(kept.expiries_until, until);
+}
+
+pub async fn registrations_replace_page_and_go_with_their_key(store: &dyn Store) {
+    let (one, two) = (new_key("").id, new_key("").id);
+    let row = |key, agent, joins| Registration {
+        key,
+        agent: Uuid::from_u128(agent),
+        first_seen: store.clock().now(),
+        last_seen: store.clock().now(),
+        last_address: "::1".parse().unwrap(),
+        joins,
+    };
+    let save = async |registrations| {
+        let batch = InstanceBatch {
+            registrations,
+            ..InstanceBatch::default()
+        };
+        store.save_instances(batch).await.unwrap();
+    };
+    let mut rows: Vec<_> = (0..10).map(|n| row(one, n, 1)).collect();
+    rows.push(row(two, 3, 1));
+    save(rows).await;
+    save(vec![row(one, 3, 7)]).await;
+    let mut seen = Vec::new();
+    loop {
+        let after = seen.last().map(|r: &Registration| (r.key, r.agent));
+        let page = store.registrations(after, 4).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page);
+    }
+    assert_eq!(seen.len(), 11);
+    assert!(seen.is_sorted_by_key(|r| (r.key, r.agent)));
+    let joins = seen.iter().filter(|r| r.joins == 7).count();
+    assert_eq!(joins, 1, "replaced, not added");
+    store.forget_registrations(one).await.unwrap();
+    let left = store.registrations(None, 100).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!((left[0].key, left[0].joins), (two, 1));
+}
+
+pub async fn agents_replace_page_and_are_forgotten_whole(store: &dyn Store) {
+    let key = new_key("").id;
+    let agent = |n, hostname: &str| AgentRecord {
+        agent: Uuid::from_u128(n),
+        key,
+        hostname: hostname.into(),
+        os_version: String::new(),
+        agent_version: String::new(),
+        in_container: false,
+        labels: [("a".to_owned(), "b".to_owned())].into(),
+        first_seen: store.clock().now(),
+        last_seen: store.clock().now(),
+        last_address: "127.0.0.1".parse().unwrap(),
+        instances: Vec::new(),
+    };
+    let registration = Registration {
+        key,
+        agent: Uuid::from_u128(3),
+        first_seen: store.clock().now(),
+        last_seen: store.clock().now(),
+        last_address: "127.0.0.1".parse().unwrap(),
+        joins: 1,
+    };
+    let batch = InstanceBatch {
+        agents: (0..5).map(|n| agent(n, "one")).collect(),
+        registrations: vec![registration],
+        ..InstanceBatch::default()
+    };
+    store.save_instances(batch).await.unwrap();
+    let batch = InstanceBatch {
+        agents: vec![agent(2, "two")],
+        forgotten: vec![Uuid::from_u128(3)],
+        ..InstanceBatch::default()
+    };
+    store.save_instances(batch).await.unwrap();
+    let first = store.agents(None, 2).await.unwrap();
+    let rest = store.agents(Some(first[1].agent), 9).await.unwrap();
+    let all: Vec<_> = first.into_iter().chain(rest).collect();
+    let names: Vec<_> = all.iter().map(|a| a.hostname.as_str()).collect();
+    assert_eq!(names, ["one", "one", "two", "one"]);
+    assert_eq!(all[0].labels["a"], "b");
+    assert!(store.registrations(None, 9).await.unwrap().is_empty());
+}
