@@ -35,10 +35,12 @@ pub fn agent_binary(test: &str) -> Option<PathBuf> {
 }
 
 pub struct NginxHost {
-    dir: TempDir,
     agent: Child,
     nginx: Nginx,
     metadata: JoinHandle<()>,
+    /// Last: a test that fails drops these in order, and NGINX is stopped by
+    /// its pid file in here.
+    dir: TempDir,
 }
 
 impl NginxHost {
