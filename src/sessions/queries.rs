@@ -46,10 +46,8 @@ impl Registry {
 
     /// Whether an agent has a live session under a key.
     pub fn has_session(&self, key: KeyId, agent: Uuid) -> bool {
-        self.gates.get(&key).is_some_and(|gate| {
-            let of_agent = |slot: &Arc<Slot>| slot.info.agent == agent;
-            gate.newest.contains_key(&agent) || gate.live.values().any(of_agent)
-        })
+        let under = |slot: &Arc<Slot>| !slot.has_ended() && slot.key == key;
+        self.live().of_agent(agent).any(under)
     }
 
     /// Whether the agent, or where it is not known somebody at the address,
