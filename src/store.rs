@@ -5,12 +5,16 @@
 //! Invariant: each change of any key raises the revision by one and enters the
 //! feed in the same atomic step; order comes from revisions, never from clocks.
 
+mod changes;
 mod clock;
+mod codec;
 pub mod embedded;
 mod event_store;
 mod gateway;
+mod instance_rows;
 mod instance_store;
 mod key_store;
+mod token_changes;
 mod token_store;
 
 pub use clock::StoreClock;

@@ -4,7 +4,6 @@
 //! holds the lock). Must not know: sessions, gRPC.
 //! Invariant: a change is on the disk (fsync) before its call returns.
 
-mod codec;
 mod events;
 mod file;
 mod instances;
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 pub use file::OpenError;
 
+use super::changes::Ask;
 use super::clock::StoreClock;
 use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
@@ -103,19 +103,14 @@ impl EmbeddedStore {
     }
 
     /// Runs one atomic, durable change of a key and tells those who wait.
-    async fn write(
-        &self,
-        step: impl FnOnce(&mut steps::KeyStep<'_>) -> Result<steps::Outcome, ChangeError>
-        + Send
-        + 'static,
-    ) -> Result<Written, ChangeError> {
+    async fn write(&self, ask: Ask) -> Result<Written, ChangeError> {
         let shared = Arc::clone(&self.shared);
         let change = blocking(move || {
             let transaction = steps::begin(&shared.database)?;
             let outcome = {
                 let mut key_step =
                     steps::KeyStep::open(&transaction, shared.epoch, shared.clock.now())?;
-                step(&mut key_step)?
+                key_step.take(ask)?
             };
             match outcome {
                 // Nothing to write: the transaction is dropped, which undoes it.
@@ -159,19 +154,19 @@ impl KeyStore for EmbeddedStore {
     }
 
     async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
-        self.write(move |step| step.create(key)).await
+        self.write(Ask::Create(key)).await
     }
 
     async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError> {
-        self.write(move |step| step.edit(id, edit)).await
+        self.write(Ask::Edit(id, edit)).await
     }
 
     async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
-        self.write(move |step| step.revoke(id)).await
+        self.write(Ask::Revoke(id)).await
     }
 
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
-        self.write(move |step| step.delete(id)).await
+        self.write(Ask::Delete(id)).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

@@ -2,10 +2,10 @@
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::codec::{decode, encode};
 use super::failed;
 use super::file::META;
 use crate::keys::Timestamp;
+use crate::store::codec::{decode, encode};
 use crate::store::event_store::{Event, EventLog};
 use crate::store::key_store::StoreError;
 

@@ -1,16 +1,14 @@
 //! The tables of registrations and agents.
 
-use std::net::IpAddr;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::codec::{decode, encode, key_id};
 use super::failed;
-use crate::keys::{KeyId, Timestamp};
+use crate::keys::KeyId;
+use crate::store::codec::{decode, encode, key_id};
+use crate::store::instance_rows::{AgentRow, RegistrationRow, sound};
 use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
 use crate::store::key_store::StoreError;
 
@@ -21,24 +19,6 @@ type Place<'a> = (&'a [u8; 16], &'a [u8; 16]);
 const AGENTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("agents");
 /// (agent, key id), to find an agent's registrations.
 const BY_AGENT: TableDefinition<'_, Place<'_>, ()> = TableDefinition::new("registrations_by_agent");
-
-#[derive(Serialize, Deserialize)]
-struct RegistrationRow {
-    first_seen: Timestamp,
-    last_seen: Timestamp,
-    last_address: IpAddr,
-    joins: u64,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AgentRow {
-    #[serde(flatten)]
-    record: AgentRecord,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(REGISTRATIONS)?;
@@ -67,14 +47,7 @@ pub(super) fn registrations(
         let (key, agent) = (key_id(key)?, Uuid::from_bytes(*agent));
         let what = || format!("{key}'s agent {agent}");
         if let Some(row) = sound::<RegistrationRow>(value.value(), what) {
-            rows.push(Registration {
-                key,
-                agent,
-                first_seen: row.first_seen,
-                last_seen: row.last_seen,
-                last_address: row.last_address,
-                joins: row.joins,
-            });
+            rows.push(row.to_registration(key, agent));
         }
         if rows.len() == limit {
             break;
@@ -109,15 +82,6 @@ pub(super) fn agents(
     Ok(rows)
 }
 
-/// A row, unless it is damaged: that is reported, and its agent comes again.
-fn sound<T: serde::de::DeserializeOwned>(bytes: &[u8], what: impl Fn() -> String) -> Option<T> {
-    decode(bytes, what)
-        .inspect_err(
-            |error| tracing::error!(%error, "it is left out until its agent reports again"),
-        )
-        .ok()
-}
-
 pub(super) fn save(
     transaction: &WriteTransaction,
     batch: &InstanceBatch,
@@ -132,13 +96,7 @@ pub(super) fn save(
         let unknown = before
             .and_then(|value| decode::<RegistrationRow>(value.value(), String::new).ok())
             .map(|row| row.unknown);
-        let value = encode(&RegistrationRow {
-            first_seen: row.first_seen,
-            last_seen: row.last_seen,
-            last_address: row.last_address,
-            joins: row.joins,
-            unknown: unknown.unwrap_or_default(),
-        })?;
+        let value = encode(&RegistrationRow::new(row, unknown.unwrap_or_default()))?;
         registrations
             .insert((key, agent), value.as_slice())
             .map_err(failed)?;

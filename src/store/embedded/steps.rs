@@ -1,19 +1,14 @@
 //! The reads and the atomic changes, as transactions on the tables.
 
 use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde_json::Map;
 
-use super::codec::{
-    DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, What, decode, encode, key_id,
-};
 use super::file::META;
 use super::{events, failed, instances, tokens};
-use crate::keys::{
-    DEFAULT_NAMESPACE, Epoch, KeyId, KeyStatus, Position, Revision, Timestamp, check_expiry,
-    latest_expiry,
-};
+use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
+use crate::store::changes::{Ask, Decision, Write, to_change};
+use crate::store::codec::{FeedRow, StoredKey, What, decode, encode, key_id};
 use crate::store::key_store::{
-    Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, Lookup, NewKey, StoreError,
+    ChangeError, Feed, KeyChange, KeyCursor, KeyPage, Lookup, StoreError,
 };
 
 type Keys = TableDefinition<'static, &'static [u8; 16], &'static [u8]>;
@@ -158,22 +153,6 @@ pub(super) fn feed_after(
     })
 }
 
-fn to_change(row: &FeedRow) -> Change {
-    match (&row.record, row.what) {
-        (StoredKey::Deleted(marker), _) => Change::Deleted {
-            key: row.key,
-            expires_at: marker.expires_at,
-        },
-        (StoredKey::Key(key), What::Created) => Change::Created(key.to_record(row.key)),
-        (StoredKey::Key(key), What::Edited) => Change::Edited(key.to_record(row.key)),
-        // A whole record under "deleted" is never written; taken for a revoke,
-        // it at least ends the key.
-        (StoredKey::Key(key), What::Revoked | What::Deleted) => {
-            Change::Revoked(key.to_record(row.key))
-        }
-    }
-}
-
 fn read_revision(
     meta: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<Revision, StoreError> {
@@ -213,142 +192,51 @@ impl<'t> KeyStep<'t> {
         })
     }
 
-    pub fn create(&mut self, key: NewKey) -> Result<Outcome, ChangeError> {
-        let expires_at = key.expires_at.unwrap_or_else(|| latest_expiry(self.now));
-        check_expiry(expires_at, self.now)?;
-        if self
-            .keys
-            .get(key.id.0.as_bytes())
-            .map_err(failed)?
-            .is_some()
-        {
-            // 95 bits of chance, or a caller that retries with the same id.
-            return Err(StoreError::Failed(format!("{} exists already", key.id)).into());
-        }
-        let row = KeyRow {
-            namespace: DEFAULT_NAMESPACE.to_owned(),
-            name: key.name,
-            digest: HexDigest(key.digest),
-            created_at: self.now,
-            modified_at: self.now,
-            expires_at,
-            revoked_at: None,
-            revision: self.next_revision()?,
-            unknown: Map::new(),
+    /// Makes the change that is asked for.
+    pub fn take(&mut self, ask: Ask) -> Result<Outcome, ChangeError> {
+        let id = ask.key();
+        let stored = {
+            let value = self.keys.get(id.0.as_bytes()).map_err(failed)?;
+            value
+                .map(|value| decode(value.value(), || id.to_string()))
+                .transpose()?
         };
-        self.by_creation
-            .insert((self.now.as_millis(), key.id.0.as_bytes()), ())
-            .map_err(failed)?;
-        self.put(key.id, What::Created, row)
-    }
-
-    pub fn edit(&mut self, id: KeyId, edit: KeyEdit) -> Result<Outcome, ChangeError> {
-        let mut row = self.row(id)?;
-        if let Some(expires_at) = edit.expires_at {
-            match row.to_record(id).status(self.now) {
-                KeyStatus::Revoked => return Err(ChangeError::Revoked(id)),
-                KeyStatus::Expired => {
-                    return Err(ChangeError::Expired {
-                        key: id,
-                        expired_at: row.expires_at,
-                    });
-                }
-                KeyStatus::Valid => check_expiry(expires_at, self.now)?,
+        let revision = read_revision(&self.meta)?.next();
+        match ask.decide(stored, self.now, revision)? {
+            Decision::Write(write) => {
+                self.write(id, &write)?;
+                Ok(Outcome::Changed(write.change(self.epoch)))
             }
-            row.expires_at = expires_at;
-        }
-        if let Some(name) = edit.name {
-            row.name = name;
-        }
-        row.modified_at = self.now;
-        row.revision = self.next_revision()?;
-        self.put(id, What::Edited, row)
-    }
-
-    pub fn revoke(&mut self, id: KeyId) -> Result<Outcome, ChangeError> {
-        let mut row = self.row(id)?;
-        if row.revoked_at.is_some() {
-            return Ok(Outcome::Already(KeyChange {
-                position: self.position(row.revision),
-                change: Change::Revoked(row.to_record(id)),
-            }));
-        }
-        row.revoked_at = Some(self.now);
-        row.modified_at = self.now;
-        row.revision = self.next_revision()?;
-        self.put(id, What::Revoked, row)
-    }
-
-    pub fn delete(&mut self, id: KeyId) -> Result<Outcome, ChangeError> {
-        let row = self.row(id)?;
-        if row.to_record(id).status(self.now) == KeyStatus::Valid {
-            return Err(ChangeError::StillValid(id));
-        }
-        let revision = self.next_revision()?;
-        self.by_creation
-            .remove((row.created_at.as_millis(), id.0.as_bytes()))
-            .map_err(failed)?;
-        let marker = StoredKey::Deleted(DeletedRow {
-            digest: row.digest,
-            expires_at: row.expires_at,
-            revision,
-            unknown: Map::new(),
-        });
-        self.write(id, What::Deleted, revision, marker)
-    }
-
-    fn row(&self, id: KeyId) -> Result<KeyRow, ChangeError> {
-        let value = self.keys.get(id.0.as_bytes()).map_err(failed)?;
-        let value = value.ok_or(ChangeError::NotFound(id))?;
-        match decode(value.value(), || id.to_string())? {
-            StoredKey::Key(row) => Ok(*row),
-            StoredKey::Deleted(_) => Err(ChangeError::NotFound(id)),
+            Decision::Already(change, revision) => Ok(Outcome::Already(KeyChange {
+                position: Position {
+                    epoch: self.epoch,
+                    revision,
+                },
+                change,
+            })),
         }
     }
 
-    fn put(&mut self, id: KeyId, what: What, row: KeyRow) -> Result<Outcome, ChangeError> {
-        self.write(id, what, row.revision, StoredKey::Key(Box::new(row)))
-    }
-
-    fn write(
-        &mut self,
-        id: KeyId,
-        what: What,
-        revision: Revision,
-        record: StoredKey,
-    ) -> Result<Outcome, ChangeError> {
-        self.keys
-            .insert(id.0.as_bytes(), encode(&record)?.as_slice())
-            .map_err(failed)?;
-        let entry = FeedRow {
-            key: id,
-            what,
-            record,
-            unknown: Map::new(),
+    fn write(&mut self, id: KeyId, write: &Write) -> Result<(), StoreError> {
+        let place = (write.created_at.as_millis(), id.0.as_bytes());
+        match write.entry.what {
+            What::Created => self.by_creation.insert(place, ()).map_err(failed)?,
+            What::Deleted => self.by_creation.remove(place).map_err(failed)?,
+            What::Edited | What::Revoked => None,
         };
-        self.feed
-            .insert(revision.0, encode(&entry)?.as_slice())
+        self.keys
+            .insert(id.0.as_bytes(), encode(&write.entry.record)?.as_slice())
             .map_err(failed)?;
-        if let Some(spent) = revision.0.checked_sub(FEED_KEPT) {
+        let revision = write.revision.0;
+        self.feed
+            .insert(revision, encode(&write.entry)?.as_slice())
+            .map_err(failed)?;
+        if let Some(spent) = revision.checked_sub(FEED_KEPT) {
             self.feed.remove(spent).map_err(failed)?;
         }
         self.meta
-            .insert("revision", revision.0.to_be_bytes().as_slice())
+            .insert("revision", revision.to_be_bytes().as_slice())
             .map_err(failed)?;
-        Ok(Outcome::Changed(KeyChange {
-            position: self.position(revision),
-            change: to_change(&entry),
-        }))
-    }
-
-    fn next_revision(&self) -> Result<Revision, StoreError> {
-        read_revision(&self.meta).map(Revision::next)
-    }
-
-    fn position(&self, revision: Revision) -> Position {
-        Position {
-            epoch: self.epoch,
-            revision,
-        }
+        Ok(())
     }
 }

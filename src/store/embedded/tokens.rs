@@ -2,11 +2,12 @@
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
-use super::codec::{TokenRow, decode, encode, token_id};
 use super::failed;
-use crate::keys::{KeyStatus, Timestamp, TokenId};
+use crate::keys::{Timestamp, TokenId};
+use crate::store::codec::{TokenRow, decode, encode, token_id};
 use crate::store::key_store::StoreError;
-use crate::store::token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord};
+use crate::store::token_changes::{decide_revoke, page};
+use crate::store::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
 
 /// Token id -> [`TokenRow`].
 const TOKENS: TableDefinition<'static, &'static [u8; 16], &'static [u8]> =
@@ -44,20 +45,8 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<TokenPage, StoreError> {
     let tokens = transaction.open_table(TOKENS).map_err(failed)?;
-    let (mut records, unreadable) = read_all(&tokens)?;
-    records.retain(|token| after.is_none_or(|after| TokenCursor::of(token) > after));
-    records.sort_by_key(TokenCursor::of);
-    let more = records.len() > limit;
-    records.truncate(limit);
-    Ok(TokenPage {
-        next: records.last().filter(|_| more).map(TokenCursor::of),
-        records,
-        unreadable: if after.is_none() {
-            unreadable
-        } else {
-            Vec::new()
-        },
-    })
+    let (records, unreadable) = read_all(&tokens)?;
+    Ok(page(records, unreadable, after, limit))
 }
 
 /// Revokes a token; true: something was written that has to be committed.
@@ -67,24 +56,15 @@ pub(super) fn revoke(
     now: Timestamp,
 ) -> Result<(TokenRecord, bool), TokenChangeError> {
     let mut tokens = transaction.open_table(TOKENS).map_err(failed)?;
-    let mut row = row(&tokens, id)?.ok_or(TokenChangeError::NotFound(id))?;
-    let opens_all =
-        |token: &TokenRecord| token.role == Role::Admin && token.status(now) == KeyStatus::Valid;
-    let record = row.to_record(id);
-    if record.revoked_at.is_some() {
-        return Ok((record, false));
+    let row = row(&tokens, id)?.ok_or(TokenChangeError::NotFound(id))?;
+    let (all, _) = read_all(&tokens)?;
+    let (row, changed) = decide_revoke(id, row, &all, now)?;
+    if changed {
+        tokens
+            .insert(id.0.as_bytes(), encode(&row)?.as_slice())
+            .map_err(failed)?;
     }
-    if opens_all(&record) {
-        let (all, _) = read_all(&tokens)?;
-        if !all.iter().any(|other| other.id != id && opens_all(other)) {
-            return Err(TokenChangeError::LastAdmin(id));
-        }
-    }
-    row.revoked_at = Some(now);
-    tokens
-        .insert(id.0.as_bytes(), encode(&row)?.as_slice())
-        .map_err(failed)?;
-    Ok((row.to_record(id), true))
+    Ok((row.to_record(id), changed))
 }
 
 fn row(

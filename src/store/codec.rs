@@ -1,4 +1,4 @@
-//! How a record lies in the file: a format number, a CRC-32, then JSON.
+//! How a record lies in any backend: a format number, a CRC-32, then JSON.
 //!
 //! Decodes strictly, and keeps the fields it does not know, so that a newer
 //! muster's fields survive an older one's edit.
@@ -7,24 +7,24 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::key_store::StoreError;
+use super::token_store::{Role, TokenRecord};
 use crate::keys::{Digest, Id, KeyId, KeyRecord, Revision, Timestamp, TokenId};
-use crate::store::key_store::StoreError;
-use crate::store::token_store::{Role, TokenRecord};
 
 /// The format that this muster writes.
-pub(super) const FORMAT: u8 = 1;
+pub(in crate::store) const FORMAT: u8 = 1;
 const HEAD: usize = 5;
 
 /// What lies under a key's id.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub(super) enum StoredKey {
+pub(in crate::store) enum StoredKey {
     Key(Box<KeyRow>),
     Deleted(DeletedRow),
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct KeyRow {
+pub(in crate::store) struct KeyRow {
     pub namespace: String,
     pub name: String,
     pub digest: HexDigest,
@@ -38,7 +38,7 @@ pub(super) struct KeyRow {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct DeletedRow {
+pub(in crate::store) struct DeletedRow {
     pub digest: HexDigest,
     pub expires_at: Timestamp,
     pub revision: Revision,
@@ -48,7 +48,7 @@ pub(super) struct DeletedRow {
 
 /// An entry of the feed: what happened, and the record as it was then.
 #[derive(Serialize, Deserialize)]
-pub(super) struct FeedRow {
+pub(in crate::store) struct FeedRow {
     pub key: KeyId,
     pub what: What,
     pub record: StoredKey,
@@ -58,7 +58,7 @@ pub(super) struct FeedRow {
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum What {
+pub(in crate::store) enum What {
     Created,
     Edited,
     Revoked,
@@ -66,7 +66,7 @@ pub(super) enum What {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct TokenRow {
+pub(in crate::store) struct TokenRow {
     pub name: String,
     pub digest: HexDigest,
     pub role: Role,
@@ -82,7 +82,7 @@ pub(super) struct TokenRow {
 
 /// A digest in hexadecimal.
 #[derive(Clone, Copy)]
-pub(super) struct HexDigest(pub Digest);
+pub(in crate::store) struct HexDigest(pub Digest);
 
 impl Serialize for HexDigest {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -154,12 +154,12 @@ impl TokenRow {
 }
 
 /// A stored key's 16 characters as the id they are.
-pub(super) fn key_id(bytes: &[u8; 16]) -> Result<KeyId, StoreError> {
+pub(in crate::store) fn key_id(bytes: &[u8; 16]) -> Result<KeyId, StoreError> {
     id("a key", bytes).map(KeyId)
 }
 
 /// A stored token's 16 characters as the id they are.
-pub(super) fn token_id(bytes: &[u8; 16]) -> Result<TokenId, StoreError> {
+pub(in crate::store) fn token_id(bytes: &[u8; 16]) -> Result<TokenId, StoreError> {
     id("a token", bytes).map(TokenId)
 }
 
@@ -170,7 +170,7 @@ fn id(what: &str, bytes: &[u8; 16]) -> Result<Id, StoreError> {
     })
 }
 
-pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+pub(in crate::store) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![FORMAT, 0, 0, 0, 0];
     serde_json::to_writer(&mut bytes, row).map_err(|e| StoreError::Failed(e.to_string()))?;
     let crc = crc32fast::hash(&bytes[HEAD..]).to_le_bytes();
@@ -179,7 +179,7 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Reads a row; `what` names it in the error.
-pub(super) fn decode<T: DeserializeOwned>(
+pub(in crate::store) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     what: impl Fn() -> String,
 ) -> Result<T, StoreError> {
