@@ -275,9 +275,9 @@ impl Registrar {
             },
             AuthError::Revoked { key, at } => Refusal::Revoked { key, at },
             AuthError::Expired { key, at } => Refusal::Expired { key, at },
-            AuthError::Unavailable(StoreError::Failed(_) | StoreError::Corrupt { .. }) => {
-                Refusal::Unavailable
-            }
+            AuthError::Unavailable(
+                StoreError::Failed(_) | StoreError::Corrupt { .. } | StoreError::Foreign(_),
+            ) => Refusal::Unavailable,
         })
     }
 }

@@ -14,6 +14,7 @@ mod gateway;
 mod instance_rows;
 mod instance_store;
 mod key_store;
+pub mod redis;
 mod token_changes;
 mod token_store;
 

@@ -131,7 +131,7 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Pass { seconds } => {
                 offset += seconds * 1000;
-                bench.store.clock().set_offset_millis(offset);
+                bench.store.clock().set_shift_millis(offset);
             }
             Step::Fire => {
                 for key in &keys {

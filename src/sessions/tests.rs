@@ -342,7 +342,7 @@ async fn expiry_is_judged_by_the_stores_clock() {
     let principal = bench.principal(&key).await;
     let guard = bench.admit(&principal, 1).unwrap();
     assert!(!bench.registry.is_due(key.id));
-    bench.store.clock().set_offset_millis(61_000);
+    bench.store.clock().set_shift_millis(61_000);
     assert!(bench.registry.is_due(key.id));
     assert!(matches!(
         bench.admit(&principal, 2),
@@ -371,7 +371,7 @@ async fn an_extension_in_the_last_second_cuts_nobody() {
         ..KeyEdit::default()
     };
     bench.store.edit(key.id, edit).await.unwrap();
-    bench.store.clock().set_offset_millis(61_000);
+    bench.store.clock().set_shift_millis(61_000);
     let (record, position) = bench.authenticator.recheck(key.id).await.unwrap();
     bench.registry.observe(key.id, position, record.expires_at);
     assert_eq!(bench.registry.expire(key.id).total(), 0);
@@ -399,10 +399,7 @@ async fn gates_that_guard_nothing_are_swept() {
     assert_eq!(registry.keys().len(), 2);
     assert_eq!(registry.sweep(), [edited.id]);
     assert_eq!(registry.keys(), [revoked.id], "kept until its expiry");
-    bench
-        .store
-        .clock()
-        .set_offset_millis(400 * 24 * 3600 * 1000);
+    bench.store.clock().set_shift_millis(400 * 24 * 3600 * 1000);
     assert_eq!(registry.sweep(), [revoked.id]);
     assert!(registry.keys().is_empty());
 }

@@ -20,6 +20,10 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// Another store answers than the one that this gateway knows: emptied,
+    /// swapped, or restored from nothing. Nothing was read or changed.
+    #[error("this is not the store that this gateway knows: {0}")]
+    Foreign(String),
 }
 
 /// Why a key was not changed. Nothing was written.

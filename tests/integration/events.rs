@@ -86,7 +86,7 @@ async fn an_expiry_is_told_once_also_across_a_restart() {
     let gateway = TestGateway::over(store.clone(), |_| {}).await;
     let operator = gateway.operator().await;
     let (id, _) = operator.key_for("k", Duration::from_secs(3600)).await;
-    store.clock().set_offset_millis(2 * 3600 * 1000);
+    store.clock().set_shift_millis(2 * 3600 * 1000);
     let expired = async |operator: &Operator| {
         let kinds = kinds(operator, &id).await;
         kinds.iter().filter(|kind| *kind == "key_expired").count()
@@ -95,9 +95,9 @@ async fn an_expiry_is_told_once_also_across_a_restart() {
     gateway.stopped().await;
     let gateway = TestGateway::over(store.clone(), |_| {}).await;
     let operator = gateway.operator().await;
-    store.clock().set_offset_millis(3 * 3600 * 1000);
+    store.clock().set_shift_millis(3 * 3600 * 1000);
     let (late, _) = operator.key("k").await;
-    store.clock().set_offset_millis(400 * 24 * 3600 * 1000);
+    store.clock().set_shift_millis(400 * 24 * 3600 * 1000);
     eventually("the other's expiry is told", async || {
         kinds(&operator, &late)
             .await

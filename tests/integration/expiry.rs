@@ -45,13 +45,13 @@ async fn an_edit_moves_the_end_both_ways() {
     let mut stream = agent.connect().await;
     // Later: the time it would have expired passes, and nothing happens.
     operator.set_expiry(&id, 10 * HOUR).await.unwrap();
-    store.clock().set_offset_millis(2 * 3600 * 1000);
+    store.clock().set_shift_millis(2 * 3600 * 1000);
     agent.join().await.unwrap();
     assert_eq!(operator.list_sessions(&id).await.len(), 1);
     // Sooner (ten hours from now, on the store's clock eight): the clock
     // passes it, and the session ends.
     operator.set_expiry(&id, 3 * HOUR).await.unwrap();
-    store.clock().set_offset_millis(4 * 3600 * 1000);
+    store.clock().set_shift_millis(4 * 3600 * 1000);
     assert_eq!(reason_of(&stream.end().await), "KEY_EXPIRED");
 }
 
@@ -70,7 +70,7 @@ async fn a_load_of_the_old_record_does_not_outlive_an_edit() {
     parked.release();
     let (stream, _agent) = within("the subscribe", subscribing).await.unwrap();
     let mut stream = stream.expect("the key is valid either way");
-    store.clock().set_offset_millis(2 * 3600 * 1000);
+    store.clock().set_shift_millis(2 * 3600 * 1000);
     assert_eq!(reason_of(&stream.end().await), "KEY_EXPIRED");
 }
 
@@ -88,7 +88,7 @@ async fn a_load_of_the_old_record_does_not_hide_an_extension() {
     parked.release();
     let (stream, agent) = within("the subscribe", subscribing).await.unwrap();
     let _stream = stream.unwrap();
-    store.clock().set_offset_millis(2 * 3600 * 1000);
+    store.clock().set_shift_millis(2 * 3600 * 1000);
     agent.join().await.expect("extended: still good");
     assert_eq!(operator.list_sessions(&id).await.len(), 1);
 }
@@ -101,7 +101,7 @@ async fn an_expired_key_that_the_store_cannot_confirm_is_ended() {
     let (_, key) = operator.key_for("k", HOUR).await;
     let mut stream = gateway.agent(&key).await.connect().await;
     store.set_failing(true);
-    store.clock().set_offset_millis(2 * 3600 * 1000);
+    store.clock().set_shift_millis(2 * 3600 * 1000);
     assert_eq!(reason_of(&stream.end().await), "KEY_EXPIRED");
 }
 

@@ -164,7 +164,7 @@ async fn an_expired_key_can_be_renamed_revoked_and_deleted_but_not_extended() {
     assert_eq!(valid.code(), Code::FailedPrecondition);
     assert!(valid.message().contains("revoke it first"), "{valid}");
 
-    store.clock().set_offset_millis(25 * 3600 * 1000);
+    store.clock().set_shift_millis(25 * 3600 * 1000);
     assert_eq!(
         operator.show(&id).await.unwrap().status(),
         pb::KeyStatus::Expired

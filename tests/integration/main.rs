@@ -18,6 +18,7 @@ mod ops;
 mod protocol;
 mod races;
 mod real_agent;
+mod redis_store;
 mod rejections;
 mod restart;
 mod revoke;

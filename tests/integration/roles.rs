@@ -140,7 +140,7 @@ async fn a_token_expires_by_the_stores_clock() {
     let holder = gateway.operator_with(&made.secret).await;
     let list = "/muster.admin.v1.KeyService/ListKeys";
     call(&holder, list).await.unwrap();
-    store.clock().set_offset_millis(2 * 3600 * 1000);
+    store.clock().set_shift_millis(2 * 3600 * 1000);
     let refused = call(&holder, list).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert!(refused.message().contains("has expired"), "{refused}");

@@ -74,6 +74,12 @@ suite!(
     )
 );
 
+suite!(redis, {
+    let server = crate::support::RedisServer::start();
+    let store = server.store(|_| {}).await;
+    (server, store)
+});
+
 fn new_key(name: &str) -> NewKey {
     let minted = mint(Kind::DataPlaneKey).unwrap();
     NewKey {
@@ -191,7 +197,7 @@ async fn edits_are_judged_in_their_step(store: &dyn Store) {
         "nothing changed"
     );
     store.edit(id, until(2)).await.unwrap();
-    store.clock().set_offset_millis(3 * 24 * 3600 * 1000);
+    store.clock().set_shift_millis(3 * 24 * 3600 * 1000);
     assert!(matches!(
         store.edit(id, until(1)).await,
         Err(ChangeError::Expired { .. })
@@ -252,7 +258,7 @@ async fn lists_are_in_order_of_creation_and_page(store: &dyn Store) {
     let mut ids = Vec::new();
     for n in 0..10 {
         // Two at each moment: the id breaks the tie.
-        store.clock().set_offset_millis(n / 2 * 1_000_000);
+        store.clock().set_shift_millis(n / 2 * 1_000_000);
         let key = new_key(&n.to_string());
         ids.push(key.id);
         store.create(key).await.unwrap();

@@ -7,6 +7,7 @@ mod gateway;
 mod nginx_host;
 mod operator;
 mod process;
+mod redis_server;
 
 pub use agent::{TestAgent, reason_of};
 pub use deaf_peer::DeafPeer;
@@ -15,6 +16,7 @@ pub use gateway::TestGateway;
 pub use nginx_host::{NginxHost, agent_binary};
 pub use operator::Operator;
 pub use process::Process;
+pub use redis_server::RedisServer;
 
 use std::future::Future;
 use std::time::Duration;

@@ -47,7 +47,7 @@ pub async fn tokens_are_listed_in_order_of_creation_and_page(store: &dyn Store) 
     let mut ids = Vec::new();
     for n in 0..10 {
         // Two at each moment: the id breaks the tie.
-        store.clock().set_offset_millis(n / 2 * 1_000_000);
+        store.clock().set_shift_millis(n / 2 * 1_000_000);
         ids.push(put(store, Role::Viewer).await);
     }
     store.revoke_token(ids[3]).await.unwrap();
@@ -75,7 +75,7 @@ pub async fn a_revoke_of_a_token_is_idempotent(store: &dyn Store) {
     let id = put(store, Role::Operator).await;
     let first = store.revoke_token(id).await.unwrap();
     assert_eq!(first.status(store.clock().now()), KeyStatus::Revoked);
-    store.clock().set_offset_millis(1_000_000);
+    store.clock().set_shift_millis(1_000_000);
     assert_eq!(store.revoke_token(id).await.unwrap(), first);
     assert_eq!(store.token(id).await.unwrap(), Some(first));
     let nobody = new_token(store, Role::Viewer).id;
@@ -96,7 +96,7 @@ pub async fn the_last_valid_admin_token_is_not_revoked(store: &dyn Store) {
         ..new_token(store, Role::Admin)
     };
     store.put_token(brief.clone()).await.unwrap();
-    store.clock().set_offset_millis(2 * 24 * 3600 * 1000);
+    store.clock().set_shift_millis(2 * 24 * 3600 * 1000);
     assert!(last(store.revoke_token(one).await));
     // Expired, it opens nothing: it may go.
     store.revoke_token(brief.id).await.unwrap();

@@ -1,0 +1,239 @@
+//! The store that several gateways share: one Redis master.
+//!
+//! Owns: this process's connections and what it knows of the store (its id, the
+//! greatest revision seen). Must not know: sessions, gRPC.
+//! Invariants: everything is read and written by one script, which checks the
+//! store's identity and history in the same atomic step; an answer that does not
+//! come in time is an error, and its connection is not used again.
+
+mod gateways;
+mod keys;
+mod link;
+mod open;
+mod records;
+mod schema;
+mod step;
+mod tokens;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use redis::Cmd;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+pub use open::{RedisOpenError, RedisOptions};
+
+use super::changes::Ask;
+use super::clock::StoreClock;
+use super::event_store::{EventLog, EventStore};
+use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
+use super::key_store::{
+    ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
+};
+use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
+use crate::keys::{Id, KeyId, Position, Revision, Timestamp, TokenId};
+use link::Link;
+use schema::Schema;
+use step::{Answer, Caller, Step};
+
+/// The store of several gateways. Clones share it.
+#[derive(Clone)]
+pub struct RedisStore {
+    shared: Arc<Shared>,
+    /// Ends with the last clone.
+    _hints: Arc<AbortOnDropHandle<()>>,
+}
+
+struct Shared {
+    schema: Schema,
+    id: Id,
+    clock: StoreClock,
+    /// For loads of keys, and other reads: many at once.
+    loads: Link,
+    /// For changes.
+    writes: Link,
+    /// For the lease and the feed alone: nothing else may hold them up.
+    tail: Link,
+    /// The greatest revision that this process applied or wrote.
+    seen: AtomicU64,
+    /// The greatest revision that the store has been heard of.
+    heard: watch::Sender<Revision>,
+    /// Who enrolled through this process, to enrol again when it was forgotten.
+    enrolled: Mutex<Vec<(GatewayInfo, Timestamp)>>,
+}
+
+/// Which connection a step goes over.
+#[derive(Clone, Copy)]
+enum Over {
+    Loads,
+    Writes,
+    Tail,
+}
+
+impl Shared {
+    async fn take(&self, step: Step, over: Over) -> Result<Answer, StoreError> {
+        let caller = Caller {
+            schema: &self.schema,
+            store_id: &self.id,
+            seen: Revision(self.seen.load(Ordering::Relaxed)),
+        };
+        let link = match over {
+            Over::Loads => &self.loads,
+            Over::Writes => &self.writes,
+            Over::Tail => &self.tail,
+        };
+        let sent = Instant::now();
+        let answer = step.take(&caller, link).await?;
+        self.clock.observe(self.shifted(answer.now), sent.elapsed());
+        Ok(answer)
+    }
+
+    /// Takes a step of one command and returns its reply.
+    async fn ask<T: redis::FromRedisValue>(
+        &self,
+        command: &Cmd,
+        over: Over,
+    ) -> Result<T, StoreError> {
+        self.take(Step::new().run(command), over).await?.reply()
+    }
+
+    /// A moment of the server's own clock on the clock that tests may shift.
+    fn shifted(&self, server: Timestamp) -> Timestamp {
+        Timestamp::from_millis(server.as_millis() + self.clock.shift_millis())
+    }
+
+    /// And back.
+    fn unshifted(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_millis(moment.as_millis() - self.clock.shift_millis())
+    }
+
+    /// The store is at that revision: wakes who follows the feed.
+    fn hear(&self, revision: Revision) {
+        self.heard.send_if_modified(|heard| {
+            let newer = revision > *heard;
+            if newer {
+                *heard = revision;
+            }
+            newer
+        });
+    }
+}
+
+#[async_trait]
+impl KeyStore for RedisStore {
+    fn clock(&self) -> &StoreClock {
+        &self.shared.clock
+    }
+
+    async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
+        keys::load(&self.shared, id).await
+    }
+
+    async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
+        keys::list(&self.shared, after, limit).await
+    }
+
+    async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
+        keys::change(&self.shared, Ask::Create(key)).await
+    }
+
+    async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError> {
+        keys::change(&self.shared, Ask::Edit(id, edit)).await
+    }
+
+    async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
+        keys::change(&self.shared, Ask::Revoke(id)).await
+    }
+
+    async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
+        keys::change(&self.shared, Ask::Delete(id)).await
+    }
+
+    async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
+        gateways::enrol(&self.shared, gateway).await
+    }
+
+    async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
+        gateways::renew(&self.shared, heartbeat).await
+    }
+
+    async fn changed(&self, after: Position) {
+        let mut heard = self.shared.heard.subscribe();
+        // The sender lives as long as this store, so this can't fail.
+        let _ = heard.wait_for(|now| *now > after.revision).await;
+    }
+
+    async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError> {
+        gateways::all(&self.shared).await
+    }
+
+    async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
+        gateways::leave(&self.shared, gateway).await
+    }
+}
+
+#[async_trait]
+impl TokenStore for RedisStore {
+    async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        tokens::load(&self.shared, id).await
+    }
+
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        tokens::put(&self.shared, &token).await
+    }
+
+    async fn tokens(
+        &self,
+        after: Option<TokenCursor>,
+        limit: usize,
+    ) -> Result<TokenPage, StoreError> {
+        tokens::list(&self.shared, after, limit).await
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, TokenChangeError> {
+        tokens::revoke(&self.shared, id).await
+    }
+}
+
+#[async_trait]
+impl InstanceStore for RedisStore {
+    async fn registrations(
+        &self,
+        after: Option<(KeyId, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, StoreError> {
+        records::registrations(&self.shared, after, limit).await
+    }
+
+    async fn agents(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AgentRecord>, StoreError> {
+        records::agents(&self.shared, after, limit).await
+    }
+
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+        records::save(&self.shared, &batch).await
+    }
+
+    async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
+        records::forget(&self.shared, key).await
+    }
+}
+
+#[async_trait]
+impl EventStore for RedisStore {
+    async fn events(&self) -> Result<EventLog, StoreError> {
+        records::events(&self.shared).await
+    }
+
+    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
+        records::save_events(&self.shared, &log, keep).await
+    }
+}

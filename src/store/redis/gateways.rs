@@ -1,0 +1,226 @@
+//! Who follows the feed, and the feed.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use redis::cmd;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::schema::FIELD_CHANGE;
+use super::step::{Answer, Step};
+use super::{Over, Shared};
+use crate::keys::{Position, Revision, Timestamp};
+use crate::store::changes::to_change;
+use crate::store::codec::{FeedRow, decode, encode};
+use crate::store::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use crate::store::key_store::{Feed, KeyChange, StoreError};
+
+/// Changes given out in one call.
+const FEED_BATCH: usize = 1_000;
+
+/// What a gateway said when it enrolled.
+#[derive(Serialize, Deserialize)]
+struct GatewayRow {
+    name: String,
+    version: String,
+    enrolled_at: Timestamp,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// What it said last.
+#[derive(Serialize, Deserialize)]
+struct BeatRow {
+    at: Timestamp,
+    applied: Revision,
+    live_sessions: u64,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+pub(super) async fn enrol(shared: &Shared, info: GatewayInfo) -> Result<Position, StoreError> {
+    let now = shared.clock.now();
+    let answer = put(shared, &info, now, None).await?;
+    shared.seen.fetch_max(answer.revision.0, Ordering::Relaxed);
+    let mut enrolled = shared
+        .enrolled
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    enrolled.retain(|(other, _)| other.id != info.id);
+    enrolled.push((info, now));
+    Ok(Position {
+        epoch: answer.epoch,
+        revision: answer.revision,
+    })
+}
+
+/// Writes a gateway's row, and its first heartbeat unless it has one.
+async fn put(
+    shared: &Shared,
+    info: &GatewayInfo,
+    enrolled_at: Timestamp,
+    applied: Option<Revision>,
+) -> Result<Answer, StoreError> {
+    let row = encode(&GatewayRow {
+        name: info.name.clone(),
+        version: info.version.clone(),
+        enrolled_at,
+        unknown: Map::new(),
+    })?;
+    let beat = encode(&BeatRow {
+        at: shared.clock.now(),
+        applied: applied.unwrap_or_default(),
+        live_sessions: 0,
+        unknown: Map::new(),
+    })?;
+    let id = info.id.to_string();
+    let step = Step::new()
+        .run(cmd("HSET").arg(shared.schema.gateways()).arg(&id).arg(row))
+        .run(cmd("HSETNX").arg(shared.schema.beats()).arg(&id).arg(beat));
+    shared.take(step, Over::Tail).await
+}
+
+pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
+    let position = heartbeat.position;
+    shared
+        .seen
+        .fetch_max(position.revision.0, Ordering::Relaxed);
+    let id = heartbeat.gateway.to_string();
+    let beat = encode(&BeatRow {
+        at: shared.clock.now(),
+        applied: position.revision,
+        live_sessions: heartbeat.live_sessions,
+        unknown: Map::new(),
+    })?;
+    let step = Step::new()
+        .run(cmd("HSET").arg(shared.schema.beats()).arg(&id).arg(beat))
+        .run(cmd("HEXISTS").arg(shared.schema.gateways()).arg(&id))
+        .run(
+            cmd("XRANGE")
+                .arg(shared.schema.feed())
+                .arg(format!("{}-0", position.revision.next()))
+                .arg("+")
+                .arg("COUNT")
+                .arg(FEED_BATCH),
+        );
+    let mut answer = shared.take(step, Over::Tail).await?;
+    answer.reply::<redis::Value>()?;
+    if !answer.reply::<bool>()? {
+        enrol_again(shared, heartbeat).await?;
+    }
+    let range: Vec<(String, HashMap<String, Vec<u8>>)> = answer.reply()?;
+    let now = Position {
+        epoch: answer.epoch,
+        revision: answer.revision,
+    };
+    shared.hear(now.revision);
+    let mut entries = Vec::new();
+    // Entries of another history are no continuation of the caller's.
+    if now.epoch == position.epoch {
+        for (id, fields) in range {
+            let position = Position {
+                revision: revision(&id)?,
+                ..now
+            };
+            let row = fields.get(FIELD_CHANGE).map_or(&[][..], Vec::as_slice);
+            let row: FeedRow = decode(row, || format!("feed entry {id}"))?;
+            entries.push(KeyChange {
+                position,
+                change: to_change(&row),
+            });
+        }
+    }
+    Ok(Feed {
+        position: now,
+        entries,
+    })
+}
+
+/// An operator forgot this gateway while it lived, or the store lost it: it
+/// goes on to follow the feed, so revokes have to reach it again.
+async fn enrol_again(shared: &Shared, heartbeat: Heartbeat) -> Result<(), StoreError> {
+    let known = {
+        let enrolled = shared
+            .enrolled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        enrolled
+            .iter()
+            .find(|(info, _)| info.id == heartbeat.gateway)
+            .cloned()
+    };
+    if let Some((info, at)) = known {
+        tracing::warn!(gateway = %info.id, "the store does not know this gateway any more; enrolling again");
+        put(shared, &info, at, Some(heartbeat.position.revision)).await?;
+    }
+    Ok(())
+}
+
+fn revision(entry: &str) -> Result<Revision, StoreError> {
+    let number = entry.split('-').next().and_then(|text| text.parse().ok());
+    number.map(Revision).ok_or_else(|| StoreError::Corrupt {
+        what: format!("feed entry {entry}"),
+        why: "its id is no revision".into(),
+    })
+}
+
+pub(super) async fn all(shared: &Shared) -> Result<(Vec<Enrolled>, Position), StoreError> {
+    let mut answer = shared
+        .take(with_enrolled(shared, Step::new()), Over::Loads)
+        .await?;
+    let position = Position {
+        epoch: answer.epoch,
+        revision: answer.revision,
+    };
+    Ok((read_enrolled(&mut answer)?, position))
+}
+
+pub(super) async fn leave(shared: &Shared, gateway: GatewayId) -> Result<(), StoreError> {
+    shared
+        .enrolled
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .retain(|(info, _)| info.id != gateway);
+    let id = gateway.to_string();
+    let step = Step::new()
+        .run(cmd("HDEL").arg(shared.schema.gateways()).arg(&id))
+        .run(cmd("HDEL").arg(shared.schema.beats()).arg(&id));
+    shared.take(step, Over::Tail).await.map(|_| ())
+}
+
+/// Adds the question who is enrolled, for [`read_enrolled`].
+pub(super) fn with_enrolled(shared: &Shared, step: Step) -> Step {
+    step.run(cmd("HGETALL").arg(shared.schema.gateways()))
+        .run(cmd("HGETALL").arg(shared.schema.beats()))
+}
+
+pub(super) fn read_enrolled(answer: &mut Answer) -> Result<Vec<Enrolled>, StoreError> {
+    let rows: HashMap<String, Vec<u8>> = answer.reply()?;
+    let beats: HashMap<String, Vec<u8>> = answer.reply()?;
+    let mut all = Vec::new();
+    for (text, row) in rows {
+        let what = || format!("the gateway {text:?}");
+        let id = text.parse().map_err(|_| StoreError::Corrupt {
+            what: what(),
+            why: "its id is not one".into(),
+        })?;
+        let row: GatewayRow = decode(&row, what)?;
+        let beat = beats.get(&text);
+        let beat: Option<BeatRow> = beat.map(|beat| decode(beat, what)).transpose()?;
+        all.push(Enrolled {
+            info: GatewayInfo {
+                id,
+                name: row.name,
+                version: row.version,
+            },
+            enrolled_at: row.enrolled_at,
+            last_heartbeat: beat.as_ref().map_or(row.enrolled_at, |beat| beat.at),
+            applied: beat.as_ref().map_or(Revision(0), |beat| beat.applied),
+            live_sessions: beat.map_or(0, |beat| beat.live_sessions),
+        });
+    }
+    all.sort_by_key(|gateway| gateway.info.id);
+    Ok(all)
+}

@@ -1,0 +1,154 @@
+//! Keys: loads, lists and changes.
+//!
+//! A change is decided here over what was read, and written only if the store's
+//! revision is still the one of the read and the store's clock is not past what
+//! the decision rests on; else it is decided again.
+
+use redis::cmd;
+
+use super::schema::{FIELD_CHANGE, FIELD_REVISION, parse_place, place};
+use super::step::{Step, Word};
+use super::{Over, Shared, gateways};
+use crate::keys::KeyId;
+use crate::store::changes::{Ask, Decision, Write};
+use crate::store::codec::{StoredKey, What, decode, encode};
+use crate::store::key_store::{
+    ChangeError, KeyChange, KeyCursor, KeyPage, Loaded, Lookup, StoreError, Written,
+};
+
+/// Changes kept in the feed. A gateway that is further behind reads all it
+/// knows again.
+const FEED_KEPT: u64 = 10_000;
+/// Times a change is decided anew because others changed keys meanwhile. Each
+/// time one of them got through, so with fewer writers at once it suffices.
+const ATTEMPTS: u32 = 100;
+
+type Row = Option<Vec<u8>>;
+
+pub(super) async fn load(shared: &Shared, id: KeyId) -> Result<Loaded, StoreError> {
+    let read = Step::new().run(cmd("GET").arg(shared.schema.key(id)));
+    let mut answer = shared.take(read, Over::Loads).await?;
+    let row: Row = answer.reply()?;
+    let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
+    Ok(Loaded {
+        epoch: answer.epoch,
+        lookup: match stored {
+            Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
+            Some(StoredKey::Deleted(_)) => Lookup::Deleted,
+            None => Lookup::Absent,
+        },
+    })
+}
+
+pub(super) async fn list(
+    shared: &Shared,
+    after: Option<KeyCursor>,
+    limit: usize,
+) -> Result<KeyPage, StoreError> {
+    let start = after.map_or("-".into(), |cursor| {
+        format!("({}", place(cursor.created_at, cursor.id))
+    });
+    let mut range = cmd("ZRANGE");
+    range.arg(shared.schema.keys()).arg(start).arg("+");
+    range.arg("BYLEX").arg("LIMIT").arg(0).arg(limit + 1);
+    let places: Vec<String> = shared.ask(&range, Over::Loads).await?;
+    let more = places.len() > limit;
+    let mut page = KeyPage::default();
+    let mut listed = Vec::new();
+    for text in places.iter().take(limit) {
+        listed.push(parse_place(text).ok_or_else(|| StoreError::Corrupt {
+            what: "the list of keys".into(),
+            why: format!("{text:?} is no place in it"),
+        })?);
+    }
+    let Some((created_at, id)) = listed.last().copied() else {
+        return Ok(page);
+    };
+    page.next = more.then_some(KeyCursor { created_at, id });
+    let mut get = cmd("MGET");
+    for (_, id) in &listed {
+        get.arg(shared.schema.key(*id));
+    }
+    let rows: Vec<Row> = shared.ask(&get, Over::Loads).await?;
+    for ((_, id), row) in listed.into_iter().zip(rows) {
+        match row.map(|row| decode(&row, || id.to_string())) {
+            Some(Ok(StoredKey::Key(row))) => page.records.push(row.to_record(id)),
+            // Deleted since its place was read.
+            Some(Ok(StoredKey::Deleted(_))) | None => {}
+            Some(Err(_)) => page.unreadable.push(id),
+        }
+    }
+    Ok(page)
+}
+
+pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeError> {
+    let id = ask.key();
+    for _ in 0..ATTEMPTS {
+        let read = Step::new().run(cmd("GET").arg(shared.schema.key(id)));
+        let mut read = shared.take(read, Over::Writes).await?;
+        let row: Row = read.reply()?;
+        let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
+        let now = shared.shifted(read.now);
+        let write = match ask.clone().decide(stored, now, read.revision.next())? {
+            Decision::Write(write) => write,
+            Decision::Already(change, revision) => {
+                let (enrolled, mut position) = gateways::all(shared).await?;
+                position.revision = revision;
+                let change = KeyChange { position, change };
+                return Ok(Written { change, enrolled });
+            }
+        };
+        let step = gateways::with_enrolled(shared, written(shared, &write)?)
+            .guarded(FIELD_REVISION, read.revision.0)
+            .before(write.before.map(|moment| shared.unshifted(moment)));
+        let mut answer = shared.take(step, Over::Writes).await?;
+        if answer.word == Word::Done {
+            for _ in 0..COMMANDS {
+                answer.reply::<redis::Value>()?;
+            }
+            let enrolled = gateways::read_enrolled(&mut answer)?;
+            shared.hear(write.revision);
+            return Ok(Written {
+                change: write.change(answer.epoch),
+                enrolled,
+            });
+        }
+    }
+    let busy = "too many others change keys at the same time; try again";
+    Err(StoreError::Failed(busy.into()).into())
+}
+
+/// The commands of a change, before those that ask who is enrolled.
+const COMMANDS: usize = 4;
+
+fn written(shared: &Shared, write: &Write) -> Result<Step, StoreError> {
+    let schema = &shared.schema;
+    let id = write.entry.key;
+    let revision = write.revision.0;
+    let mut set = cmd("SET");
+    set.arg(schema.key(id)).arg(encode(&write.entry.record)?);
+    if let StoredKey::Deleted(marker) = &write.entry.record {
+        // The marker goes when the key would have expired; one of the past at once.
+        set.arg("PXAT");
+        set.arg(shared.unshifted(marker.expires_at).as_millis().max(1));
+    }
+    let mut list = match write.entry.what {
+        What::Deleted => cmd("ZREM"),
+        What::Created | What::Edited | What::Revoked => cmd("ZADD"),
+    };
+    list.arg(schema.keys());
+    if write.entry.what != What::Deleted {
+        list.arg(0);
+    }
+    list.arg(place(write.created_at, id));
+    let mut feed = cmd("XADD");
+    feed.arg(schema.feed())
+        .arg("MAXLEN")
+        .arg("~")
+        .arg(FEED_KEPT);
+    feed.arg(format!("{revision}-0"));
+    feed.arg(FIELD_CHANGE).arg(encode(&write.entry)?);
+    let mut counter = cmd("HSET");
+    counter.arg(schema.meta()).arg(FIELD_REVISION).arg(revision);
+    Ok(Step::new().run(&set).run(&list).run(&feed).run(&counter))
+}

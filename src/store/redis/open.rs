@@ -1,0 +1,304 @@
+//! Opening the store: is it there, new enough, ours, and the one we know?
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use redis::{RedisError, Value, cmd};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::link::{Link, Repeat, Target, server_version};
+use super::schema::{
+    FIELD_EPOCH, FIELD_FORMAT, FIELD_REPLID, FIELD_REVISION, FIELD_STORE_ID, FORMAT, Schema,
+};
+use super::{RedisStore, Shared};
+use crate::keys::{Id, Revision};
+use crate::store::clock::StoreClock;
+use crate::store::key_store::StoreError;
+
+/// The oldest server that will do: 7.0 is what the tests run against. Scripts
+/// of older ones are not replicated by their effects alone.
+const MINIMUM: (u32, u32) = (7, 0);
+/// How long one wait for the feed lasts, at the server.
+const HINT_WAIT: Duration = Duration::from_secs(1);
+/// After a failed wait for the feed.
+const HINT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where the store is, and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// `redis://[USER:PASSWORD@]HOST:PORT/DB`.
+    pub url: secrecy::SecretString,
+    /// What the names of its keys begin with, in braces.
+    pub prefix: String,
+    /// For the TCP connection and the login.
+    pub connect_deadline: Duration,
+    /// For each answer.
+    pub answer_deadline: Duration,
+    /// The store that this gateway knows; `None` at its first start.
+    pub known: Option<Id>,
+}
+
+/// Why the store was not opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RedisOpenError {
+    /// The URL is not one.
+    #[error("store: not a Redis URL ({0}); give redis://HOST:PORT/DB")]
+    Url(String),
+    /// The login was refused.
+    #[error("store: Redis refused the login ({0}); check its user, its password and its rights")]
+    Login(String),
+    /// The server is too old.
+    #[error("store: Redis is version {found}; muster needs {}.{} or newer", MINIMUM.0, MINIMUM.1)]
+    TooOld {
+        /// The version that it says.
+        found: String,
+    },
+    /// Something else lies under the prefix.
+    #[error("store: {what} in Redis is not muster's ({why}); choose another --redis-prefix or DB")]
+    NotOurs {
+        /// Under which name.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A newer muster wrote it.
+    #[error("store: its format is {found}, this muster reads {FORMAT}; run a newer muster")]
+    Newer {
+        /// Its format.
+        found: String,
+    },
+    /// It can't be asked now: may pass.
+    #[error(transparent)]
+    Unavailable(#[from] StoreError),
+    /// There are no random numbers for a new store's id.
+    #[error("no random numbers from the operating system: {0}")]
+    NoRandomness(String),
+}
+
+impl RedisStore {
+    /// Opens the store, or makes it where there is none and none is known. An
+    /// empty or another store than the known one is opened, too: whatever is
+    /// asked of it fails with [`StoreError::Foreign`].
+    ///
+    /// # Errors
+    /// [`RedisOpenError`]; only `Unavailable` may pass by itself.
+    pub async fn open(options: RedisOptions) -> Result<Self, RedisOpenError> {
+        let target = Target::new(&options)?;
+        let schema = Schema::new(&options.prefix);
+        let loads = Link::new(target.clone());
+        let version: String = loads
+            .ask(Repeat::Harmless, server_version)
+            .await
+            .map_err(login)?;
+        if !new_enough(&version) {
+            return Err(RedisOpenError::TooOld { found: version });
+        }
+        let found = identity(&loads, &schema).await?;
+        let id = match (options.known, found) {
+            (Some(known), _) => known,
+            (None, Some(found)) => found,
+            (None, None) => create(&loads, &schema).await?,
+        };
+        let shared = Arc::new(Shared {
+            schema,
+            id,
+            clock: StoreClock::default(),
+            loads,
+            writes: Link::new(target.clone()),
+            tail: Link::new(target.clone()),
+            seen: AtomicU64::new(0),
+            heard: watch::Sender::new(Revision(0)),
+            enrolled: Mutex::default(),
+        });
+        let hints = tokio::spawn(hints(
+            Arc::downgrade(&shared),
+            Link::new(target.patient(HINT_WAIT)),
+        ));
+        Ok(Self {
+            shared,
+            _hints: Arc::new(AbortOnDropHandle::new(hints)),
+        })
+    }
+
+    /// The store's id, made with it.
+    pub fn id(&self) -> Id {
+        self.shared.id
+    }
+}
+
+/// The id of the store under the prefix; `None` if there is none.
+async fn identity(link: &Link, schema: &Schema) -> Result<Option<Id>, RedisOpenError> {
+    let not_ours = |why: &str| RedisOpenError::NotOurs {
+        what: schema.meta(),
+        why: why.into(),
+    };
+    let mut get = cmd("HGETALL");
+    get.arg(schema.meta());
+    let asked = link.ask(Repeat::Harmless, |mut connection| {
+        let get = &get;
+        async move {
+            let answer: Result<HashMap<String, String>, RedisError> =
+                get.query_async(&mut connection).await;
+            match answer {
+                Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+                Err(error) => Err(error),
+                Ok(fields) => Ok(Some(fields)),
+            }
+        }
+    });
+    let fields: Option<HashMap<String, String>> = asked.await.map_err(login)?;
+    let fields = fields.ok_or_else(|| not_ours("not a hash"))?;
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    match fields.get(FIELD_FORMAT).map(String::as_str) {
+        Some(FORMAT) => {}
+        Some(found) => {
+            return Err(RedisOpenError::Newer {
+                found: found.to_owned(),
+            });
+        }
+        None => return Err(not_ours("it has no format")),
+    }
+    let id = fields.get(FIELD_STORE_ID).and_then(|text| Id::parse(text));
+    id.map(Some).ok_or_else(|| not_ours("it has no store id"))
+}
+
+/// Makes an empty store; of several who do so at once, one.
+async fn create(link: &Link, schema: &Schema) -> Result<Id, RedisOpenError> {
+    let random = |error: getrandom::Error| RedisOpenError::NoRandomness(error.to_string());
+    let id = Id::random().map_err(random)?;
+    let mut epoch = [0; 16];
+    getrandom::fill(&mut epoch).map_err(random)?;
+    let epoch = format!("{:032x}", u128::from_be_bytes(epoch));
+    let meta = schema.meta();
+    let info = link.ask(Repeat::Harmless, |mut connection| async move {
+        let mut info = cmd("INFO");
+        info.arg("replication");
+        info.query_async::<String>(&mut connection).await
+    });
+    let info = info.await.map_err(login)?;
+    let replid = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_replid:"));
+    let mut make = redis::pipe();
+    make.atomic()
+        .hset_nx(&meta, FIELD_FORMAT, FORMAT)
+        .hset_nx(&meta, FIELD_STORE_ID, id.to_string())
+        .hset_nx(&meta, FIELD_REPLID, replid.unwrap_or("").trim())
+        .hset_nx(&meta, FIELD_EPOCH, &epoch)
+        .hset_nx(&meta, FIELD_REVISION, 0);
+    let made = link.ask(Repeat::Harmless, |mut connection| {
+        let make = &make;
+        async move { make.query_async::<Value>(&mut connection).await }
+    });
+    made.await.map_err(login)?;
+    let found = identity(link, schema).await?;
+    found.ok_or_else(|| failed_to_stay().into())
+}
+
+fn failed_to_stay() -> StoreError {
+    StoreError::Failed("Redis lost the new store at once".into())
+}
+
+/// A refused login does not pass by itself.
+fn login(error: StoreError) -> RedisOpenError {
+    let text = error.to_string();
+    let refused = [
+        "NOAUTH",
+        "WRONGPASS",
+        "NOPERM",
+        "AuthenticationFailed",
+        "authentication failed",
+    ];
+    if refused.iter().any(|word| text.contains(word)) {
+        RedisOpenError::Login(text)
+    } else {
+        RedisOpenError::Unavailable(error)
+    }
+}
+
+fn new_enough(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let found: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    found >= MINIMUM
+}
+
+/// Waits at the feed and wakes who follows it. A hint and no more: the lease,
+/// on a connection of its own, returns the changes, and asks by itself.
+async fn hints(shared: Weak<Shared>, link: Link) {
+    loop {
+        let Some(strong) = shared.upgrade() else {
+            return;
+        };
+        let after = *strong.heard.borrow();
+        let mut read = cmd("XREAD");
+        read.arg("COUNT")
+            .arg(1)
+            .arg("BLOCK")
+            .arg(HINT_WAIT.as_millis() as u64);
+        read.arg("STREAMS")
+            .arg(strong.schema.feed())
+            .arg(format!("{after}-0"));
+        drop(strong);
+        type Entries = Option<Vec<(String, Vec<(String, Value)>)>>;
+        let heard: Result<Entries, _> = link
+            .ask(Repeat::Harmless, |mut connection| {
+                let read = &read;
+                async move { read.query_async(&mut connection).await }
+            })
+            .await;
+        let Some(strong) = shared.upgrade() else {
+            return;
+        };
+        match heard {
+            Ok(streams) => {
+                let entries = streams
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|(_, entries)| entries);
+                for (id, _) in entries {
+                    let revision = id.split('-').next().and_then(|text| text.parse().ok());
+                    strong.hear(revision.map_or(after, Revision));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the feed can't be waited at; the lease goes on");
+                drop(strong);
+                tokio::time::sleep(HINT_PAUSE).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::failed;
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        for fine in ["7.0.15", "7.2", "10.0.1"] {
+            assert!(new_enough(fine), "{fine}");
+        }
+        for old in ["6.2.14", "0", "", "x.y"] {
+            assert!(!new_enough(old), "{old}");
+        }
+    }
+
+    #[test]
+    fn a_refused_login_is_told_from_an_outage() {
+        let error = |text: &str| failed(RedisError::from((redis::ErrorKind::Io, "", text.into())));
+        assert!(matches!(
+            login(error("WRONGPASS invalid username-password pair")),
+            RedisOpenError::Login(_)
+        ));
+        assert!(matches!(
+            login(error("Connection refused")),
+            RedisOpenError::Unavailable(_)
+        ));
+    }
+}

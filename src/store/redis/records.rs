@@ -1,0 +1,257 @@
+//! Agents, registrations and events.
+
+use redis::{Cmd, cmd};
+use uuid::Uuid;
+
+use super::schema::{FIELD_EXPIRIES_UNTIL, parse_registration, registration};
+use super::step::Step;
+use super::{Over, Shared};
+use crate::keys::{KeyId, Timestamp};
+use crate::store::codec::{decode, encode};
+use crate::store::event_store::{Event, EventLog};
+use crate::store::instance_rows::{AgentRow, RegistrationRow, sound};
+use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
+use crate::store::key_store::StoreError;
+
+/// Rows in one command: Lua's stack holds 8,000 words.
+const ROWS_AT_ONCE: usize = 1_000;
+
+type Row = Option<Vec<u8>>;
+
+pub(super) async fn registrations(
+    shared: &Shared,
+    after: Option<(KeyId, Uuid)>,
+    limit: usize,
+) -> Result<Vec<Registration>, StoreError> {
+    let schema = &shared.schema;
+    let mut start = after.map(|(key, agent)| registration(key, agent));
+    let mut found = Vec::new();
+    loop {
+        let wanted = (limit - found.len()).min(ROWS_AT_ONCE);
+        let places = range(
+            shared,
+            &schema.registration_index(),
+            start.as_deref(),
+            wanted,
+        )
+        .await?;
+        let rows = rows(shared, &schema.registrations(), &places).await?;
+        for (text, row) in places.iter().zip(rows) {
+            let Some((key, agent)) = parse_registration(text) else {
+                tracing::error!(place = ?text, "no registration's place; it is left out");
+                continue;
+            };
+            let what = || format!("{key}'s agent {agent}");
+            let row = row.and_then(|row| sound::<RegistrationRow>(&row, what));
+            found.extend(row.map(|row| row.to_registration(key, agent)));
+        }
+        if places.len() < wanted || found.len() == limit {
+            return Ok(found);
+        }
+        start = places.last().cloned();
+    }
+}
+
+pub(super) async fn agents(
+    shared: &Shared,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<AgentRecord>, StoreError> {
+    let schema = &shared.schema;
+    let mut start = after.map(|agent| agent.to_string());
+    let mut found = Vec::new();
+    loop {
+        let wanted = (limit - found.len()).min(ROWS_AT_ONCE);
+        let ids = range(shared, &schema.agent_index(), start.as_deref(), wanted).await?;
+        let rows = rows(shared, &schema.agents(), &ids).await?;
+        for (id, row) in ids.iter().zip(rows) {
+            let row = row.and_then(|row| sound::<AgentRow>(&row, || format!("agent {id}")));
+            found.extend(row.map(|row| row.record));
+        }
+        if ids.len() < wanted || found.len() == limit {
+            return Ok(found);
+        }
+        start = ids.last().cloned();
+    }
+}
+
+async fn range(
+    shared: &Shared,
+    index: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let start = after.map_or("-".into(), |after| format!("({after}"));
+    let mut range = cmd("ZRANGE");
+    range.arg(index).arg(start).arg("+").arg("BYLEX");
+    range.arg("LIMIT").arg(0).arg(limit);
+    shared.ask(&range, Over::Loads).await
+}
+
+async fn rows(shared: &Shared, hash: &str, fields: &[String]) -> Result<Vec<Row>, StoreError> {
+    if fields.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut get = cmd("HMGET");
+    get.arg(hash).arg(fields);
+    shared.ask(&get, Over::Loads).await
+}
+
+pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), StoreError> {
+    let schema = &shared.schema;
+    let places: Vec<_> = batch
+        .registrations
+        .iter()
+        .map(|row| registration(row.key, row.agent))
+        .collect();
+    let ids: Vec<_> = batch
+        .agents
+        .iter()
+        .map(|row| row.agent.to_string())
+        .collect();
+    let mut step = Step::new();
+    let before = in_chunks(shared, &schema.registrations(), &places).await?;
+    for ((row, place), before) in batch.registrations.iter().zip(&places).zip(before) {
+        // Fields of a newer muster are carried along, here and below.
+        let unknown = before.and_then(|row| decode::<RegistrationRow>(&row, String::new).ok());
+        let unknown = unknown.map(|row| row.unknown).unwrap_or_default();
+        let value = encode(&RegistrationRow::new(row, unknown))?;
+        let key = row.key.0.to_string();
+        step = step
+            .run(
+                cmd("HSET")
+                    .arg(schema.registrations())
+                    .arg(place)
+                    .arg(value),
+            )
+            .run(
+                cmd("ZADD")
+                    .arg(schema.registration_index())
+                    .arg(0)
+                    .arg(place),
+            )
+            .run(cmd("SADD").arg(schema.keys_of(row.agent)).arg(key));
+    }
+    let before = in_chunks(shared, &schema.agents(), &ids).await?;
+    for ((record, id), before) in batch.agents.iter().zip(&ids).zip(before) {
+        let unknown = before.and_then(|row| decode::<AgentRow>(&row, String::new).ok());
+        let value = encode(&AgentRow {
+            record: record.clone(),
+            unknown: unknown.map(|row| row.unknown).unwrap_or_default(),
+        })?;
+        step = step
+            .run(cmd("HSET").arg(schema.agents()).arg(id).arg(value))
+            .run(cmd("ZADD").arg(schema.agent_index()).arg(0).arg(id));
+    }
+    for agent in &batch.forgotten {
+        let mut keys = cmd("SMEMBERS");
+        keys.arg(schema.keys_of(*agent));
+        let keys: Vec<String> = shared.ask(&keys, Over::Loads).await?;
+        for key in keys {
+            step = without_registration(shared, step, &format!("{key}:{agent}"));
+        }
+        let id = agent.to_string();
+        step = step
+            .run(cmd("DEL").arg(schema.keys_of(*agent)))
+            .run(cmd("HDEL").arg(schema.agents()).arg(&id))
+            .run(cmd("ZREM").arg(schema.agent_index()).arg(&id));
+    }
+    shared.take(step, Over::Writes).await.map(|_| ())
+}
+
+fn without_registration(shared: &Shared, step: Step, place: &str) -> Step {
+    let schema = &shared.schema;
+    step.run(cmd("HDEL").arg(schema.registrations()).arg(place))
+        .run(cmd("ZREM").arg(schema.registration_index()).arg(place))
+}
+
+async fn in_chunks(shared: &Shared, hash: &str, fields: &[String]) -> Result<Vec<Row>, StoreError> {
+    let mut all = Vec::with_capacity(fields.len());
+    for chunk in fields.chunks(ROWS_AT_ONCE) {
+        all.extend(rows(shared, hash, chunk).await?);
+    }
+    Ok(all)
+}
+
+pub(super) async fn forget(shared: &Shared, key: KeyId) -> Result<(), StoreError> {
+    let schema = &shared.schema;
+    let prefix = format!("{}:", key.0);
+    // ';' follows ':': all places of the key, and none beyond.
+    let end = format!("({};", key.0);
+    loop {
+        let mut range = cmd("ZRANGE");
+        range
+            .arg(schema.registration_index())
+            .arg(format!("[{prefix}"))
+            .arg(&end);
+        range.arg("BYLEX").arg("LIMIT").arg(0).arg(ROWS_AT_ONCE);
+        let places: Vec<String> = shared.ask(&range, Over::Loads).await?;
+        if places.is_empty() {
+            return Ok(());
+        }
+        let mut step = Step::new();
+        for place in &places {
+            step = without_registration(shared, step, place);
+            if let Some((key, agent)) = parse_registration(place) {
+                let id = key.0.to_string();
+                step = step.run(cmd("SREM").arg(schema.keys_of(agent)).arg(id));
+            }
+        }
+        shared.take(step, Over::Writes).await?;
+    }
+}
+
+pub(super) async fn events(shared: &Shared) -> Result<EventLog, StoreError> {
+    let schema = &shared.schema;
+    let step = Step::new()
+        .run(cmd("ZRANGE").arg(schema.events()).arg(0).arg(-1))
+        .run(cmd("HGET").arg(schema.meta()).arg(FIELD_EXPIRIES_UNTIL));
+    let mut answer = shared.take(step, Over::Loads).await?;
+    let rows: Vec<Vec<u8>> = answer.reply()?;
+    let until: Option<i64> = answer.reply()?;
+    let mut events = Vec::with_capacity(rows.len());
+    for row in rows {
+        match decode::<Event>(&row, || "an event".into()) {
+            Ok(event) => events.push(event),
+            Err(error) => tracing::error!(%error, "it is left out"),
+        }
+    }
+    Ok(EventLog {
+        events,
+        expiries_until: until.map(Timestamp::from_millis),
+    })
+}
+
+pub(super) async fn save_events(
+    shared: &Shared,
+    log: &EventLog,
+    keep: u64,
+) -> Result<(), StoreError> {
+    let schema = &shared.schema;
+    let mut step = Step::new();
+    for event in &log.events {
+        step = step.run(&added(schema.events(), event)?);
+    }
+    if let Some(last) = log.events.last() {
+        let first_kept = (last.id + 1).saturating_sub(keep);
+        let mut trim = cmd("ZREMRANGEBYSCORE");
+        trim.arg(schema.events())
+            .arg("-inf")
+            .arg(format!("({first_kept}"));
+        step = step.run(&trim);
+    }
+    if let Some(until) = log.expiries_until {
+        let mut set = cmd("HSET");
+        set.arg(schema.meta())
+            .arg(FIELD_EXPIRIES_UNTIL)
+            .arg(until.as_millis());
+        step = step.run(&set);
+    }
+    shared.take(step, Over::Writes).await.map(|_| ())
+}
+
+fn added(name: String, event: &Event) -> Result<Cmd, StoreError> {
+    let mut add = cmd("ZADD");
+    add.arg(name).arg(event.id).arg(encode(event)?);
+    Ok(add)
+}
