@@ -18,6 +18,7 @@ mod ops;
 mod protocol;
 mod races;
 mod real_agent;
+mod registrations;
 mod rejections;
 mod restart;
 mod revoke;
