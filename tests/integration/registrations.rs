@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use muster::config::Config;
 use muster::proto::admin::v1 as pb;
+use muster::proto::mpi::v1 as mpi;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{InstanceStore, KeyStore};
 use tonic::Code;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::agents::{agent, instances, join_with_nginx};
 use crate::events::{events, kinds};
-use crate::support::{FaultyStore, Operator, TestGateway, eventually};
+use crate::support::{FaultyStore, Operator, TestAgent, TestGateway, eventually};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -208,6 +209,90 @@ async fn lists_are_whole_while_agents_come_and_go() {
         (1..GO as usize).contains(&gone) && new > 0,
         "they came and went"
     );
+}
+
+/// An agent's words may be many: no page of them grows past what a client takes.
+#[tokio::test]
+async fn agents_with_all_the_words_they_may_have_hide_nobody() {
+    const MANY: u128 = 24;
+    let gateway = TestGateway::start().await;
+    let operator = gateway.operator().await;
+    let (id, key) = operator.key("k").await;
+    let mut one = gateway.agent(&key).await;
+    for n in 0..MANY {
+        one.id = Uuid::from_u128(n);
+        join_wordy(&one).await;
+    }
+    one.id = Uuid::from_u128(u128::MAX);
+    join_with_nginx(&one, "1.22.1").await;
+    assert_eq!(listed(&operator).await.len() as u128, MANY + 1);
+    let mut rows = 0;
+    let mut request = pb::ListInstancesRequest {
+        key_object_id: id,
+        page_size: 1000,
+        ..Default::default()
+    };
+    loop {
+        let answer = operator.agents().list_instances(request.clone()).await;
+        let page = answer.unwrap().into_inner();
+        rows += page.instances.len() as u128;
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(rows, MANY * 128 + 1);
+}
+
+async fn join_wordy(agent: &TestAgent) {
+    let word = |n: u32| format!("{n:03}{}", "🦀".repeat(253));
+    let labels = (0..128).map(|n| {
+        let value = prost_types::value::Kind::StringValue(word(n));
+        (word(n), prost_types::Value { kind: Some(value) })
+    });
+    let mut resource = agent.resource();
+    resource.instances = (0..128)
+        .map(|n| mpi::Instance {
+            instance_meta: Some(mpi::InstanceMeta {
+                instance_id: word(n),
+                instance_type: mpi::instance_meta::InstanceType::Nginx.into(),
+                version: word(n),
+            }),
+            instance_runtime: Some(mpi::InstanceRuntime {
+                binary_path: word(n),
+                config_path: word(n),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+        .collect();
+    resource.instances.push(mpi::Instance {
+        instance_meta: Some(mpi::InstanceMeta {
+            instance_type: mpi::instance_meta::InstanceType::Agent.into(),
+            ..Default::default()
+        }),
+        instance_config: Some(mpi::InstanceConfig {
+            config: Some(mpi::instance_config::Config::AgentConfig(
+                mpi::AgentConfig {
+                    labels: vec![prost_types::Struct {
+                        fields: labels.collect(),
+                    }],
+                    ..Default::default()
+                },
+            )),
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    let request = mpi::CreateConnectionRequest {
+        resource: Some(resource),
+        ..Default::default()
+    };
+    let joined = agent
+        .command()
+        .create_connection(agent.request(request))
+        .await;
+    joined.unwrap();
 }
 
 /// Joins while a write stands, while it fails, and after: all are answered at
