@@ -18,6 +18,7 @@ mod ops;
 mod protocol;
 mod races;
 mod real_agent;
+mod real_agent_refusals;
 mod registrations;
 mod rejections;
 mod restart;
