@@ -26,7 +26,8 @@ use rows::Rows;
 
 /// Rows read or written in one step.
 const BATCH: usize = 1000;
-/// How old the last sight of a connected agent may get before it is noted anew.
+/// How old the last sight of a connected agent may get before it is noted anew;
+/// less where agents are forgotten sooner.
 const SIGHT: Duration = Duration::from_secs(600);
 
 /// Limits on what agents may make grow.
@@ -209,14 +210,25 @@ impl Instances {
     /// not for too long. Returns the forgotten.
     pub fn age(&self, connected: &HashSet<Uuid>, now: Timestamp) -> Vec<Uuid> {
         let limit = self.limits.forget_unavailable_after;
+        let sight = self.at_most_a_tenth(SIGHT);
         let mut rows = self.rows();
         for agent in connected {
-            rows.seen(*agent, now, SIGHT);
+            rows.seen(*agent, now, sight);
         }
         if limit.is_zero() {
             return Vec::new();
         }
         rows.forget_unseen(connected, now, limit)
+    }
+
+    /// `usual`, but small against how long an agent may be gone: one that leaves
+    /// is judged by its last sight, and must not have been gone long by then.
+    fn at_most_a_tenth(&self, usual: Duration) -> Duration {
+        let limit = self.limits.forget_unavailable_after;
+        if limit.is_zero() {
+            return usual;
+        }
+        usual.min(limit / 10)
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {

@@ -341,14 +341,15 @@ impl Parts {
         background.spawn(part("the certificate renewal", Box::pin(certs)));
         background.spawn(part("the feed of key changes", Box::pin(tail)));
         let registry = Arc::clone(&self.registry);
-        let connected = move || (registry.connected(), registry.clock().now());
+        let clock = registry.clock().clone();
+        let connected = move || registry.connected();
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {
             let detail = "it was not connected for too long";
             events.note(EventKind::AgentForgotten, None, Some(agent), detail);
         };
         let instances = Arc::clone(&self.instances);
-        let instances = instances.run(WRITE_BEHIND, connected, forgotten, stop.clone());
+        let instances = instances.run(WRITE_BEHIND, clock, connected, forgotten, stop.clone());
         background.spawn(part("the registrations", Box::pin(instances)));
         let expiries = ExpiryEvents::new(Arc::clone(&self.events), self.store.clone());
         background.spawn(part(

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -115,20 +116,21 @@ impl AgentService for Agents {
             key.is_none_or(|key| key == record.key || request.ever)
                 && wanted_connection.is_none_or(|c| c == connected.contains(&record.agent))
         });
-        let next_page_token = match records.last() {
-            Some(last) if records.len() == size => last.agent.to_string(),
-            _ => String::new(),
-        };
-        let ever = |record: &&AgentRecord| {
-            key.is_none_or(|key| key == record.key || self.instances.ever_joined(key, record.agent))
-        };
-        let agents = records.iter().filter(ever);
-        Ok(Response::new(pb::ListAgentsResponse {
-            agents: agents
-                .map(|record| agent(record, connected.contains(&record.agent)))
-                .collect(),
-            next_page_token,
-        }))
+        let mut page = pb::ListAgentsResponse::default();
+        let mut bytes = 0;
+        for (at, record) in records.iter().enumerate() {
+            if key.is_none_or(|k| k == record.key || self.instances.ever_joined(k, record.agent)) {
+                let row = agent(record, connected.contains(&record.agent));
+                bytes += row.encoded_len();
+                page.agents.push(row);
+            }
+            let is_last = at + 1 == records.len();
+            if (is_last && records.len() == size) || (!is_last && bytes >= page::FULL) {
+                page.next_page_token = record.agent.to_string();
+                break;
+            }
+        }
+        Ok(Response::new(page))
     }
 
     async fn get_agent(
@@ -190,6 +192,7 @@ impl Agents {
             !record.instances.is_empty() && key.is_none_or(|key| key == record.key)
         });
         let mut page = pb::ListInstancesResponse::default();
+        let mut bytes = 0;
         for (at, record) in records.iter().enumerate() {
             let connected = connected.contains(&record.agent);
             let rows = record
@@ -199,9 +202,13 @@ impl Agents {
             let wanted = |row: &pb::Instance| {
                 status == pb::InstanceStatus::Unspecified || row.status() == status
             };
+            let before = page.instances.len();
             page.instances.extend(rows.filter(wanted));
+            let new = &page.instances[before..];
+            bytes += new.iter().map(Message::encoded_len).sum::<usize>();
+            let full = page.instances.len() >= size || bytes >= page::FULL;
             let is_last = at + 1 == records.len();
-            if (is_last && records.len() == size) || (!is_last && page.instances.len() >= size) {
+            if (is_last && records.len() == size) || (!is_last && full) {
                 page.next_page_token = record.agent.to_string();
                 break;
             }

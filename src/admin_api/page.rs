@@ -10,6 +10,10 @@ use crate::keys::Timestamp;
 
 const DEFAULT_SIZE: u32 = 100;
 const LARGEST: u32 = 1000;
+/// Once a page has so many bytes, it ends. An agent's words may take a quarter of
+/// a megabyte, its instances' one: a page of 1,000 such would be more than a
+/// client takes (4 MiB, as gRPC has it), and hide all other agents with it.
+pub(super) const FULL: usize = 1 << 20;
 
 /// How many rows a page has: 1 to 1000, 0 for the default of 100.
 pub(super) fn size(asked: u32) -> Result<usize, Status> {

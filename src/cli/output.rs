@@ -1,8 +1,9 @@
 //! What is printed, and how: tables for people, JSON for programs.
 //!
-//! Invariants: text that came from elsewhere passes [`clean`] before it reaches
-//! a terminal (an agent's user agent must not move the cursor); colours are
-//! dropped by anstream where they don't belong (no terminal, `NO_COLOR`).
+//! Invariants: text that came from elsewhere passes [`clean`] (JSON:
+//! [`harmless_json`]) before it reaches a terminal (an agent's user agent must
+//! not move the cursor); colours are dropped by anstream where they don't belong
+//! (no terminal, `NO_COLOR`).
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -98,18 +99,17 @@ impl Console {
 
     /// Writes a result to stdout as JSON.
     pub fn print_json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
-        let mut text = serde_json::to_string_pretty(value)
-            .map_err(|error| CliError::Output(io::Error::other(error)))?;
-        text.push('\n');
-        self.print(&text)
+        self.print_serialized(serde_json::to_string_pretty(value))
     }
 
     /// Writes a result to stdout as one line of JSON: for results without end.
     pub fn print_json_line(&mut self, value: &impl Serialize) -> Result<(), CliError> {
-        let mut text = serde_json::to_string(value)
-            .map_err(|error| CliError::Output(io::Error::other(error)))?;
-        text.push('\n');
-        self.print(&text)
+        self.print_serialized(serde_json::to_string(value))
+    }
+
+    fn print_serialized(&mut self, json: serde_json::Result<String>) -> Result<(), CliError> {
+        let json = json.map_err(|error| CliError::Output(io::Error::other(error)))?;
+        self.print(&(harmless_json(&json) + "\n"))
     }
 
     /// Writes a line to stderr. Nobody is left to tell when that fails.
@@ -204,6 +204,22 @@ pub(super) fn clean(text: &str) -> String {
     clean
 }
 
+/// JSON with the characters escaped that [`clean`] escapes: by itself JSON
+/// escapes only the first 32. Outside of strings there is none of them.
+fn harmless_json(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && (c.is_control() || is_invisible(c)) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                harmless += &format!("\\u{unit:04x}");
+            }
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
+}
+
 /// Direction marks, zero-width characters and line separators.
 fn is_invisible(c: char) -> bool {
     matches!(c,
@@ -254,6 +270,11 @@ mod tests {
         assert_eq!(clean("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(clean("\u{202e}evil\u{9b}"), "\\u{202e}evil\\u{9b}");
         assert_eq!(clean("Zürich 日本 🦀"), "Zürich 日本 🦀");
+        let words = "a\u{1b}[2J\n\u{7f}\u{9b}\u{202e}\u{e0041}日本\\";
+        let json = harmless_json(&serde_json::to_string_pretty(&[words]).unwrap());
+        let inner = r#""a\u001b[2J\n\u007f\u009b\u202e\udb40\udc41日本\\""#;
+        assert_eq!(json, format!("[\n  {inner}\n]"));
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [words]);
         let long = cell(&"x".repeat(500));
         assert_eq!(long.chars().count(), CELL);
         assert!(long.ends_with('…'));

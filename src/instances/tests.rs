@@ -172,6 +172,32 @@ async fn agents_that_are_gone_too_long_are_forgotten_with_their_registrations() 
     assert_eq!(store.registrations(None, 10).await.unwrap().len(), 2);
 }
 
+/// The sight of a connected agent is renewed often enough for the limit: else
+/// one that was there for long would be forgotten the moment it leaves.
+#[tokio::test]
+async fn a_short_limit_begins_at_the_end_of_the_connection_too() {
+    let minute = 60_000;
+    let limits = InstanceLimits {
+        forget_unavailable_after: Duration::from_secs(60),
+        ..InstanceLimits::default()
+    };
+    let instances = Instances::load(store(), limits).await.unwrap();
+    join(&instances, key(), 1, 0);
+    let connected = HashSet::from([Uuid::from_u128(1)]);
+    for look in 1..=20 {
+        let now = at(look * minute / 4);
+        assert!(instances.age(&connected, now).is_empty());
+    }
+    let left = 5 * minute;
+    assert!(
+        instances
+            .age(&HashSet::new(), at(left + minute - 1))
+            .is_empty()
+    );
+    let gone = instances.age(&HashSet::new(), at(left + minute));
+    assert_eq!(gone, [Uuid::from_u128(1)]);
+}
+
 #[tokio::test]
 async fn a_forgotten_row_is_not_written_again() {
     let store = store();

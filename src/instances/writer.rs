@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{BATCH, Instances};
-use crate::keys::Timestamp;
-use crate::store::StoreError;
+use crate::store::{StoreClock, StoreError};
 
-/// Between two looks for agents to be forgotten.
+/// Between two looks for agents to be forgotten, and from the start to the
+/// first: time to come back.
 const AGING: Duration = Duration::from_secs(60);
 
 impl Instances {
@@ -37,25 +37,29 @@ impl Instances {
     }
 
     /// Writes every `interval` until `shutdown`, then once more; forgets agents
-    /// that were not among those `connected` returns for too long, and tells
-    /// `forgotten` of each.
+    /// that were not among those `connected` returns for too long by the store's
+    /// `clock`, and tells `forgotten` of each.
     pub async fn run(
         self: Arc<Self>,
         interval: Duration,
-        connected: impl Fn() -> (HashSet<Uuid>, Timestamp) + Send,
+        clock: StoreClock,
+        connected: impl Fn() -> HashSet<Uuid> + Send,
         forgotten: impl Fn(Uuid) + Send,
         shutdown: CancellationToken,
     ) {
-        let mut aged = tokio::time::Instant::now();
+        let mut aged = clock.now();
+        let mut wait = AGING;
         loop {
             let stopping = tokio::select! {
                 () = tokio::time::sleep(interval) => false,
                 () = shutdown.cancelled() => true,
             };
-            if aged.elapsed() >= AGING {
-                aged = tokio::time::Instant::now();
-                let (agents, now) = connected();
-                self.age(&agents, now).into_iter().for_each(&forgotten);
+            let now = clock.now();
+            // By the clock that counts their absence, should it be moved.
+            if now.saturating_since(aged) >= wait {
+                aged = now;
+                wait = self.at_most_a_tenth(AGING);
+                self.age(&connected(), now).into_iter().for_each(&forgotten);
             }
             if let Err(error) = self.flush().await {
                 tracing::warn!(%error, "agents and registrations are not written; trying again");

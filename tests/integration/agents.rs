@@ -1,7 +1,5 @@
 //! Who is out there: agents, their instances, and under which key, ever.
 
-use std::sync::Arc;
-
 use muster::proto::admin::v1 as pb;
 use muster::proto::mpi::v1 as mpi;
 use muster::proto::mpi::v1::instance_health::InstanceHealthStatus;
@@ -9,7 +7,7 @@ use muster::proto::mpi::v1::instance_meta::InstanceType;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::support::{FaultyStore, Operator, TestAgent, TestGateway, eventually, reason_of};
+use crate::support::{Operator, TestAgent, TestGateway, eventually, reason_of};
 
 const NGINX: &str = "7b1a0f2e-2f6c-3b5e-9d3a-5f4f6f1f2a3b";
 
@@ -36,7 +34,7 @@ fn resource(agent: &TestAgent, version: &str) -> mpi::Resource {
     resource
 }
 
-async fn join_with_nginx(agent: &TestAgent, version: &str) {
+pub async fn join_with_nginx(agent: &TestAgent, version: &str) {
     let request = mpi::CreateConnectionRequest {
         resource: Some(resource(agent, version)),
         ..Default::default()
@@ -48,7 +46,7 @@ async fn join_with_nginx(agent: &TestAgent, version: &str) {
         .unwrap();
 }
 
-async fn instances(operator: &Operator, key: &str) -> Vec<pb::Instance> {
+pub async fn instances(operator: &Operator, key: &str) -> Vec<pb::Instance> {
     let request = pb::ListInstancesRequest {
         key_object_id: key.into(),
         ..Default::default()
@@ -57,7 +55,7 @@ async fn instances(operator: &Operator, key: &str) -> Vec<pb::Instance> {
     answer.into_inner().instances
 }
 
-async fn agent(operator: &Operator, id: Uuid) -> pb::GetAgentResponse {
+pub async fn agent(operator: &Operator, id: Uuid) -> pb::GetAgentResponse {
     let request = pb::GetAgentRequest {
         agent_id: id.to_string(),
     };
@@ -217,81 +215,6 @@ async fn a_full_key_refuses_new_agents_as_a_limit_not_a_fault() {
         "{refused}"
     );
     first.join().await.expect("a known agent always may");
-}
-
-/// 5,000 agents, listed page by page while others come: none missed, none
-/// twice. Joins by one connection, so that the test measures lists, not TLS.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_are_whole_while_agents_come() {
-    const MANY: u128 = 5000;
-    let gateway = TestGateway::start().await;
-    let operator = gateway.operator().await;
-    let (id, key) = operator.key("k").await;
-    let mut agent = gateway.agent(&key).await;
-    for n in 0..MANY {
-        // Every other id: the rest comes while the list is read.
-        agent.id = Uuid::from_u128(n * 2);
-        join_with_nginx(&agent, "1.22.1").await;
-    }
-    let mut newcomer = agent.clone();
-    let coming = tokio::spawn(async move {
-        for n in 0..200 {
-            newcomer.id = Uuid::from_u128(n * 20 + 1);
-            join_with_nginx(&newcomer, "1.22.1").await;
-        }
-    });
-    let mut seen = Vec::new();
-    let mut request = pb::ListAgentsRequest {
-        key_object_id: id.clone(),
-        page_size: 300,
-        ..Default::default()
-    };
-    loop {
-        let page = operator
-            .agents()
-            .list_agents(request.clone())
-            .await
-            .unwrap();
-        let page = page.into_inner();
-        seen.extend(page.agents.into_iter().map(|a| a.agent_id));
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    coming.await.unwrap();
-    let all = seen.len();
-    seen.sort();
-    seen.dedup();
-    assert_eq!(seen.len(), all, "none twice");
-    let first = |n: &&String| Uuid::parse_str(n).unwrap().as_u128().is_multiple_of(2);
-    assert_eq!(
-        seen.iter().filter(first).count() as u128,
-        MANY,
-        "none missed"
-    );
-    assert_eq!(instances(&operator, &id).await.len(), 100, "a page");
-}
-
-#[tokio::test]
-async fn a_store_that_fails_delays_no_join_and_loses_no_row() {
-    let store = Arc::new(FaultyStore::new());
-    let gateway = TestGateway::over(store.clone(), |_| {}).await;
-    let operator = gateway.operator().await;
-    let (id, key) = operator.key("k").await;
-    let agent = gateway.agent(&key).await;
-    agent.join().await.unwrap();
-    store.set_failing(true);
-    let mut other = agent.clone();
-    other.id = Uuid::from_u128(9);
-    join_with_nginx(&other, "1.22.1").await;
-    assert_eq!(instances(&operator, &id).await.len(), 1, "known at once");
-    store.set_failing(false);
-    let stored: Arc<dyn muster::store::InstanceStore> = store;
-    eventually("both rows are written", async || {
-        stored.agents(None, 10).await.unwrap().len() == 2
-    })
-    .await;
 }
 
 #[tokio::test]

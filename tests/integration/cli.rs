@@ -2,6 +2,7 @@
 
 mod admin;
 mod agent_config;
+mod hostile;
 mod serve;
 mod tokens;
 
@@ -17,7 +18,7 @@ use tokio::process::Command;
 use crate::support::{Process, within};
 
 /// What became of a command.
-struct Done {
+pub struct Done {
     code: Option<i32>,
     out: String,
     err: String,
@@ -25,7 +26,7 @@ struct Done {
 
 impl Done {
     /// It succeeded; its stdout.
-    fn ok(&self) -> &str {
+    pub fn ok(&self) -> &str {
         assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
         &self.out
     }
@@ -47,7 +48,7 @@ impl Done {
 
 /// A command of the binary in a directory of its own with no terminal, and with
 /// nothing of the test's own environment that could steer it.
-fn muster(dir: &Path, words: &[&str]) -> Command {
+pub fn muster(dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MUSTER_") {
@@ -62,7 +63,7 @@ fn muster(dir: &Path, words: &[&str]) -> Command {
     command
 }
 
-async fn done(mut command: Command) -> Done {
+pub async fn done(mut command: Command) -> Done {
     let output = within("the command's end", command.output()).await.unwrap();
     Done {
         code: output.status.code(),

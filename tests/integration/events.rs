@@ -26,7 +26,7 @@ async fn stream(
 }
 
 /// Everything that is kept.
-async fn events(operator: &Operator, key: &str) -> Vec<pb::Event> {
+pub async fn events(operator: &Operator, key: &str) -> Vec<pb::Event> {
     let mut stream = stream(operator, 0, key, false).await;
     let mut events = Vec::new();
     while let Some(batch) = stream.message().await.unwrap() {
@@ -36,7 +36,7 @@ async fn events(operator: &Operator, key: &str) -> Vec<pb::Event> {
     events
 }
 
-async fn kinds(operator: &Operator, key: &str) -> Vec<String> {
+pub async fn kinds(operator: &Operator, key: &str) -> Vec<String> {
     let events = events(operator, key).await;
     events.into_iter().map(|event| event.kind).collect()
 }

@@ -3,6 +3,7 @@
 use muster::proto::admin::v1 as pb;
 use tonic::Code;
 
+use crate::events::events;
 use crate::support::{Operator, TestGateway, eventually, reason_of};
 
 #[tokio::test]
@@ -56,6 +57,46 @@ async fn a_second_stream_of_the_same_agent_supersedes_the_first() {
     let left = operator.list_sessions(&id).await;
     assert_eq!(left.len(), 1);
     drop(second);
+}
+
+/// A cloned host has the id and the key of the other: each would supersede the
+/// other for ever.
+#[tokio::test]
+async fn clones_that_fight_both_stay_and_are_told_of() {
+    let gateway = TestGateway::start().await;
+    let operator = gateway.operator().await;
+    let (id, key) = operator.key("k").await;
+    let one = gateway.agent_from([127, 0, 0, 1].into(), &key).await;
+    let mut two = gateway.agent_from([127, 0, 0, 2].into(), &key).await;
+    two.id = one.id;
+    let told = async || {
+        let events = events(&operator, &id).await.into_iter();
+        let of_clones = events.filter(|event| event.kind == "duplicate_agent");
+        of_clones.collect::<Vec<_>>()
+    };
+    // An agent may move three times; what it leaves behind ends.
+    let mut before = one.connect().await;
+    for turn in [&two, &one, &two] {
+        let stream = turn.connect().await;
+        let status = before.end().await;
+        assert_eq!(reason_of(&status), "SUPERSEDED", "{status}");
+        before = stream;
+    }
+    assert_eq!(told().await, []);
+    let fourth = one.connect().await;
+    let fifth = two.connect().await;
+    // Three stand: the third of the moves and those after it.
+    let peers = async || {
+        let sessions = operator.list_sessions(&id).await.into_iter();
+        let peer = |s: pb::Session| s.peer.rsplit_once(':').unwrap().0.to_owned();
+        sessions.map(peer).collect::<Vec<_>>()
+    };
+    assert_eq!(peers().await, ["127.0.0.2", "127.0.0.1", "127.0.0.2"]);
+    let told = told().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].agent_id, one.id.to_string());
+    assert!(told[0].detail.contains("now 127.0.0.1:"), "{told:?}");
+    drop((before, fourth, fifth));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod agent;
 mod deaf_peer;
 mod faulty_store;
 mod gateway;
+mod nginx;
 mod nginx_host;
 mod operator;
 mod process;

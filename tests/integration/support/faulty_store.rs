@@ -1,4 +1,5 @@
-//! A real store with faults on demand: loads that park, calls that fail.
+//! A real store with faults on demand: loads and saves that park, calls that
+//! fail.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +19,13 @@ use uuid::Uuid;
 use super::within;
 
 pub struct FaultyStore {
-    inner: EmbeddedStore,
+    /// Without the faults.
+    pub inner: EmbeddedStore,
     failing: AtomicBool,
     /// The next load reads, then reports here and waits.
     park: Mutex<Option<Park>>,
+    /// The next save of instances reports here and waits, then writes or fails.
+    park_save: Mutex<Option<Park>>,
 }
 
 struct Park {
@@ -29,16 +33,34 @@ struct Park {
     release: oneshot::Receiver<()>,
 }
 
-/// A load that has read its record and not yet returned it.
-pub struct ParkedLoad {
+impl Park {
+    fn new() -> (Self, Parked) {
+        let (parked_tx, parked) = oneshot::channel();
+        let (release, release_rx) = oneshot::channel();
+        let park = Self {
+            parked: parked_tx,
+            release: release_rx,
+        };
+        (park, Parked { parked, release })
+    }
+
+    async fn wait(self) {
+        self.parked.send(()).unwrap();
+        self.release.await.unwrap();
+    }
+}
+
+/// A load that has read its record and not yet returned it, or a save that has
+/// not yet written.
+pub struct Parked {
     parked: oneshot::Receiver<()>,
     release: oneshot::Sender<()>,
 }
 
-impl ParkedLoad {
-    /// Waits until the load has read.
+impl Parked {
+    /// Waits until it stands.
     pub async fn reached(&mut self) {
-        within("the parked load", &mut self.parked).await.unwrap();
+        within("the parked call", &mut self.parked).await.unwrap();
     }
 
     pub fn release(self) {
@@ -52,6 +74,7 @@ impl FaultyStore {
             inner: EmbeddedStore::in_memory().unwrap(),
             failing: AtomicBool::new(false),
             park: Mutex::new(None),
+            park_save: Mutex::new(None),
         }
     }
 
@@ -60,14 +83,16 @@ impl FaultyStore {
         self.failing.store(failing, Ordering::SeqCst);
     }
 
-    pub fn park_next_load(&self) -> ParkedLoad {
-        let (parked_tx, parked) = oneshot::channel();
-        let (release, release_rx) = oneshot::channel();
-        *self.park.lock().unwrap() = Some(Park {
-            parked: parked_tx,
-            release: release_rx,
-        });
-        ParkedLoad { parked, release }
+    pub fn park_next_load(&self) -> Parked {
+        let (park, parked) = Park::new();
+        *self.park.lock().unwrap() = Some(park);
+        parked
+    }
+
+    pub fn park_next_save(&self) -> Parked {
+        let (park, parked) = Park::new();
+        *self.park_save.lock().unwrap() = Some(park);
+        parked
     }
 
     fn up(&self) -> Result<(), StoreError> {
@@ -90,8 +115,7 @@ impl KeyStore for FaultyStore {
         let loaded = self.inner.load(id).await;
         let park = self.park.lock().unwrap().take();
         if let Some(park) = park {
-            park.parked.send(()).unwrap();
-            park.release.await.unwrap();
+            park.wait().await;
         }
         loaded
     }
@@ -166,6 +190,10 @@ impl InstanceStore for FaultyStore {
     }
 
     async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+        let park = self.park_save.lock().unwrap().take();
+        if let Some(park) = park {
+            park.wait().await;
+        }
         self.up()?;
         self.inner.save_instances(batch).await
     }

@@ -1,6 +1,7 @@
 //! A gateway of the test's own: real listeners on free ports, a data directory
 //! that goes with it.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,13 @@ impl TestGateway {
     /// An agent with an id and a connection of its own.
     pub async fn agent(&self, key: &str) -> TestAgent {
         TestAgent::new(self.agent_channel().await, key)
+    }
+
+    /// The same from another address of this host's, as from another host.
+    pub async fn agent_from(&self, address: IpAddr, key: &str) -> TestAgent {
+        let url = format!("https://localhost:{}", self.addresses.agent.port());
+        let endpoint = self.endpoint(url).local_address(Some(address));
+        TestAgent::new(endpoint.connect().await.unwrap(), key)
     }
 
     /// The holder of the first start's token.

@@ -1,7 +1,7 @@
 //! A host with NGINX and the real NGINX Agent on it, all in one directory.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::nginx::Nginx;
 use super::{free_port, within};
 
 /// The variable with the agent's path.
@@ -35,8 +36,10 @@ pub fn agent_binary(test: &str) -> Option<PathBuf> {
 }
 
 pub struct NginxHost {
+    binary: PathBuf,
     agent: Child,
     nginx: Nginx,
+    metadata_address: String,
     metadata: JoinHandle<()>,
     /// Last: a test that fails drops these in order, and NGINX is stopped by
     /// its pid file in here.
@@ -47,36 +50,53 @@ impl NginxHost {
     /// Starts NGINX, then the agent with `key` in its key file and with what
     /// `muster agent-config` prints for the gateway in `data_dir`.
     pub async fn start(binary: &Path, data_dir: &Path, key: &str) -> Self {
+        let ca = fs::read_to_string(data_dir.join("ca.pem")).unwrap();
+        Self::start_trusting(binary, data_dir, key, &ca).await
+    }
+
+    /// The same with this CA (PEM) on the host.
+    pub async fn start_trusting(binary: &Path, data_dir: &Path, key: &str, ca: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nginx = Nginx::start(&dir.path().join("nginx")).await;
-        let (address, metadata) = serve_metadata().await;
+        let (metadata_address, metadata) = serve_metadata().await;
         let home = dir.path().join("agent");
         fs::create_dir(&home).unwrap();
         fs::write(home.join("key"), key).unwrap();
-        let block = connecting_block(&home.join("key"), data_dir).await;
+        fs::write(home.join("ca.pem"), ca).unwrap();
+        let printed = connecting_block(&home.join("key"), data_dir).await;
+        // Copied to the host, as the README has it.
+        let theirs = fs::canonicalize(data_dir).unwrap().join("ca.pem");
+        let block = printed.replace(
+            theirs.to_str().unwrap(),
+            home.join("ca.pem").to_str().unwrap(),
+        );
+        assert_ne!(block, printed, "no CA in it");
         fs::write(
             home.join("nginx-agent.conf"),
             block + &settings(dir.path(), &home),
         )
         .unwrap();
-        let log = File::create(home.join("out")).unwrap();
-        let agent = command(binary)
-            .arg("--lib-dir")
-            .arg(home.join("lib"))
-            .env("ECS_CONTAINER_METADATA_URI_V4", format!("http://{address}"))
-            .current_dir(&home)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("can't start {}: {error}", binary.display()));
+        let agent = spawn(binary, &home, &metadata_address);
         Self {
+            binary: binary.to_owned(),
             dir,
             agent,
             nginx,
+            metadata_address,
             metadata,
         }
+    }
+
+    /// `systemctl restart nginx-agent`; its log goes on.
+    pub async fn restart_agent(&mut self) {
+        self.kill_agent().await;
+        let home = self.dir.path().join("agent");
+        self.agent = spawn(&self.binary, &home, &self.metadata_address);
+    }
+
+    /// Puts another CA (PEM) where the agent's configuration points.
+    pub fn set_ca(&self, ca: &str) {
+        fs::write(self.dir.path().join("agent/ca.pem"), ca).unwrap();
     }
 
     /// Where its NGINX answers.
@@ -156,6 +176,28 @@ impl Drop for NginxHost {
     fn drop(&mut self) {
         self.metadata.abort();
     }
+}
+
+fn spawn(binary: &Path, home: &Path, metadata_address: &str) -> Child {
+    let log = File::options()
+        .append(true)
+        .create(true)
+        .open(home.join("out"))
+        .unwrap();
+    command(binary)
+        .arg("--lib-dir")
+        .arg(home.join("lib"))
+        .env(
+            "ECS_CONTAINER_METADATA_URI_V4",
+            format!("http://{metadata_address}"),
+        )
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("can't start {}: {error}", binary.display()))
 }
 
 /// The agent looks into /etc first, then where it was started. If there is
@@ -244,86 +286,4 @@ fn random() -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).unwrap();
     Uuid::from_bytes(bytes).simple().to_string()
-}
-
-/// Debian's nginx as a daemon, with `stub_status`.
-struct Nginx {
-    program: &'static str,
-    port: u16,
-    pid_file: PathBuf,
-}
-
-impl Nginx {
-    async fn start(dir: &Path) -> Self {
-        fs::create_dir(dir).unwrap();
-        let port = free_port();
-        let at = dir.display();
-        let config = dir.join("nginx.conf");
-        fs::write(
-            &config,
-            format!(
-                "pid {at}/nginx.pid;\nerror_log {at}/error.log;\nworker_processes 1;\n\
-                 events {{}}\n\
-                 http {{\n  access_log {at}/access.log;\n  \
-                 client_body_temp_path {at}/body;\n  proxy_temp_path {at}/proxy;\n  \
-                 fastcgi_temp_path {at}/fastcgi;\n  uwsgi_temp_path {at}/uwsgi;\n  \
-                 scgi_temp_path {at}/scgi;\n  \
-                 server {{\n    listen 127.0.0.1:{port};\n    \
-                 location = /status {{ stub_status; }}\n  }}\n}}\n"
-            ),
-        )
-        .unwrap();
-        let mut started = Err(ErrorKind::NotFound.into());
-        let mut found = "nginx";
-        // Debian's own place is not in everybody's PATH.
-        for program in ["nginx", "/usr/sbin/nginx"] {
-            let nginx = Command::new(program)
-                .arg("-p")
-                .arg(dir)
-                .arg("-c")
-                .arg(&config)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(File::create(dir.join("stderr")).unwrap())
-                .status();
-            started = within("the start of nginx", nginx).await;
-            if !matches!(&started, Err(error) if error.kind() == ErrorKind::NotFound) {
-                found = program;
-                break;
-            }
-        }
-        let status = started.expect("nginx can't be started; Debian's package is `nginx`");
-        let said = fs::read_to_string(dir.join("stderr")).unwrap();
-        assert!(status.success(), "nginx did not start: {said}");
-        Self {
-            program: found,
-            port,
-            pid_file: dir.join("nginx.pid"),
-        }
-    }
-
-    /// It writes this file before it leaves the terminal, and removes it last.
-    fn runs(&self) -> bool {
-        self.pid_file.exists()
-    }
-
-    fn stop(&self) {
-        let Ok(pid) = fs::read_to_string(&self.pid_file) else {
-            return;
-        };
-        let _ = std::process::Command::new("kill")
-            .args(["-TERM", pid.trim()])
-            .status();
-        // Nothing holds it: a bound for a busy machine.
-        let begun = Instant::now();
-        while self.runs() && begun.elapsed() < Duration::from_secs(10) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        self.stop();
-    }
 }

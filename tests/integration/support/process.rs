@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -74,11 +75,20 @@ impl Process {
     }
 
     pub async fn agent(&self, key: &str) -> TestAgent {
+        let endpoint = self.endpoint(&self.agent_url());
+        TestAgent::new(connected(endpoint).await, key)
+    }
+
+    /// One that calls its software so.
+    pub async fn agent_called(&self, user_agent: HeaderValue, key: &str) -> TestAgent {
+        let endpoint = self.endpoint(&self.agent_url());
+        let endpoint = endpoint.user_agent(user_agent).unwrap();
+        TestAgent::new(connected(endpoint).await, key)
+    }
+
+    fn agent_url(&self) -> String {
         let port = self.agent.rsplit_once(':').unwrap().1;
-        TestAgent::new(
-            self.channel(&format!("https://localhost:{port}")).await,
-            key,
-        )
+        format!("https://localhost:{port}")
     }
 
     pub async fn operator(&self) -> Operator {
@@ -87,20 +97,19 @@ impl Process {
 
     pub async fn operator_with(&self, token: &str) -> Operator {
         let url = self.file("admin.url");
-        Operator::new(self.channel(url.trim()).await, token)
+        Operator::new(connected(self.endpoint(url.trim())).await, token)
     }
 
     fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.join(name)).unwrap()
     }
 
-    async fn channel(&self, url: &str) -> Channel {
+    fn endpoint(&self, url: &str) -> Endpoint {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(self.file("ca.pem")))
             .domain_name("localhost");
         let endpoint = Endpoint::from_shared(url.to_owned()).unwrap();
-        let endpoint = endpoint.tls_config(tls).unwrap();
-        within("a connection", endpoint.connect()).await.unwrap()
+        endpoint.tls_config(tls).unwrap()
     }
 
     /// The body of a GET on the ops listener.
@@ -153,4 +162,8 @@ impl Process {
         assert_eq!(code, Some(0), "{log}");
         log
     }
+}
+
+async fn connected(endpoint: Endpoint) -> Channel {
+    within("a connection", endpoint.connect()).await.unwrap()
 }
