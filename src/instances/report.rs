@@ -12,6 +12,10 @@ use crate::store::{Health, InstanceRecord};
 const MAX_WORD: usize = 256;
 /// Instances kept of one agent, and labels.
 pub(super) const MAX_ITEMS: usize = 128;
+/// Bytes kept of the words of one agent's instances, and of its labels: some
+/// 400 bytes an instance are usual. A key has up to 50,000 agents, so what all
+/// of them may say has to fit into memory.
+pub(super) const MAX_BYTES: usize = 16 << 10;
 
 /// An agent's report on itself. Its words are an agent's own: [`Self::bounded`]
 /// bounds them in number and length.
@@ -48,7 +52,8 @@ pub struct ReportedInstance {
 
 impl AgentReport {
     /// The report with its words cut to 256 characters and its lists to 128
-    /// entries: what an agent says must not make our memory grow at its will.
+    /// entries and 16 KiB: what an agent says must not make our memory grow at
+    /// its will.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         let words = [
@@ -68,6 +73,18 @@ impl AgentReport {
             ];
             words.into_iter().for_each(cut);
         }
+        let mut left = MAX_BYTES;
+        self.instances.retain(|instance| {
+            let words = [
+                &instance.reported_id,
+                &instance.version,
+                &instance.plus_release,
+                &instance.binary_path,
+                &instance.conf_path,
+            ];
+            fits(&mut left, words.map(String::len).iter().sum())
+        });
+        let mut left = MAX_BYTES;
         self.labels = std::mem::take(&mut self.labels)
             .into_iter()
             .take(MAX_ITEMS)
@@ -76,9 +93,17 @@ impl AgentReport {
                 cut(&mut value);
                 (name, value)
             })
+            .filter(|(name, value)| fits(&mut left, name.len() + value.len()))
             .collect();
         self
     }
+}
+
+/// Takes `size` out of what is left, if it is there.
+pub(super) fn fits(left: &mut usize, size: usize) -> bool {
+    let rest = left.checked_sub(size);
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }
 
 fn cut(word: &mut String) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::report::{AgentReport, ReportedInstance};
+use super::report::{AgentReport, MAX_BYTES, MAX_ITEMS, ReportedInstance, fits};
 use crate::keys::{KeyId, Timestamp};
 use crate::store::{AgentRecord, Health, InstanceBatch, InstanceRecord, Registration};
 
@@ -267,17 +267,32 @@ fn take_over(record: &mut AgentRecord, report: AgentReport, now: Timestamp) {
             None => record.instances.push(instance(reported, now, None, now)),
         }
     }
-    // Old ones first to go, so that an agent that makes up ids stays bounded.
-    let excess = record
-        .instances
-        .len()
-        .saturating_sub(super::report::MAX_ITEMS);
-    let mut to_go = excess;
-    record.instances.retain(|instance| {
-        let goes = to_go > 0 && !instance.reported;
-        to_go -= usize::from(goes);
-        !goes
-    });
+    // Those not reported any more go when it gets too much, old ones first, so
+    // that an agent that makes up ids stays bounded.
+    let (reported, gone): (Vec<_>, Vec<_>) = record.instances.drain(..).partition(|i| i.reported);
+    let mut places = MAX_ITEMS.saturating_sub(reported.len());
+    let mut bytes = MAX_BYTES.saturating_sub(reported.iter().map(words).sum());
+    let mut kept: Vec<_> = gone
+        .into_iter()
+        .rev()
+        .take_while(|instance| fits(&mut places, 1) && fits(&mut bytes, words(instance)))
+        .collect();
+    kept.reverse();
+    kept.extend(reported);
+    kept.sort_by_key(|instance| instance.registered_at);
+    record.instances = kept;
+}
+
+/// Bytes of an instance's words.
+fn words(instance: &InstanceRecord) -> usize {
+    let words = [
+        &instance.reported_id,
+        &instance.version,
+        &instance.plus_release,
+        &instance.binary_path,
+        &instance.conf_path,
+    ];
+    words.map(String::len).iter().sum()
 }
 
 fn instance(

@@ -125,6 +125,29 @@ async fn an_agent_that_makes_up_instances_stays_bounded() {
 }
 
 #[tokio::test]
+async fn an_agents_words_are_bounded_in_bytes_and_the_newest_stay() {
+    let instances = loaded(&store()).await;
+    let agent = Uuid::from_u128(1);
+    let word = |n: i64| format!("{n}{}", "\u{10ffff}".repeat(300));
+    instances
+        .joined(key(), agent, HERE, with(&[]), at(1))
+        .unwrap();
+    for n in 0..100 {
+        let mut report = with(&[&word(n)]);
+        report.labels = (0..100).map(|l| (word(l), word(l))).collect();
+        instances.reported(agent, report.bounded(), at(n));
+    }
+    let (record, _) = instances.agent(agent).unwrap();
+    let of_instances: usize = record.instances.iter().map(|i| i.reported_id.len()).sum();
+    let of_labels: usize = record.labels.iter().map(|(k, v)| k.len() + v.len()).sum();
+    for bytes in [of_instances, of_labels] {
+        assert!((12 << 10..=16 << 10).contains(&bytes), "{bytes}");
+    }
+    let newest = record.instances.last().unwrap();
+    assert!(newest.reported && newest.reported_id.starts_with("99"));
+}
+
+#[tokio::test]
 async fn a_full_key_takes_no_new_agent() {
     let limits = InstanceLimits {
         max_agents_per_key: 2,
