@@ -75,6 +75,17 @@ pub struct AgentCounts {
     pub ever: usize,
 }
 
+/// By which key agents are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    /// Any.
+    Any,
+    /// Their last join was with this one.
+    Now(KeyId),
+    /// They ever joined with this one.
+    Ever(KeyId),
+}
+
 /// The agents and registrations that this gateway knows.
 pub struct Instances {
     store: Arc<dyn InstanceStore>,
@@ -166,16 +177,26 @@ impl Instances {
         }
     }
 
-    /// At most `limit` agents after `after` that `wanted` takes, in order of
-    /// their ids.
+    /// At most `limit` agents after `after` that are under that key and that
+    /// `wanted` takes, in order of their ids. `wanted` is asked under the lock:
+    /// it must not ask back.
     pub fn agents(
         &self,
+        under: Under,
         after: Option<Uuid>,
         limit: usize,
         wanted: impl Fn(&AgentRecord) -> bool,
     ) -> Vec<AgentRecord> {
         let rows = self.rows();
         rows.agents_after(after)
+            .filter(|agent| match under {
+                Under::Any => true,
+                Under::Now(key) => agent.key == key,
+                // The first holds alone once the key is deleted.
+                Under::Ever(key) => {
+                    agent.key == key || rows.registration(key, agent.agent).is_some()
+                }
+            })
             .filter(|agent| wanted(agent))
             .take(limit)
             .cloned()

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::status::invalid;
 use super::{convert, page};
-use crate::instances::{InstanceId, InstanceStatus, Instances};
+use crate::instances::{InstanceId, InstanceStatus, Instances, Under};
 use crate::keys::KeyId;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::agent_service_server::AgentService;
@@ -111,20 +111,20 @@ impl AgentService for Agents {
             }
         };
         let connected = self.registry.connected();
-        let records = self.instances.agents(after, size, |record| {
-            key.is_none_or(|key| key == record.key || request.ever)
-                && wanted_connection.is_none_or(|c| c == connected.contains(&record.agent))
+        let under = match key {
+            Some(key) if request.ever => Under::Ever(key),
+            key => key.map_or(Under::Any, Under::Now),
+        };
+        let records = self.instances.agents(under, after, size, |record| {
+            wanted_connection.is_none_or(|c| c == connected.contains(&record.agent))
         });
         let next_page_token = match records.last() {
             Some(last) if records.len() == size => last.agent.to_string(),
             _ => String::new(),
         };
-        let ever = |record: &&AgentRecord| {
-            key.is_none_or(|key| key == record.key || self.instances.ever_joined(key, record.agent))
-        };
-        let agents = records.iter().filter(ever);
         Ok(Response::new(pb::ListAgentsResponse {
-            agents: agents
+            agents: records
+                .iter()
                 .map(|record| agent(record, connected.contains(&record.agent)))
                 .collect(),
             next_page_token,
@@ -186,9 +186,9 @@ impl Agents {
         after: Option<Uuid>,
         size: usize,
     ) -> pb::ListInstancesResponse {
-        let records = self.instances.agents(after, size, |record| {
-            !record.instances.is_empty() && key.is_none_or(|key| key == record.key)
-        });
+        let under = key.map_or(Under::Any, Under::Now);
+        let with_instances = |record: &AgentRecord| !record.instances.is_empty();
+        let records = self.instances.agents(under, after, size, with_instances);
         let mut page = pb::ListInstancesResponse::default();
         for (at, record) in records.iter().enumerate() {
             let connected = connected.contains(&record.agent);

@@ -75,6 +75,35 @@ async fn rows_outlive_the_process() {
 }
 
 #[tokio::test]
+async fn a_page_is_full_whatever_lies_between_its_agents() {
+    let instances = loaded(&store()).await;
+    let (wanted, other) = (key(), key());
+    for agent in 0..30 {
+        // One in three each: only the other key, both, only the wanted one.
+        if agent % 3 > 0 {
+            join(&instances, wanted, agent, 1);
+        }
+        if agent % 3 < 2 {
+            join(&instances, other, agent, 2);
+        }
+    }
+    let walk = |under| {
+        let mut sizes = Vec::new();
+        let mut after = None;
+        loop {
+            let page = instances.agents(under, after, 4, |_| true);
+            let Some(last) = page.last() else { break };
+            after = Some(last.agent);
+            sizes.push(page.len());
+        }
+        sizes
+    };
+    assert_eq!(walk(Under::Ever(wanted)), [4, 4, 4, 4, 4]);
+    assert_eq!(walk(Under::Now(wanted)), [4, 4, 2]);
+    assert_eq!(walk(Under::Any), [4, 4, 4, 4, 4, 4, 4, 2]);
+}
+
+#[tokio::test]
 async fn an_instance_is_kept_as_not_reported_when_it_is_gone() {
     let instances = loaded(&store()).await;
     let agent = Uuid::from_u128(1);
