@@ -15,10 +15,11 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
 use super::expiry::Expiry;
+use super::outcomes::Failures;
 use super::output::{Console, clean, plural};
 use super::time::{now, parse_span};
 use revoke::RevokeArgs;
-use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve, shown};
+use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve};
 
 use crate::proto::admin::v1 as proto;
 
@@ -264,44 +265,4 @@ async fn show(
         console.print(&sheets.join("\n"))?;
     }
     failures.end()
-}
-
-/// Failures of a command that goes on with its other keys.
-#[derive(Default)]
-pub(super) struct Failures {
-    some: bool,
-}
-
-impl Failures {
-    /// Says what failed for one KEY; ends the command only when there is no
-    /// point in going on.
-    pub fn tell(
-        &mut self,
-        console: &mut Console,
-        given: &str,
-        error: CliError,
-    ) -> Result<(), CliError> {
-        match error {
-            CliError::Refused(text) | CliError::Usage(text) => {
-                self.some = true;
-                console.note(&format!("error: {}: {text}", shown(given)));
-                Ok(())
-            }
-            other => Err(other),
-        }
-    }
-
-    /// Notes a failure that has been said.
-    pub fn told(&mut self) {
-        self.some = true;
-    }
-
-    /// Success, if nothing failed.
-    pub fn end(self) -> Result<(), CliError> {
-        if self.some {
-            Err(CliError::Told)
-        } else {
-            Ok(())
-        }
-    }
 }
