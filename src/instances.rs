@@ -1,14 +1,15 @@
-//! Who is out there: agents, their NGINX instances, and which agents ever
-//! joined under which key.
+//! Who is out there: agents, their NGINX instances, which agents ever joined
+//! under which key, and when each key was last used.
 //!
 //! Owns: the live rows and the set of those not yet written. Must not know:
 //! sessions (who is connected is told to it), gRPC.
 //! Invariant: a slow or failing store delays no join; what waits to be written
 //! is a set of names whose content is read when it is written, so it is bounded
-//! by the number of agents, and no queue can lose or resurrect a row.
+//! by the number of agents and keys, and no queue can lose or resurrect a row.
 
 mod report;
 mod rows;
+mod uses;
 mod writer;
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,10 +24,12 @@ use crate::store::{AgentRecord, Health, InstanceStore, Registration, StoreError}
 
 pub use report::{AgentReport, InstanceId, InstanceStatus, ReportedInstance};
 use rows::Rows;
+use uses::Uses;
 
 /// Rows read or written in one step.
 const BATCH: usize = 1000;
-/// How old the last sight of a connected agent may get before it is noted anew.
+/// How old the last sight of a connected agent may get before it is noted anew,
+/// and the stored last use of a key before it is written anew.
 const SIGHT: Duration = Duration::from_secs(600);
 
 /// Limits on what agents may make grow.
@@ -66,6 +69,17 @@ pub struct Joined {
     pub nearly_full: Option<usize>,
 }
 
+/// Who is connected at a moment.
+#[derive(Debug)]
+pub struct Connected {
+    /// The agents with a live session.
+    pub agents: HashSet<Uuid>,
+    /// The keys of live sessions.
+    pub keys: Vec<KeyId>,
+    /// That moment.
+    pub now: Timestamp,
+}
+
 /// How many agents a key has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AgentCounts {
@@ -91,6 +105,9 @@ pub struct Instances {
     store: Arc<dyn InstanceStore>,
     limits: InstanceLimits,
     rows: Mutex<Rows>,
+    /// Apart from the rows: noted with every call of an agent, which must not
+    /// wait for a list.
+    uses: Mutex<Uses>,
     /// Held while rows go to the store: a flush and a forget that crossed could
     /// write a forgotten row.
     writing: tokio::sync::Mutex<()>,
@@ -105,13 +122,25 @@ impl Instances {
         store: Arc<dyn InstanceStore>,
         limits: InstanceLimits,
     ) -> Result<Self, StoreError> {
+        let mut uses = Uses::default();
+        let mut after = None;
+        loop {
+            let page = store.key_uses(after, BATCH).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            page.into_iter().for_each(|(key, at)| uses.put(key, at));
+        }
         let mut rows = Rows::default();
         let mut after = None;
         loop {
             let page = store.registrations(after, BATCH).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.key, last.agent));
-            page.into_iter().for_each(|row| rows.put_registration(row));
+            for row in page {
+                // Where the stored use is missing or damaged.
+                uses.note(row.key, row.last_seen);
+                rows.put_registration(row);
+            }
         }
         let mut after = None;
         loop {
@@ -124,6 +153,7 @@ impl Instances {
             store,
             limits,
             rows: Mutex::new(rows),
+            uses: Mutex::new(uses),
             writing: tokio::sync::Mutex::default(),
         })
     }
@@ -166,6 +196,16 @@ impl Instances {
     /// Notes an agent's judgement of some of its instances, by reported id.
     pub fn judged(&self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
         self.rows().judge(agent, healths, now);
+    }
+
+    /// Notes that a key is in use. Does not wait for the store.
+    pub fn used(&self, key: KeyId, now: Timestamp) {
+        self.uses().note(key, now);
+    }
+
+    /// When a key was last in use, if ever.
+    pub fn last_used(&self, key: KeyId) -> Option<Timestamp> {
+        self.uses().last(key)
     }
 
     /// How many agents a key has.
@@ -215,7 +255,7 @@ impl Instances {
         self.rows().registration(key, agent).is_some()
     }
 
-    /// Forgets the registrations of a deleted key.
+    /// Forgets the registrations and the last use of a deleted key.
     ///
     /// # Errors
     /// [`StoreError`]; the rows are then gone here, and again after the next
@@ -223,6 +263,7 @@ impl Instances {
     pub async fn forget_key(&self, key: KeyId) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
         self.rows().forget_key(key);
+        self.uses().forget(key);
         self.store.forget_registrations(key).await
     }
 
@@ -242,6 +283,10 @@ impl Instances {
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -98,11 +98,19 @@ impl Registrar {
     }
 
     /// Verifies a presented key, by the cache and the gate; by a new load where
-    /// the gate knows more than the cache.
+    /// the gate knows more than the cache. A key that passes is in use, whatever
+    /// becomes of the call: some host has it.
     ///
     /// # Errors
     /// [`Refusal`].
     pub async fn verify(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
+        let principal = self.current(presented).await?;
+        let now = self.registry.clock().now();
+        self.instances.used(principal.key(), now);
+        Ok(principal)
+    }
+
+    async fn current(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
         let principal = self.authenticate(presented, Freshness::Cached).await?;
         if self.registry.check(&principal).is_ok() {
             return Ok(principal);

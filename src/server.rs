@@ -26,7 +26,7 @@ use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertError, CertOptions, Certs, server_config_from_files};
 use crate::config::Config;
 use crate::events::{Events, ExpiryEvents};
-use crate::instances::Instances;
+use crate::instances::{Connected, Instances};
 use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
 use crate::listener::{BindError, Limits, Listener};
@@ -341,7 +341,11 @@ impl Parts {
         background.spawn(part("the certificate renewal", Box::pin(certs)));
         background.spawn(part("the feed of key changes", Box::pin(tail)));
         let registry = Arc::clone(&self.registry);
-        let connected = move || (registry.connected(), registry.clock().now());
+        let connected = move || Connected {
+            agents: registry.connected(),
+            keys: registry.keys_in_use(),
+            now: registry.clock().now(),
+        };
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {
             let detail = "it was not connected for too long";

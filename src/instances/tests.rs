@@ -218,6 +218,52 @@ async fn a_forgotten_row_is_not_written_again() {
     assert_eq!(instances.counts(one).ever, 0);
 }
 
+#[tokio::test]
+async fn a_last_use_outlives_the_process_and_the_agents() {
+    let store = store();
+    let instances = loaded(&store).await;
+    let (joined, used, never) = (key(), key(), key());
+    join(&instances, joined, 1, 5);
+    instances.used(joined, at(5));
+    instances.used(used, at(7));
+    instances.used(used, at(6));
+    assert_eq!(instances.last_used(used), Some(at(7)), "only forward");
+    instances.flush().await.unwrap();
+    let day = 24 * 3600 * 1000;
+    assert_eq!(instances.age(&HashSet::new(), at(day + 5)).len(), 1);
+    instances.flush().await.unwrap();
+    let again = loaded(&store).await;
+    assert_eq!(again.counts(joined).ever, 0);
+    assert_eq!(again.last_used(joined), Some(at(5)));
+    assert_eq!(again.last_used(used), Some(at(7)));
+    assert_eq!(again.last_used(never), None);
+    again.forget_key(used).await.unwrap();
+    assert_eq!(loaded(&store).await.last_used(used), None);
+}
+
+#[tokio::test]
+async fn a_key_in_use_is_written_coarsely_and_at_the_end() {
+    let store = store();
+    let instances = Arc::new(loaded(&store).await);
+    let key = key();
+    let minute = 60_000;
+    let stored = async || store.key_uses(None, 9).await.unwrap();
+    for (now, written) in [(0, 0), (9, 0), (10, 10), (19, 10)] {
+        instances.used(key, at(now * minute));
+        instances.flush().await.unwrap();
+        assert_eq!(stored().await, [(key, at(written * minute))]);
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    stop.cancel();
+    let nobody = || Connected {
+        agents: HashSet::new(),
+        keys: Vec::new(),
+        now: at(0),
+    };
+    instances.run(Duration::MAX, nobody, |_| {}, stop).await;
+    assert_eq!(stored().await, [(key, at(19 * minute))]);
+}
+
 #[test]
 fn instance_ids_differ_by_agent_and_are_pinned() {
     let id = |agent| InstanceId::of(Uuid::from_u128(agent), "8f9").to_string();

@@ -1,17 +1,15 @@
 //! Writing behind: dirty rows to the store, batch by batch.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BATCH, Instances};
-use crate::keys::Timestamp;
+use super::{BATCH, Connected, Instances};
 use crate::store::StoreError;
 
-/// Between two looks for agents to be forgotten.
+/// Between two looks at who is connected.
 const AGING: Duration = Duration::from_secs(60);
 
 impl Instances {
@@ -22,27 +20,26 @@ impl Instances {
     pub async fn flush(&self) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
         loop {
-            let batch = self.rows().take_dirty(BATCH);
-            if batch.registrations.is_empty()
-                && batch.agents.is_empty()
-                && batch.forgotten.is_empty()
-            {
+            let mut batch = self.rows().take_dirty(BATCH);
+            batch.uses = self.uses().take_dirty(BATCH);
+            if batch.is_empty() {
                 return Ok(());
             }
             if let Err(error) = self.store.save_instances(batch.clone()).await {
                 self.rows().put_back(&batch);
+                self.uses().put_back(&batch.uses);
                 return Err(error);
             }
         }
     }
 
-    /// Writes every `interval` until `shutdown`, then once more; forgets agents
-    /// that were not among those `connected` returns for too long, and tells
-    /// `forgotten` of each.
+    /// Writes every `interval` until `shutdown`, then once more. Notes the keys
+    /// that `connected` returns as used; forgets agents that were not among its
+    /// agents for too long, and tells `forgotten` of each.
     pub async fn run(
         self: Arc<Self>,
         interval: Duration,
-        connected: impl Fn() -> (HashSet<Uuid>, Timestamp) + Send,
+        connected: impl Fn() -> Connected + Send,
         forgotten: impl Fn(Uuid) + Send,
         shutdown: CancellationToken,
     ) {
@@ -54,8 +51,12 @@ impl Instances {
             };
             if aged.elapsed() >= AGING {
                 aged = tokio::time::Instant::now();
-                let (agents, now) = connected();
+                let Connected { agents, keys, now } = connected();
+                keys.into_iter().for_each(|key| self.used(key, now));
                 self.age(&agents, now).into_iter().for_each(&forgotten);
+            }
+            if stopping {
+                self.uses().settle();
             }
             if let Err(error) = self.flush().await {
                 tracing::warn!(%error, "agents and registrations are not written; trying again");

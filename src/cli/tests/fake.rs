@@ -64,6 +64,7 @@ pub fn key(number: u8, name: &str) -> Key {
         live_sessions: u64::from(number),
         registered_agents: u64::from(number),
         current_agents: u64::from(number),
+        last_used_at: time(1_700_000_100),
     }
 }
 
