@@ -34,6 +34,7 @@ use crate::ops::Ops;
 use crate::registrar::Registrar;
 use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
+use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::{EventKind, GatewayId, GatewayInfo, Store, StoreError};
@@ -218,10 +219,12 @@ impl Server {
             Arc::clone(&metrics),
             config.timing.revoke_wait,
         ));
+        let senders = Arc::new(Senders::new(senders::CAPACITY));
         let registrar = Registrar::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             Arc::clone(&instances),
+            Arc::clone(&senders),
             Arc::clone(&events),
             Arc::clone(&metrics),
             config.timing.identity_conflict_after,
@@ -240,6 +243,7 @@ impl Server {
             key_admin,
             Arc::clone(&registry),
             Arc::clone(&instances),
+            senders,
             Arc::clone(&events),
             Arc::clone(&rejections),
             Tokens::new(store.clone(), store.clock().clone()),

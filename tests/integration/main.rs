@@ -23,5 +23,6 @@ mod restart;
 mod revoke;
 mod roles;
 mod secrets;
+mod senders;
 mod sessions;
 mod store_suite;

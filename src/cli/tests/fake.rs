@@ -39,6 +39,8 @@ pub struct State {
     pub sessions: Vec<Session>,
     pub tokens: Vec<Token>,
     pub rejections: Vec<Rejection>,
+    /// Under whatever key.
+    pub senders: Vec<TelemetrySender>,
     pub token: String,
     /// Every call is refused with it.
     pub broken: Option<Status>,
@@ -193,7 +195,12 @@ impl KeyService for Api {
     ) -> Result<Response<GetKeyResponse>, Status> {
         self.answer(request, |state, asked| {
             let key = Some(state.find(&asked.object_id)?.clone());
-            Ok(GetKeyResponse { key })
+            let senders = state.senders.iter();
+            Ok(GetKeyResponse {
+                key,
+                telemetry_senders: senders.take(PAGE).cloned().collect(),
+                telemetry_senders_total: state.senders.len() as u64,
+            })
         })
     }
 
