@@ -16,6 +16,7 @@ use muster::events::Events;
 use muster::instances::{InstanceLimits, Instances};
 use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use muster::registrar::Registrar;
+use muster::senders::{self, Senders};
 use muster::sessions::{HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{GatewayId, GatewayInfo, KeyStore, NewKey};
@@ -191,6 +192,7 @@ fn verify(c: &mut Criterion) {
             Arc::clone(auth),
             registry,
             Arc::clone(&bench.instances),
+            Arc::new(Senders::new(senders::CAPACITY)),
             Arc::clone(&bench.events),
             Arc::clone(&bench.metrics),
             Duration::from_secs(30),

@@ -34,6 +34,7 @@ use crate::proto::admin::v1::rejection_service_server::RejectionServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::rejections::Rejections;
+use crate::senders::Senders;
 use crate::sessions::Registry;
 use crate::tokens::Tokens;
 
@@ -47,6 +48,7 @@ pub fn service(
     keys: Arc<KeyAdmin>,
     registry: Arc<Registry>,
     instances: Arc<Instances>,
+    senders: Arc<Senders>,
     events: Arc<Events>,
     rejections: Arc<Rejections>,
     tokens: Tokens,
@@ -55,7 +57,7 @@ pub fn service(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
-    let key_service = keys::Keys::new(Arc::clone(&keys));
+    let key_service = keys::Keys::new(Arc::clone(&keys), senders);
     let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
     let session_service = sessions::Sessions::new(registry);
     let rejection_service = rejections::Refused::new(rejections);

@@ -45,7 +45,7 @@ pub async fn service(
     let command = command::Command::new(Arc::clone(&registrar), refusals.clone());
     let command = CommandServiceServer::new(command).max_decoding_message_size(max_message_bytes);
     let file = FileServiceServer::new(file::Files).max_decoding_message_size(max_message_bytes);
-    let sink = otlp::Sink::new(metrics);
+    let sink = otlp::Sink::new(Arc::clone(&registrar), refusals.clone(), metrics);
     let otlp_metrics = MetricsServiceServer::new(sink.clone())
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max_message_bytes);

@@ -15,6 +15,7 @@ mod expiry;
 mod gateways;
 mod keys;
 mod man;
+mod outcomes;
 mod output;
 mod rejections;
 mod secret_file;

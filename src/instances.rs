@@ -1,14 +1,15 @@
-//! Who is out there: agents, their NGINX instances, and which agents ever
-//! joined under which key.
+//! Who is out there: agents, their NGINX instances, which agents ever joined
+//! under which key, and when each key was last used.
 //!
 //! Owns: the live rows and the set of those not yet written. Must not know:
 //! sessions (who is connected is told to it), gRPC.
 //! Invariant: a slow or failing store delays no join; what waits to be written
 //! is a set of names whose content is read when it is written, so it is bounded
-//! by the number of agents, and no queue can lose or resurrect a row.
+//! by the number of agents and keys, and no queue can lose or resurrect a row.
 
 mod report;
 mod rows;
+mod uses;
 mod writer;
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,11 +24,13 @@ use crate::store::{AgentRecord, Health, InstanceStore, Registration, StoreError}
 
 pub use report::{AgentReport, InstanceId, InstanceStatus, ReportedInstance};
 use rows::Rows;
+use uses::Uses;
 
 /// Rows read or written in one step.
 const BATCH: usize = 1000;
-/// How old the last sight of a connected agent may get before it is noted anew;
-/// less where agents are forgotten sooner.
+/// How old the last sight of a connected agent may get before it is noted anew
+/// (less where agents are forgotten sooner), and the stored last use of a key
+/// before it is written anew.
 const SIGHT: Duration = Duration::from_secs(600);
 
 /// Limits on what agents may make grow.
@@ -67,6 +70,15 @@ pub struct Joined {
     pub nearly_full: Option<usize>,
 }
 
+/// Who is connected at a moment.
+#[derive(Debug)]
+pub struct Connected {
+    /// The agents with a live session.
+    pub agents: HashSet<Uuid>,
+    /// The keys of live sessions.
+    pub keys: Vec<KeyId>,
+}
+
 /// How many agents a key has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AgentCounts {
@@ -76,11 +88,25 @@ pub struct AgentCounts {
     pub ever: usize,
 }
 
+/// By which key agents are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    /// Any.
+    Any,
+    /// Their last join was with this one.
+    Now(KeyId),
+    /// They ever joined with this one.
+    Ever(KeyId),
+}
+
 /// The agents and registrations that this gateway knows.
 pub struct Instances {
     store: Arc<dyn InstanceStore>,
     limits: InstanceLimits,
     rows: Mutex<Rows>,
+    /// Apart from the rows: noted with every call of an agent, which must not
+    /// wait for a list.
+    uses: Mutex<Uses>,
     /// Held while rows go to the store: a flush and a forget that crossed could
     /// write a forgotten row.
     writing: tokio::sync::Mutex<()>,
@@ -95,13 +121,25 @@ impl Instances {
         store: Arc<dyn InstanceStore>,
         limits: InstanceLimits,
     ) -> Result<Self, StoreError> {
+        let mut uses = Uses::default();
+        let mut after = None;
+        loop {
+            let page = store.key_uses(after, BATCH).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            page.into_iter().for_each(|(key, at)| uses.put(key, at));
+        }
         let mut rows = Rows::default();
         let mut after = None;
         loop {
             let page = store.registrations(after, BATCH).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.key, last.agent));
-            page.into_iter().for_each(|row| rows.put_registration(row));
+            for row in page {
+                // Where the stored use is missing or damaged.
+                uses.note(row.key, row.last_seen);
+                rows.put_registration(row);
+            }
         }
         let mut after = None;
         loop {
@@ -114,6 +152,7 @@ impl Instances {
             store,
             limits,
             rows: Mutex::new(rows),
+            uses: Mutex::new(uses),
             writing: tokio::sync::Mutex::default(),
         })
     }
@@ -158,6 +197,16 @@ impl Instances {
         self.rows().judge(agent, healths, now);
     }
 
+    /// Notes that a key is in use. Does not wait for the store.
+    pub fn used(&self, key: KeyId, now: Timestamp) {
+        self.uses().note(key, now);
+    }
+
+    /// When a key was last in use, if ever.
+    pub fn last_used(&self, key: KeyId) -> Option<Timestamp> {
+        self.uses().last(key)
+    }
+
     /// How many agents a key has.
     pub fn counts(&self, key: KeyId) -> AgentCounts {
         let rows = self.rows();
@@ -167,16 +216,26 @@ impl Instances {
         }
     }
 
-    /// At most `limit` agents after `after` that `wanted` takes, in order of
-    /// their ids.
+    /// At most `limit` agents after `after` that are under that key and that
+    /// `wanted` takes, in order of their ids. `wanted` is asked under the lock:
+    /// it must not ask back.
     pub fn agents(
         &self,
+        under: Under,
         after: Option<Uuid>,
         limit: usize,
         wanted: impl Fn(&AgentRecord) -> bool,
     ) -> Vec<AgentRecord> {
         let rows = self.rows();
         rows.agents_after(after)
+            .filter(|agent| match under {
+                Under::Any => true,
+                Under::Now(key) => agent.key == key,
+                // The first holds alone once the key is deleted.
+                Under::Ever(key) => {
+                    agent.key == key || rows.registration(key, agent.agent).is_some()
+                }
+            })
             .filter(|agent| wanted(agent))
             .take(limit)
             .cloned()
@@ -195,7 +254,7 @@ impl Instances {
         self.rows().registration(key, agent).is_some()
     }
 
-    /// Forgets the registrations of a deleted key.
+    /// Forgets the registrations and the last use of a deleted key.
     ///
     /// # Errors
     /// [`StoreError`]; the rows are then gone here, and again after the next
@@ -203,6 +262,7 @@ impl Instances {
     pub async fn forget_key(&self, key: KeyId) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
         self.rows().forget_key(key);
+        self.uses().forget(key);
         self.store.forget_registrations(key).await
     }
 
@@ -233,6 +293,10 @@ impl Instances {
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

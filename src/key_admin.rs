@@ -74,6 +74,8 @@ pub struct Usage {
     pub agents: AgentCounts,
     /// Sessions live on this gateway.
     pub live_sessions: usize,
+    /// When it was last in use, if ever: now, while a session is live.
+    pub last_used: Option<Timestamp>,
 }
 
 /// What a revoke did, on every enrolled gateway.
@@ -145,11 +147,16 @@ impl KeyAdmin {
         self.store.clock().now()
     }
 
-    /// What lives under a key here: agents ever, sessions now.
+    /// What lives under a key here: agents ever, sessions now, its last use.
     pub fn usage(&self, key: KeyId) -> Usage {
+        let live_sessions = self.registry.live_sessions(key);
         Usage {
             agents: self.instances.counts(key),
-            live_sessions: self.registry.live_sessions(key),
+            live_sessions,
+            last_used: match live_sessions {
+                0 => self.instances.last_used(key),
+                _ => Some(self.now()),
+            },
         }
     }
 

@@ -18,6 +18,7 @@ pub mod proto;
 pub mod registrar;
 pub mod rejections;
 pub mod revocation;
+pub mod senders;
 pub mod server;
 pub mod sessions;
 pub mod store;

@@ -15,6 +15,7 @@ use crate::auth::{AuthError, Authenticator, Freshness, Principal};
 use crate::events::Events;
 use crate::instances::{AgentReport, Instances, Joined, TooManyAgents};
 use crate::keys::{KeyId, PresentedKey, Timestamp};
+use crate::senders::Senders;
 use crate::sessions::{AdmitError, Final, Registry, SessionGuard, SessionInfo};
 use crate::store::{EventKind, Health, StoreError};
 use crate::telemetry::Metrics;
@@ -66,6 +67,7 @@ pub struct Registrar {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
     instances: Arc<Instances>,
+    senders: Arc<Senders>,
     events: Arc<Events>,
     metrics: Arc<Metrics>,
     conflict_after: Duration,
@@ -81,6 +83,7 @@ impl Registrar {
         authenticator: Arc<Authenticator>,
         registry: Arc<Registry>,
         instances: Arc<Instances>,
+        senders: Arc<Senders>,
         events: Arc<Events>,
         metrics: Arc<Metrics>,
         conflict_after: Duration,
@@ -89,6 +92,7 @@ impl Registrar {
             authenticator,
             registry,
             instances,
+            senders,
             events,
             metrics,
             conflict_after,
@@ -98,11 +102,19 @@ impl Registrar {
     }
 
     /// Verifies a presented key, by the cache and the gate; by a new load where
-    /// the gate knows more than the cache.
+    /// the gate knows more than the cache. A key that passes is in use, whatever
+    /// becomes of the call: some host has it.
     ///
     /// # Errors
     /// [`Refusal`].
     pub async fn verify(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
+        let principal = self.current(presented).await?;
+        let now = self.registry.clock().now();
+        self.instances.used(principal.key(), now);
+        Ok(principal)
+    }
+
+    async fn current(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
         let principal = self.authenticate(presented, Freshness::Cached).await?;
         if self.registry.check(&principal).is_ok() {
             return Ok(principal);
@@ -189,6 +201,24 @@ impl Registrar {
             let now = self.registry.clock().now();
             self.instances.judged(agent, healths, now);
         }
+    }
+
+    /// Accepts an export of telemetry, once its body is read: the key is looked
+    /// at again, as for a join.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn exported(
+        &self,
+        presented: &PresentedKey,
+        principal: &Principal,
+        agent: Option<Uuid>,
+        address: IpAddr,
+    ) -> Result<(), Refusal> {
+        self.still_good(presented, principal).await?;
+        let now = self.registry.clock().now();
+        self.senders.note(principal.key(), address, agent, now);
+        Ok(())
     }
 
     /// Confirms that a principal made earlier in a call may still act.

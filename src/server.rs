@@ -26,7 +26,7 @@ use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertError, CertOptions, Certs, server_config_from_files};
 use crate::config::Config;
 use crate::events::{Events, ExpiryEvents};
-use crate::instances::Instances;
+use crate::instances::{Connected, Instances};
 use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
 use crate::listener::{BindError, Limits, Listener};
@@ -34,6 +34,7 @@ use crate::ops::Ops;
 use crate::registrar::Registrar;
 use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
+use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::{EventKind, GatewayId, GatewayInfo, Store, StoreError};
@@ -218,10 +219,12 @@ impl Server {
             Arc::clone(&metrics),
             config.timing.revoke_wait,
         ));
+        let senders = Arc::new(Senders::new(senders::CAPACITY));
         let registrar = Registrar::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             Arc::clone(&instances),
+            Arc::clone(&senders),
             Arc::clone(&events),
             Arc::clone(&metrics),
             config.timing.identity_conflict_after,
@@ -240,6 +243,7 @@ impl Server {
             key_admin,
             Arc::clone(&registry),
             Arc::clone(&instances),
+            senders,
             Arc::clone(&events),
             Arc::clone(&rejections),
             Tokens::new(store.clone(), store.clock().clone()),
@@ -342,7 +346,10 @@ impl Parts {
         background.spawn(part("the feed of key changes", Box::pin(tail)));
         let registry = Arc::clone(&self.registry);
         let clock = registry.clock().clone();
-        let connected = move || registry.connected();
+        let connected = move || Connected {
+            agents: registry.connected(),
+            keys: registry.keys_in_use(),
+        };
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {
             let detail = "it was not connected for too long";

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::status::invalid;
 use super::{convert, page};
-use crate::instances::{InstanceId, InstanceStatus, Instances};
+use crate::instances::{InstanceId, InstanceStatus, Instances, Under};
 use crate::keys::KeyId;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::agent_service_server::AgentService;
@@ -112,9 +112,12 @@ impl AgentService for Agents {
             }
         };
         let connected = self.registry.connected();
-        let records = self.instances.agents(after, size, |record| {
-            key.is_none_or(|key| key == record.key || request.ever)
-                && wanted_connection.is_none_or(|c| c == connected.contains(&record.agent))
+        let under = match key {
+            Some(key) if request.ever => Under::Ever(key),
+            key => key.map_or(Under::Any, Under::Now),
+        };
+        let records = self.instances.agents(under, after, size, |record| {
+            wanted_connection.is_none_or(|c| c == connected.contains(&record.agent))
         });
         let mut page = pb::ListAgentsResponse::default();
         let mut bytes = 0;
@@ -188,9 +191,9 @@ impl Agents {
         after: Option<Uuid>,
         size: usize,
     ) -> pb::ListInstancesResponse {
-        let records = self.instances.agents(after, size, |record| {
-            !record.instances.is_empty() && key.is_none_or(|key| key == record.key)
-        });
+        let under = key.map_or(Under::Any, Under::Now);
+        let with_instances = |record: &AgentRecord| !record.instances.is_empty();
+        let records = self.instances.agents(under, after, size, with_instances);
         let mut page = pb::ListInstancesResponse::default();
         let mut bytes = 0;
         for (at, record) in records.iter().enumerate() {

@@ -8,6 +8,7 @@ use crate::key_admin::Usage;
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::proto::admin::v1 as pb;
 use crate::rejections::Rejection;
+use crate::senders::Sender;
 use crate::sessions::SessionView;
 
 /// An optional time of a request; `field` names it in the error.
@@ -43,6 +44,17 @@ pub(super) fn key(record: &KeyRecord, now: Timestamp, usage: Usage) -> pb::Key {
         live_sessions: usage.live_sessions as u64,
         registered_agents: usage.agents.ever as u64,
         current_agents: usage.agents.now as u64,
+        last_used_at: usage.last_used.map(Into::into),
+    }
+}
+
+pub(super) fn sender(sender: &Sender) -> pb::TelemetrySender {
+    pb::TelemetrySender {
+        address: sender.address.to_string(),
+        agent_id: sender.agent.map_or_else(String::new, |id| id.to_string()),
+        first_export: Some(sender.first_export.into()),
+        last_export: Some(sender.last_export.into()),
+        exports: sender.exports,
     }
 }
 

@@ -14,14 +14,18 @@ use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::key_service_server::KeyService;
+use crate::senders::Senders;
 use crate::store::{KeyCursor, KeyEdit};
 
 /// Keys deleted in one call at most (NGINX One's contract).
 const MAX_DELETES: usize = 50;
+/// Telemetry senders in one answer; beyond that their number tells enough.
+const MAX_SENDERS: usize = 100;
 
-/// The key service over the key admin.
+/// The key service over the key admin, with who sends telemetry.
 pub(super) struct Keys {
     admin: Arc<KeyAdmin>,
+    senders: Arc<Senders>,
 }
 
 /// Which keys a list asks for.
@@ -62,8 +66,8 @@ impl Filter {
 }
 
 impl Keys {
-    pub fn new(admin: Arc<KeyAdmin>) -> Self {
-        Self { admin }
+    pub fn new(admin: Arc<KeyAdmin>, senders: Arc<Senders>) -> Self {
+        Self { admin, senders }
     }
 
     fn show(&self, record: &KeyRecord) -> pb::Key {
@@ -140,8 +144,12 @@ impl KeyService for Keys {
     ) -> Result<Response<pb::GetKeyResponse>, Status> {
         let key = convert::key_id("object_id", &request.get_ref().object_id)?;
         let record = self.admin.get(key).await.map_err(refused)?;
+        let senders = self.senders.of(key, self.admin.now());
+        let shown = senders.iter().take(MAX_SENDERS);
         Ok(Response::new(pb::GetKeyResponse {
             key: Some(self.show(&record)),
+            telemetry_senders: shown.map(convert::sender).collect(),
+            telemetry_senders_total: senders.len() as u64,
         }))
     }
 

@@ -1,5 +1,6 @@
 //! OTLP: the agent's built-in collector exports to the gateway it registers
-//! with. Its metrics and logs are authenticated, counted and dropped.
+//! with. Its metrics and logs are authenticated, counted and dropped; who sent
+//! them is noted.
 
 use std::sync::Arc;
 
@@ -14,26 +15,47 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use tonic::{Request, Response, Status};
 
+use super::authenticate::{Authenticated, proven};
+use super::refusals::Refusals;
+use super::status::Refused;
+use crate::registrar::Registrar;
 use crate::telemetry::{Metrics, Signal};
 
-/// Counts what arrives.
+/// Counts what arrives, and from whom.
 #[derive(Clone)]
 pub(super) struct Sink {
+    registrar: Arc<Registrar>,
+    refusals: Refusals,
     metrics: Arc<Metrics>,
 }
 
 impl Sink {
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+    pub fn new(registrar: Arc<Registrar>, refusals: Refusals, metrics: Arc<Metrics>) -> Self {
+        Self {
+            registrar,
+            refusals,
+            metrics,
+        }
     }
 
-    fn count(&self, signal: &'static str, items: usize) {
+    async fn accept(
+        &self,
+        who: &Authenticated,
+        signal: &'static str,
+        items: usize,
+    ) -> Result<(), Status> {
+        let address = who.call.peer().ip();
+        self.registrar
+            .exported(&who.presented, &who.principal, who.caller.agent, address)
+            .await
+            .map_err(|refusal| Refused::Key(refusal).into_status(&self.refusals, &who.caller))?;
         let signal = Signal { signal };
         self.metrics.telemetry_exports.get_or_create(&signal).inc();
         self.metrics
             .telemetry_items
             .get_or_create(&signal)
             .inc_by(items as u64);
+        Ok(())
     }
 }
 
@@ -43,6 +65,7 @@ impl MetricsService for Sink {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let who = proven(&request)?;
         let points = request
             .get_ref()
             .resource_metrics
@@ -58,7 +81,7 @@ impl MetricsService for Sink {
                 None => 0,
             })
             .sum();
-        self.count("metrics", points);
+        self.accept(&who, "metrics", points).await?;
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }
@@ -69,6 +92,7 @@ impl LogsService for Sink {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let who = proven(&request)?;
         let records = request
             .get_ref()
             .resource_logs
@@ -76,7 +100,7 @@ impl LogsService for Sink {
             .flat_map(|resource| &resource.scope_logs)
             .map(|scope| scope.log_records.len())
             .sum();
-        self.count("logs", records);
+        self.accept(&who, "logs", records).await?;
         Ok(Response::new(ExportLogsServiceResponse::default()))
     }
 }

@@ -172,9 +172,15 @@ mod tests {
             })),
             ..Default::default()
         });
-        assert_eq!(report.instances.len(), 128);
+        // 16 KiB of words of 768 bytes.
+        assert_eq!(report.instances.len(), 21);
         assert_eq!(report.instances[0].binary_path.chars().count(), 256);
         assert_eq!(report.instances[0].version.len(), 256);
         assert_eq!(report.hostname.chars().count(), 256);
+        let short = self::report(mpi::Resource {
+            instances: vec![instance(InstanceType::Nginx, "1"); 1000],
+            ..Default::default()
+        });
+        assert_eq!(short.instances.len(), 128);
     }
 }

@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod revoke;
 pub(super) mod rows;
+mod show;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::expiry::Expiry;
 use super::output::{Console, clean, plural};
 use super::time::{now, parse_span};
 use revoke::RevokeArgs;
-use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve, shown};
+use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve};
 
 use crate::proto::admin::v1 as proto;
 
@@ -68,7 +69,10 @@ new expiry; its name can always be changed.")]
     /// Show all that is known of a key
     #[command(after_help = "Examples:
   muster keys show web
-  muster keys show web db -o json           one array, also for one key")]
+  muster keys show web db -o json           one array, also for one key
+
+Telemetry senders are those whose last export was accepted by this gateway no
+more than 5 minutes ago; after its restart they come back with their next one.")]
     Show(KeysNamed),
     /// End a key and every live session of it, for good
     #[command(after_help = "Examples:
@@ -162,7 +166,7 @@ pub(super) async fn run(args: KeysArgs, console: &mut Console) -> Result<(), Cli
         KeysCommand::Create(args) => create::run(client, args, console).await,
         KeysCommand::List(args) => list_keys(client, &args, console).await,
         KeysCommand::Edit(args) => edit(client, args, console).await,
-        KeysCommand::Show(args) => show(client, &args.keys, console).await,
+        KeysCommand::Show(args) => show::run(client, &args.keys, console).await,
         KeysCommand::Revoke(args) => revoke::run(client, &args, console).await,
         KeysCommand::Delete(args) => delete::run(client, &args.keys, console).await,
     }
@@ -232,76 +236,7 @@ async fn edit(client: &mut Client, args: EditArgs, console: &mut Console) -> Res
 }
 
 /// One key by its id.
-pub(super) async fn get(client: &mut Client, object_id: String) -> Result<proto::Key, CliError> {
-    let request = proto::GetKeyRequest { object_id };
-    let answer = client.keys.get_key(request).await;
-    let answer = answer.map_err(|status| client.refusal(&status))?;
-    Ok(answer.into_inner().key.unwrap_or_default())
-}
-
-async fn show(
-    client: &mut Client,
-    given: &[String],
-    console: &mut Console,
-) -> Result<(), CliError> {
-    let mut keys = Vec::new();
-    let mut failures = Failures::default();
-    for one in given {
-        let found = match resolve(client, one).await {
-            Ok(id) => get(client, id).await,
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok(key) => keys.push(key),
-            Err(error) => failures.tell(console, one, error)?,
-        }
-    }
-    if console.json_wanted() {
-        let rows: Vec<KeyJson> = keys.iter().map(KeyJson::from).collect();
-        console.print_json(&rows)?;
-    } else {
-        let sheets: Vec<String> = keys.iter().map(|key| key_sheet(key, now())).collect();
-        console.print(&sheets.join("\n"))?;
-    }
-    failures.end()
-}
-
-/// Failures of a command that goes on with its other keys.
-#[derive(Default)]
-pub(super) struct Failures {
-    some: bool,
-}
-
-impl Failures {
-    /// Says what failed for one KEY; ends the command only when there is no
-    /// point in going on.
-    pub fn tell(
-        &mut self,
-        console: &mut Console,
-        given: &str,
-        error: CliError,
-    ) -> Result<(), CliError> {
-        match error {
-            CliError::Refused(text) | CliError::Usage(text) => {
-                self.some = true;
-                console.note(&format!("error: {}: {text}", shown(given)));
-                Ok(())
-            }
-            other => Err(other),
-        }
-    }
-
-    /// Notes a failure that has been said.
-    pub fn told(&mut self) {
-        self.some = true;
-    }
-
-    /// Success, if nothing failed.
-    pub fn end(self) -> Result<(), CliError> {
-        if self.some {
-            Err(CliError::Told)
-        } else {
-            Ok(())
-        }
-    }
+async fn get(client: &mut Client, object_id: String) -> Result<proto::Key, CliError> {
+    let answer = show::details(client, object_id).await?;
+    Ok(answer.key.unwrap_or_default())
 }

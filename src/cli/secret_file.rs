@@ -1,14 +1,18 @@
-//! The file that a new key or token is written to.
+//! The file that a new key or token is written to, and what is said when its
+//! secret can't be written, there or to stdout.
 //!
-//! Invariant: it is new, its owner's alone, and left behind only with the whole
-//! secret in it.
+//! Invariant: the file is new, its owner's alone, and left behind only with the
+//! whole secret in it.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use super::keys::rows::title;
+use super::output::clean;
 
 /// A new file for a secret; removed again unless it is kept.
 pub(super) struct SecretFile<'a> {
@@ -35,6 +39,17 @@ impl<'a> SecretFile<'a> {
             path,
             file: Some(file),
         })
+    }
+
+    /// The error of a create whose secret could not be written. `commands` are
+    /// those for its kind: `keys` or `tokens`.
+    pub fn lost(commands: &str, object_id: &str, name: &str, why: &dyn Display) -> CliError {
+        CliError::Refused(format!(
+            "{} was created, but its secret could not be written and is lost: {why}\n  revoke it \
+             (muster {commands} revoke {}) and create another",
+            title(object_id, name),
+            clean(object_id)
+        ))
     }
 
     /// Writes the secret and leaves the file behind; returns where it is.

@@ -204,6 +204,7 @@ impl Rows {
                 .filter_map(|agent| self.agents.get(&agent).cloned())
                 .collect(),
             forgotten: take(&mut self.dirty.forgotten, limit),
+            uses: Vec::new(),
         }
     }
 
@@ -238,7 +239,7 @@ impl Rows {
     }
 }
 
-fn take<T: Copy + Eq + std::hash::Hash>(set: &mut HashSet<T>, limit: usize) -> Vec<T> {
+pub(super) fn take<T: Copy + Eq + std::hash::Hash>(set: &mut HashSet<T>, limit: usize) -> Vec<T> {
     let names: Vec<T> = set.iter().take(limit).copied().collect();
     for name in &names {
         set.remove(name);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::keys::Id;
+use crate::store::StoreClock;
 use crate::store::embedded::EmbeddedStore;
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -72,6 +73,35 @@ async fn rows_outlive_the_process() {
         .collect();
     assert_eq!(seen, [(one, at(1), at(5), 2), (two, at(9), at(9), 1)]);
     assert!(again.ever_joined(one, record.agent));
+}
+
+#[tokio::test]
+async fn a_page_is_full_whatever_lies_between_its_agents() {
+    let instances = loaded(&store()).await;
+    let (wanted, other) = (key(), key());
+    for agent in 0..30 {
+        // One in three each: only the other key, both, only the wanted one.
+        if agent % 3 > 0 {
+            join(&instances, wanted, agent, 1);
+        }
+        if agent % 3 < 2 {
+            join(&instances, other, agent, 2);
+        }
+    }
+    let walk = |under| {
+        let mut sizes = Vec::new();
+        let mut after = None;
+        loop {
+            let page = instances.agents(under, after, 4, |_| true);
+            let Some(last) = page.last() else { break };
+            after = Some(last.agent);
+            sizes.push(page.len());
+        }
+        sizes
+    };
+    assert_eq!(walk(Under::Ever(wanted)), [4, 4, 4, 4, 4]);
+    assert_eq!(walk(Under::Now(wanted)), [4, 4, 2]);
+    assert_eq!(walk(Under::Any), [4, 4, 4, 4, 4, 4, 4, 2]);
 }
 
 #[tokio::test]
@@ -236,6 +266,54 @@ async fn a_forgotten_row_is_not_written_again() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].key, two);
     assert_eq!(instances.counts(one).ever, 0);
+}
+
+#[tokio::test]
+async fn a_last_use_outlives_the_process_and_the_agents() {
+    let store = store();
+    let instances = loaded(&store).await;
+    let (joined, used, never) = (key(), key(), key());
+    join(&instances, joined, 1, 5);
+    instances.used(joined, at(5));
+    instances.used(used, at(7));
+    instances.used(used, at(6));
+    assert_eq!(instances.last_used(used), Some(at(7)), "only forward");
+    instances.flush().await.unwrap();
+    let day = 24 * 3600 * 1000;
+    assert_eq!(instances.age(&HashSet::new(), at(day + 5)).len(), 1);
+    instances.flush().await.unwrap();
+    let again = loaded(&store).await;
+    assert_eq!(again.counts(joined).ever, 0);
+    assert_eq!(again.last_used(joined), Some(at(5)));
+    assert_eq!(again.last_used(used), Some(at(7)));
+    assert_eq!(again.last_used(never), None);
+    again.forget_key(used).await.unwrap();
+    assert_eq!(loaded(&store).await.last_used(used), None);
+}
+
+#[tokio::test]
+async fn a_key_in_use_is_written_coarsely_and_at_the_end() {
+    let store = store();
+    let instances = Arc::new(loaded(&store).await);
+    let key = key();
+    let minute = 60_000;
+    let stored = async || store.key_uses(None, 9).await.unwrap();
+    for (now, written) in [(0, 0), (9, 0), (10, 10), (19, 10)] {
+        instances.used(key, at(now * minute));
+        instances.flush().await.unwrap();
+        assert_eq!(stored().await, [(key, at(written * minute))]);
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    stop.cancel();
+    let nobody = || Connected {
+        agents: HashSet::new(),
+        keys: Vec::new(),
+    };
+    let clock = StoreClock::default();
+    instances
+        .run(Duration::MAX, clock, nobody, |_| {}, stop)
+        .await;
+    assert_eq!(stored().await, [(key, at(19 * minute))]);
 }
 
 #[test]

@@ -90,6 +90,12 @@ impl Registry {
         self.gates.iter().map(|gate| *gate.key()).collect()
     }
 
+    /// The keys that have live sessions.
+    pub fn keys_in_use(&self) -> Vec<KeyId> {
+        let live = self.gates.iter().filter(|gate| !gate.live.is_empty());
+        live.map(|gate| *gate.key()).collect()
+    }
+
     /// The `limit` keys with live sessions that expire soonest.
     pub fn expiring(&self, limit: usize) -> Vec<(KeyId, Timestamp)> {
         let mut keys: Vec<_> = self

@@ -29,7 +29,7 @@ use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
-use crate::keys::{Epoch, KeyId, Position, Revision, TokenId};
+use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp, TokenId};
 
 /// The store of one gateway. Clones share it.
 #[derive(Clone)]
@@ -274,6 +274,15 @@ impl InstanceStore for EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<AgentRecord>, StoreError> {
         self.read(move |t| instances::agents(t, after, limit)).await
+    }
+
+    async fn key_uses(
+        &self,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
+        self.read(move |t| instances::key_uses(t, after, limit))
+            .await
     }
 
     async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Rows of agents and registrations as they lie in any backend.
+//! Rows of agents, registrations and last uses of keys as they lie in any backend.
 //!
 //! Owns: their fields, and what becomes of a damaged one. Must not know: where
 //! a backend puts them.
@@ -28,6 +28,13 @@ pub(in crate::store) struct RegistrationRow {
 pub(in crate::store) struct AgentRow {
     #[serde(flatten)]
     pub record: AgentRecord,
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::store) struct UseRow {
+    pub last_used: Timestamp,
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
 }

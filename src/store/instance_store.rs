@@ -1,5 +1,5 @@
-//! The contract for agents and registrations: who is out there, and who ever
-//! joined under which key.
+//! The contract for agents and registrations: who is out there, who ever joined
+//! under which key, and when each key was last used.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -101,6 +101,18 @@ pub struct InstanceBatch {
     pub agents: Vec<AgentRecord>,
     /// Agents whose row goes, with all their registrations.
     pub forgotten: Vec<Uuid>,
+    /// When keys were last used; the later of what is stored and this stays.
+    pub uses: Vec<(KeyId, Timestamp)>,
+}
+
+impl InstanceBatch {
+    /// There is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.registrations.is_empty()
+            && self.agents.is_empty()
+            && self.forgotten.is_empty()
+            && self.uses.is_empty()
+    }
 }
 
 /// Keeps agents and registrations.
@@ -127,13 +139,24 @@ pub trait InstanceStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<AgentRecord>, StoreError>;
 
+    /// When keys were last used: at most `limit` after `after`, in order of
+    /// their ids. A key that was never used has none.
+    ///
+    /// # Errors
+    /// [`StoreError`]. A damaged row is left out until the key is used again.
+    async fn key_uses(
+        &self,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, Timestamp)>, StoreError>;
+
     /// Writes and forgets, in one step.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing is changed.
     async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError>;
 
-    /// Removes the registrations of a key.
+    /// Removes the registrations of a key, and when it was last used.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -6,11 +6,12 @@
 //! store's identity and history in the same atomic step; an answer that does not
 //! come in time is an error, and its connection is not used again.
 
+mod events;
 mod gateways;
+mod instances;
 mod keys;
 mod link;
 mod open;
-mod records;
 mod schema;
 mod step;
 mod tokens;
@@ -207,7 +208,7 @@ impl InstanceStore for RedisStore {
         after: Option<(KeyId, Uuid)>,
         limit: usize,
     ) -> Result<Vec<Registration>, StoreError> {
-        records::registrations(&self.shared, after, limit).await
+        instances::registrations(&self.shared, after, limit).await
     }
 
     async fn agents(
@@ -215,25 +216,33 @@ impl InstanceStore for RedisStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<AgentRecord>, StoreError> {
-        records::agents(&self.shared, after, limit).await
+        instances::agents(&self.shared, after, limit).await
+    }
+
+    async fn key_uses(
+        &self,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
+        instances::key_uses(&self.shared, after, limit).await
     }
 
     async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
-        records::save(&self.shared, &batch).await
+        instances::save(&self.shared, &batch).await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
-        records::forget(&self.shared, key).await
+        instances::forget(&self.shared, key).await
     }
 }
 
 #[async_trait]
 impl EventStore for RedisStore {
     async fn events(&self) -> Result<EventLog, StoreError> {
-        records::events(&self.shared).await
+        events::load(&self.shared).await
     }
 
     async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
-        records::save_events(&self.shared, &log, keep).await
+        events::save(&self.shared, &log, keep).await
     }
 }

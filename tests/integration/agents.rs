@@ -150,8 +150,12 @@ async fn an_agent_that_changes_its_key_is_registered_under_both() {
     let operator = gateway.operator().await;
     let (first, key) = operator.key("first").await;
     let (second, other) = operator.key("second").await;
-    let mover = gateway.agent(&key).await;
+    let mut mover = gateway.agent(&key).await;
+    mover.id = Uuid::from_u128(2);
     join_with_nginx(&mover, "1.22.1").await;
+    let mut stranger = mover.with_key(Some(&other));
+    stranger.id = Uuid::from_u128(1);
+    stranger.join().await.unwrap();
     join_with_nginx(&mover.with_key(Some(&other)), "1.22.1").await;
     let shown = agent(&operator, mover.id).await;
     assert_eq!(shown.agent.unwrap().key_object_id, second);
@@ -161,18 +165,21 @@ async fn an_agent_that_changes_its_key_is_registered_under_both() {
         .map(|r| r.key_object_id.as_str())
         .collect();
     assert_eq!(keys, [first.as_str(), second.as_str()]);
-    let listed = async |key: &str, ever| {
+    let listed = async |key: &str, ever, page_size| {
         let request = pb::ListAgentsRequest {
             key_object_id: key.into(),
             ever,
+            page_size,
             ..Default::default()
         };
         let answer = operator.agents().list_agents(request).await.unwrap();
         answer.into_inner().agents.len()
     };
-    assert_eq!(listed(&first, false).await, 0);
-    assert_eq!(listed(&first, true).await, 1);
-    assert_eq!(listed(&second, false).await, 1);
+    assert_eq!(listed(&first, false, 0).await, 0);
+    assert_eq!(listed(&first, true, 0).await, 1);
+    // The stranger comes first and takes no room on the page.
+    assert_eq!(listed(&first, true, 1).await, 1);
+    assert_eq!(listed(&second, false, 0).await, 2);
     let counts = operator.show(&first).await.unwrap();
     assert_eq!((counts.current_agents, counts.registered_agents), (0, 1));
 }

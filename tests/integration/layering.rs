@@ -19,7 +19,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("sessions", "keys store auth events telemetry"),
     ("instances", "keys store"),
     ("revocation", "keys store auth sessions telemetry"),
-    ("registrar", "keys store auth events sessions instances telemetry"),
+    ("senders", "keys"),
+    ("registrar", "keys store auth events sessions instances senders telemetry"),
     ("rejections", "keys store events"),
     ("key_admin", "keys store events sessions instances revocation telemetry"),
     ("tokens", "keys files store"),
@@ -28,11 +29,11 @@ const LAYERS: &[(&str, &str)] = &[
     ("config", "listener instances"),
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
-    ("admin_api", "keys store listener events sessions instances rejections key_admin tokens \
-                   proto"),
+    ("admin_api", "keys store listener events sessions instances senders rejections key_admin \
+                   tokens proto"),
     ("ops", "store telemetry"),
-    ("server", "keys files store auth events sessions instances revocation registrar rejections \
-                key_admin tokens listener certs config agent_api admin_api ops telemetry"),
+    ("server", "keys files store auth events sessions instances senders revocation registrar \
+                rejections key_admin tokens listener certs config agent_api admin_api ops telemetry"),
     ("cli", "keys config server proto"),
 ];
 

@@ -26,5 +26,6 @@ mod restart;
 mod revoke;
 mod roles;
 mod secrets;
+mod senders;
 mod sessions;
 mod store_suite;

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use muster::proto::admin::v1 as pb;
 use muster::proto::mpi::v1 as mpi;
 use muster::rejections::Reason;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::bad_input::forge;
-use crate::support::{FaultyStore, Operator, TestAgent, TestGateway, eventually, reason_of};
+use crate::support::{FaultyStore, Operator, TestGateway, eventually, reason_of};
 
 /// A group as `(reason, key, agent, count)`; all come from this host.
 fn short(rejection: &pb::Rejection) -> (&str, &str, &str, u64) {
@@ -30,16 +28,6 @@ fn short(rejection: &pb::Rejection) -> (&str, &str, &str, u64) {
         &rejection.agent_id,
         rejection.count,
     )
-}
-
-/// One telemetry export, with the agent's id in its metadata or without.
-async fn export(agent: &TestAgent, with_id: bool) -> Result<(), Status> {
-    let mut request = agent.request(ExportMetricsServiceRequest::default());
-    if !with_id {
-        request.metadata_mut().remove("uuid");
-    }
-    let mut client = MetricsServiceClient::new(agent.channel.clone());
-    client.export(request).await.map(|_| ())
 }
 
 #[tokio::test]
@@ -197,10 +185,10 @@ async fn telemetry_under_an_old_key_has_a_cure_of_its_own() {
     let agent = collector.with_key(Some(&new_key));
     let stream = agent.connect().await;
     // Until the old key ends, both do.
-    export(&collector, true).await.unwrap();
+    collector.export(true).await.unwrap();
     operator.revoke(&old).await;
     for with_id in [true, false] {
-        let status = export(&collector, with_id).await.unwrap_err();
+        let status = collector.export(with_id).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
         assert_eq!(reason_of(&status), "STALE_TELEMETRY_KEY");
         let cure = "restart nginx-agent to move its telemetry to the new key";
@@ -212,7 +200,7 @@ async fn telemetry_under_an_old_key_has_a_cure_of_its_own() {
     let (_, unknown) = other.operator().await.key("elsewhere").await;
     let mut answers = Vec::new();
     for key in [&old_key, &unknown, &forge(&new, &unknown)] {
-        let status = export(&collector.with_key(Some(key)), true).await;
+        let status = collector.with_key(Some(key)).export(true).await;
         let status = status.unwrap_err();
         assert_eq!(reason_of(&status), "STALE_TELEMETRY_KEY");
         answers.push((status.message().to_owned(), status.details().to_vec()));
@@ -222,7 +210,7 @@ async fn telemetry_under_an_old_key_has_a_cure_of_its_own() {
     let status = collector.join().await.unwrap_err();
     assert_eq!(reason_of(&status), "UNKNOWN_KEY");
     let stranger = gateway.agent(&old_key).await;
-    let status = export(&stranger, true).await.unwrap_err();
+    let status = stranger.export(true).await.unwrap_err();
     assert_eq!(reason_of(&status), "UNKNOWN_KEY");
 
     let (id, stranger) = (agent.id.to_string(), stranger.id.to_string());
@@ -245,7 +233,7 @@ async fn telemetry_under_an_old_key_has_a_cure_of_its_own() {
         operator.list_sessions("").await.is_empty()
     })
     .await;
-    let status = export(&collector, true).await.unwrap_err();
+    let status = collector.export(true).await.unwrap_err();
     assert_eq!(reason_of(&status), "UNKNOWN_KEY");
 }
 

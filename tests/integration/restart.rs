@@ -16,17 +16,22 @@ async fn a_restart_keeps_keys_token_and_certificates() {
     let (revoked, revoked_key) = operator.key("revoked").await;
     operator.revoke(&revoked).await;
     gateway.agent(&key).await.join().await.unwrap();
+    let used = operator.show(&id).await.unwrap().last_used_at;
     let files = ["ca.pem", "server.pem", "admin.token"];
     let before = files.map(|file| gateway.file(file));
     gateway.stopped().await;
 
     let gateway = TestGateway::in_dir(dir).await;
     assert_eq!(files.map(|file| gateway.file(file)), before);
+    let operator = gateway.operator().await;
+    let shown = operator.show(&id).await.unwrap();
+    assert!(used.is_some());
+    assert_eq!(shown.last_used_at, used);
+    assert_eq!(operator.show(&revoked).await.unwrap().last_used_at, None);
     let agent = gateway.agent(&key).await;
     let stream = agent.connect().await;
     let status = agent.with_key(Some(&revoked_key)).join().await.unwrap_err();
     assert_eq!(reason_of(&status), "KEY_REVOKED");
-    let operator = gateway.operator().await;
     let shown = operator.show(&id).await.unwrap();
     assert_eq!(shown.live_sessions, 1);
     assert_eq!(shown.registered_agents, 2, "one of them before the restart");

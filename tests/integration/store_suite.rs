@@ -13,6 +13,7 @@ use muster::store::{
 
 use records::{
     a_revoke_of_a_token_is_idempotent, agents_replace_page_and_are_forgotten_whole,
+    last_uses_move_forward_page_and_go_with_their_key,
     registrations_replace_page_and_go_with_their_key, the_last_events_are_kept,
     the_last_valid_admin_token_is_not_revoked, tokens_are_kept,
     tokens_are_listed_in_order_of_creation_and_page, two_admins_who_revoke_each_other_leave_one,
@@ -56,6 +57,7 @@ macro_rules! suite {
             case!(the_last_valid_admin_token_is_not_revoked);
             case!(two_admins_who_revoke_each_other_leave_one);
             case!(registrations_replace_page_and_go_with_their_key);
+            case!(last_uses_move_forward_page_and_go_with_their_key);
             case!(agents_replace_page_and_are_forgotten_whole);
         }
     };

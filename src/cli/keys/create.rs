@@ -3,13 +3,15 @@
 //! Invariant: a key's secret goes to one place, stdout or a new file of its
 //! owner alone; if it can't be written there, that is said, with the key's id.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
 use super::CreateArgs;
 use super::rows::{rfc3339, title};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
-use crate::cli::output::{Console, clean};
+use crate::cli::output::Console;
 use crate::cli::secret_file::SecretFile;
 use crate::cli::time::{absolute, from_wire, now};
 use crate::proto::admin::v1 as proto;
@@ -43,19 +45,9 @@ pub(super) async fn run(
         .map_err(|status| client.refusal(&status))?
         .into_inner();
     let key = answer.key.unwrap_or_default();
-    let lost = |why: &str| {
-        CliError::Refused(format!(
-            "{} was created, but its secret could not be written and is lost: {why}\n  revoke it \
-             (muster keys revoke {}) and create another",
-            title(&key.object_id, &key.name),
-            clean(&key.object_id)
-        ))
-    };
+    let lost = |why: &dyn Display| SecretFile::lost("keys", &key.object_id, &key.name, why);
     let path = match file {
-        Some(file) => Some(
-            file.keep(&answer.secret)
-                .map_err(|e| lost(&e.to_string()))?,
-        ),
+        Some(file) => Some(file.keep(&answer.secret).map_err(|e| lost(&e))?),
         None => None,
     };
     let in_words = path.is_none().then_some(answer.secret.as_str());
@@ -68,7 +60,7 @@ pub(super) async fn run(
                 key_file: path.map(|path| path.display().to_string()),
                 expires_at: rfc3339(key.expires_at.as_ref()),
             })
-            .map_err(|error| lost(&error.to_string()));
+            .map_err(|error| lost(&error));
     }
     console.note(&format!(
         "Created {}; it expires {}.",
@@ -79,7 +71,7 @@ pub(super) async fn run(
         console.note("This is the key. It is shown this once and can't be had again:");
         console
             .print(&format!("{secret}\n"))
-            .map_err(|error| lost(&error.to_string()))?;
+            .map_err(|error| lost(&error))?;
     }
     let from = match &path {
         Some(path) => format!(

@@ -6,10 +6,11 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::rows::{resolve, rfc3339, shown, title};
-use super::{Failures, get};
+use super::get;
+use super::rows::{resolve, rfc3339, title};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
+use crate::cli::outcomes::Outcomes;
 use crate::cli::output::{Console, clean, plural};
 use crate::cli::time::{absolute, from_wire, now};
 use crate::proto::admin::v1::{GatewayOutcome, Key, RevokeKeyRequest, RevokeKeyResponse};
@@ -24,19 +25,7 @@ pub(in crate::cli) struct RevokeArgs {
     pub(in crate::cli) yes: bool,
 }
 
-/// What became of one key, for programs.
-#[derive(Debug, Serialize)]
-struct RevokedJson {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object_id: Option<String>,
-    name: String,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure_reason: Option<String>,
-    #[serde(flatten)]
-    done: Option<DoneJson>,
-}
-
+/// What a revoke did, for programs.
 #[derive(Debug, Serialize)]
 struct DoneJson {
     revoked_at: Option<String>,
@@ -63,8 +52,7 @@ pub(in crate::cli) async fn run(
     args: &RevokeArgs,
     console: &mut Console,
 ) -> Result<(), CliError> {
-    let mut failures = Failures::default();
-    let mut rows = Vec::new();
+    let mut outcomes = Outcomes::default();
     let mut keys: Vec<Key> = Vec::new();
     for given in &args.keys {
         let found = match resolve(client, given).await {
@@ -75,10 +63,7 @@ pub(in crate::cli) async fn run(
             // The same key twice is one wish.
             Ok(key) if keys.iter().any(|known| known.object_id == key.object_id) => {}
             Ok(key) => keys.push(key),
-            Err(error) => {
-                rows.push(RevokedJson::failed(None, shown(given), &error));
-                failures.tell(console, given, error)?;
-            }
+            Err(error) => outcomes.unnamed(console, given, "failed", error)?,
         }
     }
     if !announce(&keys, args.yes, console) {
@@ -92,21 +77,17 @@ pub(in crate::cli) async fn run(
             Ok(answer) => answer.into_inner(),
             Err(status) => {
                 let error = client.refusal(&status);
-                let id = Some(key.object_id.clone());
-                rows.push(RevokedJson::failed(id, key.name, &error));
-                failures.tell(console, &key.object_id, error)?;
+                outcomes.refused(console, &key.object_id, &key.name, error)?;
                 continue;
             }
         };
         if !console.json_wanted() {
             console.print(&report(&key, &answer))?;
         }
-        rows.push(RevokedJson::done(&key, &answer));
+        let done = DoneJson::of(&answer);
+        outcomes.done(&key.object_id, &key.name, "revoked", done);
     }
-    if console.json_wanted() {
-        console.print_json(&rows)?;
-    }
-    failures.end()
+    outcomes.end(console)
 }
 
 /// Says what the revoke cuts and asks, if there is something to ask about;
@@ -190,18 +171,8 @@ fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
     text
 }
 
-impl RevokedJson {
-    fn failed(object_id: Option<String>, name: String, error: &CliError) -> Self {
-        Self {
-            object_id,
-            name,
-            outcome: "failed",
-            failure_reason: Some(error.to_string()),
-            done: None,
-        }
-    }
-
-    fn done(key: &Key, answer: &RevokeKeyResponse) -> Self {
+impl DoneJson {
+    fn of(answer: &RevokeKeyResponse) -> Self {
         let gateways = answer.gateways.iter().map(|gateway| GatewayJson {
             gateway_id: gateway.gateway_id.clone(),
             gateway_name: gateway.gateway_name.clone(),
@@ -212,19 +183,13 @@ impl RevokedJson {
         });
         let revoked = answer.key.as_ref().and_then(|key| key.revoked_at.as_ref());
         Self {
-            object_id: Some(key.object_id.clone()),
-            name: key.name.clone(),
-            outcome: "revoked",
-            failure_reason: None,
-            done: Some(DoneJson {
-                revoked_at: rfc3339(revoked),
-                revision: answer.revision,
-                complete: answer.complete,
-                sessions_closed: sum(answer, |g| g.sessions_closed),
-                sessions_closing: sum(answer, |g| g.sessions_closing),
-                milliseconds: milliseconds(answer),
-                gateways: gateways.collect(),
-            }),
+            revoked_at: rfc3339(revoked),
+            revision: answer.revision,
+            complete: answer.complete,
+            sessions_closed: sum(answer, |g| g.sessions_closed),
+            sessions_closing: sum(answer, |g| g.sessions_closing),
+            milliseconds: milliseconds(answer),
+            gateways: gateways.collect(),
         }
     }
 }

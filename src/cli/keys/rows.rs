@@ -105,6 +105,7 @@ pub(in crate::cli) fn key_sheet(key: &Key, now: Timestamp) -> String {
     }
     lines.push(format!("  created   {}", when(&key.created_at)));
     lines.push(format!("  modified  {}", when(&key.modified_at)));
+    lines.push(format!("  last used {}", last_use(key, now)));
     lines.push(format!(
         "  sessions  {} live on the gateway that answered",
         key.live_sessions
@@ -114,6 +115,16 @@ pub(in crate::cli) fn key_sheet(key: &Key, now: Timestamp) -> String {
         key.current_agents, key.registered_agents
     ));
     lines.join("\n") + "\n"
+}
+
+fn last_use(key: &Key, now: Timestamp) -> String {
+    if key.live_sessions > 0 {
+        return "now".to_owned();
+    }
+    match from_wire(key.last_used_at.as_ref()) {
+        None => "never".to_owned(),
+        time => absolute(time, now),
+    }
 }
 
 /// `key_… "name"`.

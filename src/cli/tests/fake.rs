@@ -39,6 +39,8 @@ pub struct State {
     pub sessions: Vec<Session>,
     pub tokens: Vec<Token>,
     pub rejections: Vec<Rejection>,
+    /// Under whatever key.
+    pub senders: Vec<TelemetrySender>,
     pub token: String,
     /// Every call is refused with it.
     pub broken: Option<Status>,
@@ -64,6 +66,7 @@ pub fn key(number: u8, name: &str) -> Key {
         live_sessions: u64::from(number),
         registered_agents: u64::from(number),
         current_agents: u64::from(number),
+        last_used_at: time(1_700_000_100),
     }
 }
 
@@ -192,7 +195,12 @@ impl KeyService for Api {
     ) -> Result<Response<GetKeyResponse>, Status> {
         self.answer(request, |state, asked| {
             let key = Some(state.find(&asked.object_id)?.clone());
-            Ok(GetKeyResponse { key })
+            let senders = state.senders.iter();
+            Ok(GetKeyResponse {
+                key,
+                telemetry_senders: senders.take(PAGE).cloned().collect(),
+                telemetry_senders_total: state.senders.len() as u64,
+            })
         })
     }
 

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use super::fake::{Fake, key};
+use super::fake::{self, Fake, key};
 use super::{three, type_in, type_with};
-use crate::proto::admin::v1::KeyStatus;
+use crate::proto::admin::v1::{KeyStatus, TelemetrySender};
 
 #[test]
 fn a_created_key_goes_alone_to_stdout() {
@@ -122,6 +122,86 @@ fn a_list_is_all_pages() {
     let done = type_in(&fake, &["keys", "list", "--status", "revoked"]);
     assert_eq!(done.out, "");
     assert!(done.err.contains("No key matches."));
+}
+
+#[test]
+fn a_key_is_shown_with_its_agents_senders_and_last_use() {
+    let mut keys = vec![key(0, "idle"), key(0, "new"), key(2, "busy")];
+    for (key, n) in keys.iter_mut().zip(1..) {
+        key.object_id = format!("key_{n:016}");
+    }
+    keys[1].last_used_at = None;
+    let fake = Fake::start(keys);
+    let show = |name| type_in(&fake, &["keys", "show", name]).out;
+    let told = show("idle");
+    let last_use = "  last used 2023-11-14T22:15:00Z (";
+    assert!(
+        told.contains(last_use) && told.contains(" ago)\n"),
+        "{told}"
+    );
+    assert!(told.ends_with("  telemetry 0 senders in the last 5 minutes\n"));
+    assert!(show("new").contains("  last used never\n"));
+
+    let sender = |n: u8, agent_id: &str| TelemetrySender {
+        address: format!("192.0.2.{n}"),
+        agent_id: agent_id.to_owned(),
+        first_export: fake::time(1_700_000_000),
+        last_export: fake::time(1_700_000_060 - i64::from(n)),
+        exports: u64::from(n),
+    };
+    let agent = "00000000-0000-0000-0000-00000000000a";
+    fake.state.lock().unwrap().senders = vec![sender(1, agent), sender(20, ""), sender(3, "")];
+    let told = show("busy");
+    assert!(told.contains("  last used now\n"), "{told}");
+    assert!(told.contains("  sessions  2 live on the gateway that answered\n"));
+    assert!(told.contains("  agents    2 registered with it, 2 ever\n"));
+    let (_, table) = told
+        .split_once("  telemetry 3 senders in the last 5 minutes\n\n")
+        .unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("SENDER      AGENT  "), "{table}");
+    assert!(
+        lines[1].starts_with(&format!("192.0.2.1   {agent}  1 ")),
+        "{table}"
+    );
+    assert!(lines[2].starts_with("192.0.2.20  -  "), "{table}");
+    assert_eq!(lines[3..], ["and 1 more that exported before"]);
+
+    let rows = type_in(&fake, &["keys", "show", "new", "busy", "-o", "json"]).json();
+    assert_eq!(rows[0]["last_used_at"], json!(null));
+    assert_eq!(
+        rows[1],
+        json!({
+            "object_id": "key_0000000000000003",
+            "name": "busy",
+            "status": "valid",
+            "revoked": false,
+            "expires_at": "2100-01-01T00:00:00Z",
+            "created_at": "2023-11-14T22:13:20Z",
+            "modified_at": "2023-11-14T22:13:20Z",
+            "last_used_at": "2023-11-14T22:15:00Z",
+            "live_sessions": 2,
+            "current_agents": 2,
+            "registered_agents": 2,
+            "telemetry_senders_total": 3,
+            "telemetry_senders": [
+                {
+                    "address": "192.0.2.1",
+                    "agent_id": agent,
+                    "first_export": "2023-11-14T22:13:20Z",
+                    "last_export": "2023-11-14T22:14:19Z",
+                    "exports": 1,
+                },
+                {
+                    "address": "192.0.2.20",
+                    "agent_id": "",
+                    "first_export": "2023-11-14T22:13:20Z",
+                    "last_export": "2023-11-14T22:14:00Z",
+                    "exports": 20,
+                },
+            ],
+        })
+    );
 }
 
 #[test]

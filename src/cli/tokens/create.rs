@@ -3,13 +3,15 @@
 //! Invariant: it goes to one place, stdout or a new file of its owner alone; if
 //! it can't be written there, that is said, with the token's id.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
 use super::{CreateArgs, role_word};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
 use crate::cli::keys::rows::{rfc3339, title};
-use crate::cli::output::{Console, clean};
+use crate::cli::output::Console;
 use crate::cli::secret_file::SecretFile;
 use crate::cli::time::{absolute, from_wire, now};
 use crate::proto::admin::v1::{CreateTokenRequest, Role};
@@ -47,19 +49,9 @@ pub(super) async fn run(
         .map_err(|status| client.refusal(&status))?
         .into_inner();
     let token = answer.token.unwrap_or_default();
-    let lost = |why: &str| {
-        CliError::Refused(format!(
-            "{} was created, but its secret could not be written and is lost: {why}\n  revoke it \
-             (muster tokens revoke {}) and create another",
-            title(&token.object_id, &token.name),
-            clean(&token.object_id)
-        ))
-    };
+    let lost = |why: &dyn Display| SecretFile::lost("tokens", &token.object_id, &token.name, why);
     let path = match file {
-        Some(file) => Some(
-            file.keep(&answer.secret)
-                .map_err(|e| lost(&e.to_string()))?,
-        ),
+        Some(file) => Some(file.keep(&answer.secret).map_err(|e| lost(&e))?),
         None => None,
     };
     let in_words = path.is_none().then_some(answer.secret.as_str());
@@ -73,7 +65,7 @@ pub(super) async fn run(
                 token_file: path.map(|path| path.display().to_string()),
                 expires_at: rfc3339(token.expires_at.as_ref()),
             })
-            .map_err(|error| lost(&error.to_string()));
+            .map_err(|error| lost(&error));
     }
     let expires = match from_wire(token.expires_at.as_ref()) {
         None => "it does not expire".to_owned(),
@@ -88,7 +80,7 @@ pub(super) async fn run(
         console.note("This is the token. It is shown this once and can't be had again:");
         console
             .print(&format!("{secret}\n"))
-            .map_err(|error| lost(&error.to_string()))?;
+            .map_err(|error| lost(&error))?;
     }
     let from = match &path {
         Some(path) => format!(

@@ -7,21 +7,15 @@ use serde::Serialize;
 use super::{RevokeArgs, all, find, role_word};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
-use crate::cli::keys::Failures;
-use crate::cli::keys::rows::{rfc3339, shown, title};
+use crate::cli::keys::rows::{rfc3339, title};
+use crate::cli::outcomes::Outcomes;
 use crate::cli::output::Console;
 use crate::cli::time::{absolute, from_wire, now};
 use crate::proto::admin::v1::{RevokeTokenRequest, Token};
 
-/// What became of one token, for programs.
+/// What a revoke did, for programs.
 #[derive(Debug, Serialize)]
-struct RevokedJson {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object_id: Option<String>,
-    name: String,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failure_reason: Option<String>,
+struct DoneJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<String>,
 }
@@ -32,18 +26,14 @@ pub(super) async fn run(
     console: &mut Console,
 ) -> Result<(), CliError> {
     let known = all(client).await?;
-    let mut failures = Failures::default();
-    let mut rows = Vec::new();
+    let mut outcomes = Outcomes::default();
     let mut tokens: Vec<&Token> = Vec::new();
     for given in &args.tokens {
         match find(&known, given) {
             // The same token twice is one wish.
             Ok(token) if tokens.iter().any(|t| t.object_id == token.object_id) => {}
             Ok(token) => tokens.push(token),
-            Err(error) => {
-                rows.push(failed(None, shown(given), &error));
-                failures.tell(console, given, error)?;
-            }
+            Err(error) => outcomes.unnamed(console, given, "failed", error)?,
         }
     }
     // The own one last: with it gone, the others could not be revoked.
@@ -59,9 +49,7 @@ pub(super) async fn run(
             Ok(answer) => answer.into_inner().token.unwrap_or_default(),
             Err(status) => {
                 let error = client.refusal(&status);
-                let id = Some(token.object_id.clone());
-                rows.push(failed(id, token.name.clone(), &error));
-                failures.tell(console, &token.object_id, error)?;
+                outcomes.refused(console, &token.object_id, &token.name, error)?;
                 continue;
             }
         };
@@ -69,18 +57,12 @@ pub(super) async fn run(
             let who = title(&token.object_id, &token.name);
             console.print(&format!("{who}: revoked\n"))?;
         }
-        rows.push(RevokedJson {
-            object_id: Some(token.object_id.clone()),
-            name: token.name.clone(),
-            outcome: "revoked",
-            failure_reason: None,
+        let done = DoneJson {
             revoked_at: rfc3339(revoked.revoked_at.as_ref()),
-        });
+        };
+        outcomes.done(&token.object_id, &token.name, "revoked", done);
     }
-    if console.json_wanted() {
-        console.print_json(&rows)?;
-    }
-    failures.end()
+    outcomes.end(console)
 }
 
 /// Says what is about to end and asks, if there is something to ask about;
@@ -114,14 +96,4 @@ fn announce(tokens: &[&Token], yes: bool, console: &mut Console) -> bool {
     };
     console.note("It can't be undone.");
     yes || console.confirm(&question)
-}
-
-fn failed(object_id: Option<String>, name: String, error: &CliError) -> RevokedJson {
-    RevokedJson {
-        object_id,
-        name,
-        outcome: "failed",
-        failure_reason: Some(error.to_string()),
-        revoked_at: None,
-    }
 }

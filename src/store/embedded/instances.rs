@@ -1,14 +1,14 @@
-//! The tables of registrations and agents.
+//! The tables of registrations, agents and last uses of keys.
 
 use std::ops::Bound::{Excluded, Unbounded};
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 use uuid::Uuid;
 
 use super::failed;
-use crate::keys::KeyId;
+use crate::keys::{KeyId, Timestamp};
 use crate::store::codec::{decode, encode, key_id};
-use crate::store::instance_rows::{AgentRow, RegistrationRow, sound};
+use crate::store::instance_rows::{AgentRow, RegistrationRow, UseRow, sound};
 use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
 use crate::store::key_store::StoreError;
 
@@ -19,6 +19,8 @@ type Place<'a> = (&'a [u8; 16], &'a [u8; 16]);
 const AGENTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("agents");
 /// (agent, key id), to find an agent's registrations.
 const BY_AGENT: TableDefinition<'_, Place<'_>, ()> = TableDefinition::new("registrations_by_agent");
+/// Key id -> [`UseRow`]. Made by its first write: files from before have none.
+const USES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("key_uses");
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(REGISTRATIONS)?;
@@ -82,6 +84,35 @@ pub(super) fn agents(
     Ok(rows)
 }
 
+pub(super) fn key_uses(
+    transaction: &ReadTransaction,
+    after: Option<KeyId>,
+    limit: usize,
+) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
+    let table = match transaction.open_table(USES) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        table => table.map_err(failed)?,
+    };
+    let start = match &after {
+        Some(key) => Excluded(key.0.as_bytes()),
+        None => Unbounded,
+    };
+    let mut rows = Vec::new();
+    for entry in table
+        .range::<&[u8; 16]>((start, Unbounded))
+        .map_err(failed)?
+    {
+        let (key, value) = entry.map_err(failed)?;
+        let key = key_id(key.value())?;
+        let what = || format!("the last use of {key}");
+        rows.extend(sound::<UseRow>(value.value(), what).map(|row| (key, row.last_used)));
+        if rows.len() == limit {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
 pub(super) fn save(
     transaction: &WriteTransaction,
     batch: &InstanceBatch,
@@ -115,6 +146,18 @@ pub(super) fn save(
             .insert(record.agent.as_bytes(), value.as_slice())
             .map_err(failed)?;
     }
+    let mut uses = transaction.open_table(USES).map_err(failed)?;
+    for (key, at) in &batch.uses {
+        let before = uses.get(key.0.as_bytes()).map_err(failed)?;
+        let before = before.and_then(|value| decode::<UseRow>(value.value(), String::new).ok());
+        let (last_used, unknown) = match before {
+            Some(row) => (row.last_used.max(*at), row.unknown),
+            None => (*at, serde_json::Map::new()),
+        };
+        let value = encode(&UseRow { last_used, unknown })?;
+        uses.insert(key.0.as_bytes(), value.as_slice())
+            .map_err(failed)?;
+    }
     for agent in &batch.forgotten {
         agents.remove(agent.as_bytes()).map_err(failed)?;
         for key in keys_of(&by_agent, agent)? {
@@ -142,6 +185,8 @@ fn keys_of(
 pub(super) fn forget(transaction: &WriteTransaction, key: KeyId) -> Result<(), StoreError> {
     let mut registrations = transaction.open_table(REGISTRATIONS).map_err(failed)?;
     let mut by_agent = transaction.open_table(BY_AGENT).map_err(failed)?;
+    let mut uses = transaction.open_table(USES).map_err(failed)?;
+    uses.remove(key.0.as_bytes()).map_err(failed)?;
     let of_key = (key.0.as_bytes(), &[0; 16])..=(key.0.as_bytes(), &[0xff; 16]);
     registrations
         .retain_in::<Place<'_>, _>(of_key, |place, _| {

@@ -100,6 +100,16 @@ impl Schema {
         self.name("registrations:index")
     }
 
+    /// Sorted set: key ids by the milliseconds since 1970 of their last use.
+    pub fn uses(&self) -> String {
+        self.name("uses")
+    }
+
+    /// Sorted set of the same, in order of their ids.
+    pub fn use_index(&self) -> String {
+        self.name("uses:index")
+    }
+
     /// Set: the keys that an agent is registered under.
     pub fn keys_of(&self, agent: Uuid) -> String {
         self.name(&format!("agent:{agent}:keys"))
@@ -153,6 +163,8 @@ mod tests {
         assert_eq!(schema.agent_index(), "{muster}:agents:index");
         assert_eq!(schema.registrations(), "{muster}:registrations");
         assert_eq!(schema.registration_index(), "{muster}:registrations:index");
+        assert_eq!(schema.uses(), "{muster}:uses");
+        assert_eq!(schema.use_index(), "{muster}:uses:index");
         assert_eq!(
             schema.keys_of(agent),
             "{muster}:agent:00000000-0000-0000-0000-000000000001:keys"

@@ -1,6 +1,6 @@
 //! Tokens, events, registrations and agents: what a store keeps besides keys.
 
-use muster::keys::{KeyStatus, Kind, TokenId, mint};
+use muster::keys::{KeyId, KeyStatus, Kind, Timestamp, TokenId, mint};
 use muster::store::{
     AgentRecord, Event, EventKind, EventLog, InstanceBatch, Registration, Role, Store,
     TokenChangeError, TokenRecord,
@@ -216,4 +216,26 @@ pub async fn agents_replace_page_and_are_forgotten_whole(store: &dyn Store) {
     assert_eq!(names, ["one", "one", "two", "one"]);
     assert_eq!(all[0].labels["a"], "b");
     assert!(store.registrations(None, 9).await.unwrap().is_empty());
+}
+
+pub async fn last_uses_move_forward_page_and_go_with_their_key(store: &dyn Store) {
+    assert!(store.key_uses(None, 9).await.unwrap().is_empty());
+    let at = Timestamp::from_millis;
+    let save = async |uses: Vec<(KeyId, Timestamp)>| {
+        let batch = InstanceBatch {
+            uses,
+            ..InstanceBatch::default()
+        };
+        store.save_instances(batch).await.unwrap();
+    };
+    let mut keys: Vec<_> = (0..5).map(|_| new_key("").id).collect();
+    keys.sort();
+    save(keys.iter().map(|key| (*key, at(5))).collect()).await;
+    // Another gateway may know better.
+    save(vec![(keys[0], at(4)), (keys[1], at(6))]).await;
+    let first = store.key_uses(None, 2).await.unwrap();
+    assert_eq!(first, [(keys[0], at(5)), (keys[1], at(6))]);
+    store.forget_registrations(keys[3]).await.unwrap();
+    let rest = store.key_uses(Some(keys[1]), 9).await.unwrap();
+    assert_eq!(rest, [(keys[2], at(5)), (keys[4], at(5))]);
 }

@@ -3,6 +3,8 @@
 use muster::proto::mpi::v1 as mpi;
 use muster::proto::mpi::v1::command_service_client::CommandServiceClient;
 use muster::proto::mpi::v1::resource::Info;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use tokio::sync::mpsc;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -99,6 +101,18 @@ impl TestAgent {
             .await?
             .into_inner();
         Ok(Stream { incoming, outgoing })
+    }
+
+    /// One export of telemetry, with the agent's id in its metadata or without.
+    pub async fn export(&self, with_id: bool) -> Result<(), Status> {
+        let mut request = self.request(ExportMetricsServiceRequest::default());
+        if !with_id {
+            request.metadata_mut().remove("uuid");
+        }
+        let mut client = MetricsServiceClient::new(self.channel.clone());
+        within("an export", client.export(request))
+            .await
+            .map(|_| ())
     }
 
     /// What a real agent does at its start.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use muster::keys::{KeyId, Position, TokenId};
+use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, ChangeError, Enrolled, EventLog, EventStore, Feed, GatewayId, GatewayInfo,
@@ -187,6 +187,15 @@ impl InstanceStore for FaultyStore {
     ) -> Result<Vec<AgentRecord>, StoreError> {
         self.up()?;
         self.inner.agents(after, limit).await
+    }
+
+    async fn key_uses(
+        &self,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
+        self.up()?;
+        self.inner.key_uses(after, limit).await
     }
 
     async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {

@@ -133,11 +133,15 @@ impl Operator {
     }
 
     pub async fn show(&self, object_id: &str) -> Result<pb::Key, Status> {
+        Ok(self.details(object_id).await?.key.unwrap())
+    }
+
+    /// A key and who sends telemetry under it.
+    pub async fn details(&self, object_id: &str) -> Result<pb::GetKeyResponse, Status> {
         let request = pb::GetKeyRequest {
             object_id: object_id.into(),
         };
-        let response = self.keys().get_key(request).await?;
-        Ok(response.into_inner().key.unwrap())
+        Ok(self.keys().get_key(request).await?.into_inner())
     }
 
     pub async fn revoke(&self, object_id: &str) -> pb::RevokeKeyResponse {

@@ -1,14 +1,13 @@
-//! Agents, registrations and events.
+//! Agents, registrations and last uses of keys.
 
-use redis::{Cmd, cmd};
+use redis::cmd;
 use uuid::Uuid;
 
-use super::schema::{FIELD_EXPIRIES_UNTIL, parse_registration, registration};
+use super::schema::{parse_registration, registration};
 use super::step::Step;
 use super::{Over, Shared};
-use crate::keys::{KeyId, Timestamp};
+use crate::keys::{Id, KeyId, Timestamp};
 use crate::store::codec::{decode, encode};
-use crate::store::event_store::{Event, EventLog};
 use crate::store::instance_rows::{AgentRow, RegistrationRow, sound};
 use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
 use crate::store::key_store::StoreError;
@@ -67,6 +66,32 @@ pub(super) async fn agents(
         for (id, row) in ids.iter().zip(rows) {
             let row = row.and_then(|row| sound::<AgentRow>(&row, || format!("agent {id}")));
             found.extend(row.map(|row| row.record));
+        }
+        if ids.len() < wanted || found.len() == limit {
+            return Ok(found);
+        }
+        start = ids.last().cloned();
+    }
+}
+
+pub(super) async fn key_uses(
+    shared: &Shared,
+    after: Option<KeyId>,
+    limit: usize,
+) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
+    let schema = &shared.schema;
+    let mut start = after.map(|key| key.0.to_string());
+    let mut found = Vec::new();
+    loop {
+        let wanted = (limit - found.len()).min(ROWS_AT_ONCE);
+        let ids = range(shared, &schema.use_index(), start.as_deref(), wanted).await?;
+        if !ids.is_empty() {
+            let mut scores = cmd("ZMSCORE");
+            scores.arg(schema.uses()).arg(&ids);
+            let scores: Vec<Option<i64>> = shared.ask(&scores, Over::Loads).await?;
+            found.extend(ids.iter().zip(scores).filter_map(|(id, millis)| {
+                Some((KeyId(Id::parse(id)?), Timestamp::from_millis(millis?)))
+            }));
         }
         if ids.len() < wanted || found.len() == limit {
             return Ok(found);
@@ -143,6 +168,18 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), S
             .run(cmd("HSET").arg(schema.agents()).arg(id).arg(value))
             .run(cmd("ZADD").arg(schema.agent_index()).arg(0).arg(id));
     }
+    for (key, at) in &batch.uses {
+        let id = key.0.to_string();
+        let mut forward = cmd("ZADD");
+        forward
+            .arg(schema.uses())
+            .arg("GT")
+            .arg(at.as_millis())
+            .arg(&id);
+        step = step
+            .run(&forward)
+            .run(cmd("ZADD").arg(schema.use_index()).arg(0).arg(&id));
+    }
     for agent in &batch.forgotten {
         let mut keys = cmd("SMEMBERS");
         keys.arg(schema.keys_of(*agent));
@@ -187,7 +224,7 @@ pub(super) async fn forget(shared: &Shared, key: KeyId) -> Result<(), StoreError
         range.arg("BYLEX").arg("LIMIT").arg(0).arg(ROWS_AT_ONCE);
         let places: Vec<String> = shared.ask(&range, Over::Loads).await?;
         if places.is_empty() {
-            return Ok(());
+            break;
         }
         let mut step = Step::new();
         for place in &places {
@@ -199,59 +236,9 @@ pub(super) async fn forget(shared: &Shared, key: KeyId) -> Result<(), StoreError
         }
         shared.take(step, Over::Writes).await?;
     }
-}
-
-pub(super) async fn events(shared: &Shared) -> Result<EventLog, StoreError> {
-    let schema = &shared.schema;
+    let id = key.0.to_string();
     let step = Step::new()
-        .run(cmd("ZRANGE").arg(schema.events()).arg(0).arg(-1))
-        .run(cmd("HGET").arg(schema.meta()).arg(FIELD_EXPIRIES_UNTIL));
-    let mut answer = shared.take(step, Over::Loads).await?;
-    let rows: Vec<Vec<u8>> = answer.reply()?;
-    let until: Option<i64> = answer.reply()?;
-    let mut events = Vec::with_capacity(rows.len());
-    for row in rows {
-        match decode::<Event>(&row, || "an event".into()) {
-            Ok(event) => events.push(event),
-            Err(error) => tracing::error!(%error, "it is left out"),
-        }
-    }
-    Ok(EventLog {
-        events,
-        expiries_until: until.map(Timestamp::from_millis),
-    })
-}
-
-pub(super) async fn save_events(
-    shared: &Shared,
-    log: &EventLog,
-    keep: u64,
-) -> Result<(), StoreError> {
-    let schema = &shared.schema;
-    let mut step = Step::new();
-    for event in &log.events {
-        step = step.run(&added(schema.events(), event)?);
-    }
-    if let Some(last) = log.events.last() {
-        let first_kept = (last.id + 1).saturating_sub(keep);
-        let mut trim = cmd("ZREMRANGEBYSCORE");
-        trim.arg(schema.events())
-            .arg("-inf")
-            .arg(format!("({first_kept}"));
-        step = step.run(&trim);
-    }
-    if let Some(until) = log.expiries_until {
-        let mut set = cmd("HSET");
-        set.arg(schema.meta())
-            .arg(FIELD_EXPIRIES_UNTIL)
-            .arg(until.as_millis());
-        step = step.run(&set);
-    }
+        .run(cmd("ZREM").arg(schema.uses()).arg(&id))
+        .run(cmd("ZREM").arg(schema.use_index()).arg(&id));
     shared.take(step, Over::Writes).await.map(|_| ())
-}
-
-fn added(name: String, event: &Event) -> Result<Cmd, StoreError> {
-    let mut add = cmd("ZADD");
-    add.arg(name).arg(event.id).arg(encode(event)?);
-    Ok(add)
 }
