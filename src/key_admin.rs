@@ -5,6 +5,8 @@
 //! audit record. Must not know: gRPC, REST, how the caller proved who it is.
 //! Invariant: a change is applied on this gateway before its caller is answered.
 
+mod barrier;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -106,6 +108,13 @@ pub struct GatewayOutcome {
     pub closing: usize,
     /// From the revoke's start to the last close, or to the answer.
     pub elapsed: Duration,
+}
+
+impl GatewayOutcome {
+    /// Applied, and all streams that it ended have closed.
+    pub fn is_done(&self) -> bool {
+        self.applied && self.closing == 0
+    }
 }
 
 /// Changes keys.
@@ -243,18 +252,23 @@ impl KeyAdmin {
         self.applied(actor, "edit", &written).await.0
     }
 
-    /// Ends a key for good, and every session of it.
+    /// Ends a key for good, and every session of it. Waits at most `wait`, or
+    /// as long as is configured, for all gateways to have done so.
     ///
     /// # Errors
     /// [`ChangeError::NotFound`], [`ChangeError::Store`].
-    pub async fn revoke(&self, actor: &Actor, key: KeyId) -> Result<RevokeOutcome, KeyAdminError> {
+    pub async fn revoke(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        wait: Option<Duration>,
+    ) -> Result<RevokeOutcome, KeyAdminError> {
+        let wait = wait.unwrap_or(self.revoke_wait);
         let started = Instant::now();
         let written = self.store.revoke(key).await?;
         let (record, closing) = self.applied(actor, "revoke", &written).await;
         let record = record?;
-        let all_closed = tokio::time::timeout(self.revoke_wait, closing.closed())
-            .await
-            .is_ok();
+        let all_closed = tokio::time::timeout(wait, closing.closed()).await.is_ok();
         let elapsed = started.elapsed();
         if all_closed {
             self.metrics.revoke_seconds.observe(elapsed.as_secs_f64());
@@ -262,9 +276,13 @@ impl KeyAdmin {
             tracing::warn!(%key, standing = closing.open(), "streams of a revoked key still stand");
         }
         let own = self.registry.gateway();
-        let others = written.enrolled.iter().filter(|g| g.info.id != own);
-        let mut gateways: Vec<_> = others.map(|other| unheard(other, elapsed)).collect();
-        let complete = all_closed && gateways.is_empty();
+        let left = wait.saturating_sub(elapsed);
+        let others = barrier::wait(&*self.store, &record, own, left).await;
+        let mut gateways = others.unwrap_or_else(|error| {
+            tracing::warn!(%key, %error, "what the other gateways did about a revoke is not known");
+            let others = written.enrolled.iter().filter(|g| g.info.id != own);
+            others.map(unheard).collect()
+        });
         let standing = closing.open();
         gateways.push(GatewayOutcome {
             id: own,
@@ -274,10 +292,11 @@ impl KeyAdmin {
             closing: standing,
             elapsed,
         });
+        gateways.sort_by_key(|gateway| gateway.id);
         Ok(RevokeOutcome {
             revision: record.revision,
+            complete: gateways.iter().all(GatewayOutcome::is_done),
             record,
-            complete,
             gateways,
         })
     }
@@ -347,15 +366,15 @@ impl KeyAdmin {
     }
 }
 
-/// A gateway whose answer is not known: it counts as not applied.
-fn unheard(gateway: &Enrolled, elapsed: Duration) -> GatewayOutcome {
+/// A gateway that can't be asked about: it counts as not applied.
+fn unheard(gateway: &Enrolled) -> GatewayOutcome {
     GatewayOutcome {
         id: gateway.info.id,
         name: gateway.info.name.clone(),
         applied: false,
         closed: 0,
         closing: 0,
-        elapsed,
+        elapsed: Duration::ZERO,
     }
 }
 

@@ -5,11 +5,15 @@
 //! Invariant: the gate is raised first, the cache touched after; the position
 //! moves only over changes that are applied.
 
+mod outcomes;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+
+use outcomes::Outcomes;
 
 use crate::auth::{Authenticator, View};
 use crate::keys::{KeyId, Position, Timestamp};
@@ -29,6 +33,7 @@ pub struct Revocations {
     metrics: Arc<Metrics>,
     interval: Duration,
     position: Mutex<Position>,
+    outcomes: Outcomes,
 }
 
 impl Revocations {
@@ -44,6 +49,7 @@ impl Revocations {
         position: Position,
     ) -> Self {
         Self {
+            outcomes: Outcomes::new(store.clock().clone()),
             store,
             registry,
             authenticator,
@@ -83,6 +89,7 @@ impl Revocations {
             let position = self.position();
             tokio::select! {
                 () = self.store.changed(position) => {}
+                () = self.outcomes.pressing() => {}
                 () = tokio::time::sleep(self.interval) => {}
                 () = shutdown.cancelled() => return,
             }
@@ -107,17 +114,27 @@ impl Revocations {
     /// One turn: renew, then apply what is new.
     async fn turn(&self) -> Result<(), StoreError> {
         let position = self.position();
+        let news = self.outcomes.news();
         let feed = self
             .store
             .renew(Heartbeat {
                 gateway: self.registry.gateway(),
                 position,
                 live_sessions: self.registry.live_total() as u64,
+                outcomes: news.clone(),
             })
             .await?;
+        self.outcomes.told(&news);
         if follows(position, &feed) {
             for entry in &feed.entries {
-                self.apply(entry).await;
+                let closing = self.apply(entry).await;
+                let (key, revision) = (entry.change.key(), entry.position.revision);
+                match &entry.change {
+                    Change::Revoked(_) | Change::Deleted { .. } => {
+                        self.outcomes.note(key, revision, closing);
+                    }
+                    Change::Created(_) | Change::Edited(_) => {}
+                }
                 self.advance(entry.position);
             }
             Ok(())
@@ -156,7 +173,8 @@ impl Revocations {
                 };
                 match record.revoked_at {
                     Some(at) => {
-                        self.registry.end_revoked(key, at, record.expires_at);
+                        let closing = self.registry.end_revoked(key, at, record.expires_at);
+                        self.outcomes.note(key, record.revision, closing);
                     }
                     None => self.registry.correct(key, position, record.expires_at),
                 }

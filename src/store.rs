@@ -20,7 +20,7 @@ mod token_store;
 
 pub use clock::StoreClock;
 pub use event_store::{Event, EventKind, EventLog, EventStore};
-pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 pub use instance_store::{
     AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,
 };

@@ -1,5 +1,7 @@
 //! Between our types and the admin API's messages.
 
+use std::time::Duration;
+
 use prost_types::Timestamp as WireTime;
 use tonic::Status;
 
@@ -88,4 +90,24 @@ pub(super) fn rejection(rejection: &Rejection) -> pb::Rejection {
 /// A span of time in whole milliseconds.
 pub(super) fn millis(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The longest time that a caller may wait, as the longest `revoke-wait`.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a caller wants to wait at most; `None`: it does not say.
+pub(super) fn wait(
+    field: &str,
+    asked: Option<&prost_types::Duration>,
+) -> Result<Option<Duration>, Status> {
+    let Some(asked) = asked else {
+        return Ok(None);
+    };
+    match Duration::try_from(*asked) {
+        Ok(wait) if wait <= LONGEST_WAIT => Ok(Some(wait)),
+        _ => Err(invalid(
+            field,
+            format_args!("must be 0 to {} seconds", LONGEST_WAIT.as_secs()),
+        )),
+    }
 }

@@ -207,7 +207,9 @@ impl KeyService for Keys {
     ) -> Result<Response<pb::RevokeKeyResponse>, Status> {
         let actor = actor(&request)?;
         let key = convert::key_id("object_id", &request.get_ref().object_id)?;
-        let outcome = self.admin.revoke(&actor, key).await.map_err(refused)?;
+        let wait = convert::wait("wait", request.get_ref().wait.as_ref())?;
+        let outcome = self.admin.revoke(&actor, key, wait).await;
+        let outcome = outcome.map_err(refused)?;
         Ok(Response::new(pb::RevokeKeyResponse {
             key: Some(self.show(&outcome.record)),
             revision: outcome.revision.0,

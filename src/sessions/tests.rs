@@ -197,6 +197,7 @@ async fn a_principal_older_than_an_edit_is_stale() {
             ..fresh.position()
         },
         live_sessions: 0,
+        outcomes: Vec::new(),
     };
     for entry in feed.renew(heartbeat).await.unwrap().entries {
         bench.registry.apply(&entry);

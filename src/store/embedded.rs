@@ -10,6 +10,7 @@ mod instances;
 mod steps;
 mod tokens;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,13 +24,16 @@ pub use file::OpenError;
 use super::changes::Ask;
 use super::clock::StoreClock;
 use super::event_store::{EventLog, EventStore};
-use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp, TokenId};
+
+/// Outcomes of final changes kept in memory.
+const OUTCOMES_KEPT: usize = 10_000;
 
 /// The store of one gateway. Clones share it.
 #[derive(Clone)]
@@ -45,6 +49,8 @@ struct Shared {
     /// Not in the file: the file's lock proves that no other process follows
     /// the feed, so whoever was enrolled before this start is gone.
     enrolled: Mutex<Vec<Enrolled>>,
+    /// The newest last, one for a key and gateway; not in the file, either.
+    outcomes: Mutex<VecDeque<(GatewayId, Outcome)>>,
 }
 
 impl EmbeddedStore {
@@ -75,6 +81,7 @@ impl EmbeddedStore {
                 clock: StoreClock::default(),
                 revision: watch::Sender::new(identity.revision),
                 enrolled: Mutex::new(Vec::new()),
+                outcomes: Mutex::default(),
             }),
         }
     }
@@ -127,6 +134,24 @@ impl EmbeddedStore {
             change,
             enrolled: self.lock_enrolled().clone(),
         })
+    }
+
+    fn note(&self, gateway: GatewayId, new: &[Outcome]) {
+        if new.is_empty() {
+            return;
+        }
+        let mut outcomes = self.lock_outcomes();
+        outcomes.retain(|(of, old)| *of != gateway || new.iter().all(|new| new.key != old.key));
+        outcomes.extend(new.iter().map(|new| (gateway, *new)));
+        let excess = outcomes.len().saturating_sub(OUTCOMES_KEPT);
+        outcomes.drain(..excess);
+    }
+
+    fn lock_outcomes(&self) -> MutexGuard<'_, VecDeque<(GatewayId, Outcome)>> {
+        self.shared
+            .outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_enrolled(&self) -> MutexGuard<'_, Vec<Enrolled>> {
@@ -194,6 +219,7 @@ impl KeyStore for EmbeddedStore {
         let feed = self
             .read(move |t| steps::feed_after(t, epoch, after))
             .await?;
+        self.note(heartbeat.gateway, &heartbeat.outcomes);
         let now = self.shared.clock.now();
         let mut enrolled = self.lock_enrolled();
         if let Some(own) = enrolled.iter_mut().find(|g| g.info.id == heartbeat.gateway) {
@@ -216,6 +242,14 @@ impl KeyStore for EmbeddedStore {
             revision: *self.shared.revision.borrow(),
         };
         Ok((self.lock_enrolled().clone(), position))
+    }
+
+    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
+        let outcomes = self.lock_outcomes();
+        let of_key = outcomes.iter().filter(|(_, outcome)| outcome.key == key);
+        let mut of_key: Vec<_> = of_key.copied().collect();
+        of_key.sort_by_key(|(gateway, _)| *gateway);
+        Ok(of_key)
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {

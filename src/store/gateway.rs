@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::keys::{Id, ParseIdError, Position, Revision, Timestamp};
+use crate::keys::{Id, KeyId, ParseIdError, Position, Revision, Timestamp};
 
 /// A gateway's id: random, new at each start; prints as 16 Base62 characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +37,7 @@ pub struct GatewayInfo {
 }
 
 /// What a gateway reports each time it renews its lease.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Heartbeat {
     /// Who reports.
     pub gateway: GatewayId,
@@ -45,6 +45,23 @@ pub struct Heartbeat {
     pub position: Position,
     /// Sessions live there.
     pub live_sessions: u64,
+    /// What final changes did there, where that is new.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What a final change of a key (a revoke, a delete) did on one gateway so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which key.
+    pub key: KeyId,
+    /// The revision of the change.
+    pub revision: Revision,
+    /// Sessions that it ended there and whose stream has closed.
+    pub closed: u64,
+    /// Sessions that it ended there and whose stream still stands.
+    pub closing: u64,
+    /// When this was so, on the store's clock: the time of the last close.
+    pub at: Timestamp,
 }
 
 /// A gateway in the set that a revoke has to reach.

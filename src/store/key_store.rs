@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::clock::StoreClock;
-use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use crate::keys::{Digest, Epoch, KeyId, KeyRecord, Position, RuleError, Timestamp};
 
 /// A fault of the store, never of who asked: answered as UNAVAILABLE.
@@ -241,6 +241,14 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError>;
+
+    /// What the last final change of a key did, by those gateways that have
+    /// reported it, in order of their ids. Kept for as long as somebody may ask
+    /// with reason: 30 days or, by the embedded store, until its process ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError>;
 
     /// Takes a gateway out of the set: a clean stop.
     ///

@@ -31,7 +31,7 @@ pub use open::{RedisOpenError, RedisOptions};
 use super::changes::Ask;
 use super::clock::StoreClock;
 use super::event_store::{EventLog, EventStore};
-use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
@@ -171,6 +171,10 @@ impl KeyStore for RedisStore {
 
     async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError> {
         gateways::all(&self.shared).await
+    }
+
+    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
+        gateways::outcomes(&self.shared, key).await
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {

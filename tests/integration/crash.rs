@@ -58,6 +58,7 @@ async fn write(operator: Operator, ledger: Ledger, acknowledged: mpsc::Unbounded
             note(Revoke::Asked);
             let request = pb::RevokeKeyRequest {
                 object_id: object_id.clone(),
+                wait: None,
             };
             if keys.revoke_key(request).await.is_err() {
                 return;

@@ -24,6 +24,7 @@ mod registrations;
 mod rejections;
 mod restart;
 mod revoke;
+mod revoke_across;
 mod roles;
 mod secrets;
 mod senders;

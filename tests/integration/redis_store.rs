@@ -33,6 +33,7 @@ fn beat(gateway: &GatewayInfo, position: Position) -> Heartbeat {
         gateway: gateway.id,
         position,
         live_sessions: 0,
+        outcomes: Vec::new(),
     }
 }
 
@@ -40,7 +41,7 @@ fn beat(gateway: &GatewayInfo, position: Position) -> Heartbeat {
 async fn renew(store: &RedisStore, beat: Heartbeat) -> muster::store::Feed {
     within("an answer of the store", async {
         loop {
-            if let Ok(feed) = store.renew(beat).await {
+            if let Ok(feed) = store.renew(beat.clone()).await {
                 return feed;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -8,7 +8,7 @@ use muster::keys::{Id, KeyId, KeyStatus, Kind, Position, Revision, mint};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, NewKey,
-    Store,
+    Outcome, Store,
 };
 
 use records::{
@@ -50,6 +50,7 @@ macro_rules! suite {
             case!(lists_are_in_order_of_creation_and_page);
             case!(the_feed_wakes_who_waits);
             case!(gateways_enrol_renew_and_leave);
+            case!(what_a_revoke_did_is_kept_gateway_by_gateway);
             case!(tokens_are_kept);
             case!(the_last_events_are_kept);
             case!(tokens_are_listed_in_order_of_creation_and_page);
@@ -108,6 +109,7 @@ fn at(epoch_of: Position, revision: u64, gateway: GatewayId) -> Heartbeat {
             ..epoch_of
         },
         live_sessions: 3,
+        outcomes: Vec::new(),
     }
 }
 
@@ -314,6 +316,36 @@ async fn gateways_enrol_renew_and_leave(store: &dyn Store) {
     let (gateways, _) = store.gateways().await.unwrap();
     assert_eq!(gateways.len(), 1);
     assert_eq!(gateways[0].info.name, "two");
+}
+
+async fn what_a_revoke_did_is_kept_gateway_by_gateway(store: &dyn Store) {
+    let (one, two) = (gateway("one"), gateway("two"));
+    let start = store.enrol(one.clone()).await.unwrap();
+    store.enrol(two.clone()).await.unwrap();
+    let (key, other) = (new_key("").id, new_key("").id);
+    let outcome = |key, closing| Outcome {
+        key,
+        revision: Revision(1),
+        closed: 2 - closing,
+        closing,
+        at: store.clock().now(),
+    };
+    let tell = async |gateway: &GatewayInfo, outcomes: Vec<Outcome>| {
+        let beat = Heartbeat {
+            outcomes,
+            ..at(start, start.revision.0, gateway.id)
+        };
+        store.renew(beat).await.unwrap();
+    };
+    assert!(store.outcomes(key).await.unwrap().is_empty());
+    let (standing, done) = (outcome(key, 1), outcome(key, 0));
+    tell(&one, vec![standing, outcome(other, 0)]).await;
+    tell(&two, vec![standing]).await;
+    tell(&one, vec![done]).await;
+    tell(&one, Vec::new()).await;
+    let mut expected = vec![(one.id, done), (two.id, standing)];
+    expected.sort_by_key(|(gateway, _)| *gateway);
+    assert_eq!(store.outcomes(key).await.unwrap(), expected);
 }
 
 /// Only the file can be opened twice.

@@ -3,6 +3,8 @@
 //! Invariant: nothing is revoked before it was said what that cuts, and either
 //! somebody said yes or `--yes` was given.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -23,6 +25,9 @@ pub(in crate::cli) struct RevokeArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(in crate::cli) yes: bool,
+    /// Wait at most so long for every gateway to have closed its sessions, 30s at most [default: as the gateway is configured, 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub(in crate::cli) wait: Option<humantime::Duration>,
 }
 
 /// What a revoke did, for programs.
@@ -72,6 +77,7 @@ pub(in crate::cli) async fn run(
     for key in keys {
         let request = RevokeKeyRequest {
             object_id: key.object_id.clone(),
+            wait: args.wait.map(|wait| to_wire(*wait)),
         };
         let answer = match client.keys.revoke_key(request).await {
             Ok(answer) => answer.into_inner(),
@@ -88,6 +94,14 @@ pub(in crate::cli) async fn run(
         outcomes.done(&key.object_id, &key.name, "revoked", done);
     }
     outcomes.end(console)
+}
+
+/// More than fits is refused by the gateway, which names the limit.
+fn to_wire(wait: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(wait.subsec_nanos()).unwrap_or(0),
+    }
 }
 
 /// Says what the revoke cuts and asks, if there is something to ask about;

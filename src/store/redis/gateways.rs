@@ -1,8 +1,9 @@
 //! Who follows the feed, and the feed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use redis::cmd;
 use serde::{Deserialize, Serialize};
@@ -11,14 +12,17 @@ use serde_json::{Map, Value};
 use super::schema::FIELD_CHANGE;
 use super::step::{Answer, Step};
 use super::{Over, Shared};
-use crate::keys::{Position, Revision, Timestamp};
+use crate::keys::{KeyId, Position, Revision, Timestamp};
 use crate::store::changes::to_change;
 use crate::store::codec::{FeedRow, decode, encode};
-use crate::store::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat};
+use crate::store::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use crate::store::key_store::{Feed, KeyChange, StoreError};
 
 /// Changes given out in one call.
 const FEED_BATCH: usize = 1_000;
+
+/// How long it can be asked what a revoke did.
+const OUTCOMES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a gateway said when it enrolled.
 #[derive(Serialize, Deserialize)]
@@ -38,6 +42,29 @@ struct BeatRow {
     live_sessions: u64,
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+/// What a final change did there.
+#[derive(Serialize, Deserialize)]
+struct OutcomeRow {
+    revision: Revision,
+    closed: u64,
+    closing: u64,
+    at: Timestamp,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+impl OutcomeRow {
+    fn new(outcome: &Outcome) -> Self {
+        Self {
+            revision: outcome.revision,
+            closed: outcome.closed,
+            closing: outcome.closing,
+            at: outcome.at,
+            unknown: Map::new(),
+        }
+    }
 }
 
 pub(super) async fn enrol(shared: &Shared, info: GatewayInfo) -> Result<Position, StoreError> {
@@ -105,6 +132,14 @@ pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed,
                 .arg("COUNT")
                 .arg(FEED_BATCH),
         );
+    let mut step = step;
+    for outcome in &heartbeat.outcomes {
+        let name = shared.schema.outcomes(outcome.key);
+        let row = encode(&OutcomeRow::new(outcome))?;
+        step = step
+            .run(cmd("HSET").arg(&name).arg(&id).arg(row))
+            .run(cmd("EXPIRE").arg(&name).arg(OUTCOMES_KEPT.as_secs()));
+    }
     let mut answer = shared.take(step, Over::Tail).await?;
     answer.reply::<redis::Value>()?;
     if !answer.reply::<bool>()? {
@@ -177,6 +212,36 @@ pub(super) async fn all(shared: &Shared) -> Result<(Vec<Enrolled>, Position), St
     Ok((read_enrolled(&mut answer)?, position))
 }
 
+pub(super) async fn outcomes(
+    shared: &Shared,
+    key: KeyId,
+) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
+    let mut get = cmd("HGETALL");
+    get.arg(shared.schema.outcomes(key));
+    let rows: BTreeMap<String, Vec<u8>> = shared.ask(&get, Over::Loads).await?;
+    let mut all = Vec::new();
+    for (text, row) in rows {
+        let what = || format!("what {key}'s end did on the gateway {text:?}");
+        let row: OutcomeRow = decode(&row, what)?;
+        let outcome = Outcome {
+            key,
+            revision: row.revision,
+            closed: row.closed,
+            closing: row.closing,
+            at: row.at,
+        };
+        all.push((gateway_id(&text)?, outcome));
+    }
+    Ok(all)
+}
+
+fn gateway_id(text: &str) -> Result<GatewayId, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt {
+        what: format!("the gateway {text:?}"),
+        why: "its id is not one".into(),
+    })
+}
+
 pub(super) async fn leave(shared: &Shared, gateway: GatewayId) -> Result<(), StoreError> {
     shared
         .enrolled
@@ -202,10 +267,7 @@ pub(super) fn read_enrolled(answer: &mut Answer) -> Result<Vec<Enrolled>, StoreE
     let mut all = Vec::new();
     for (text, row) in rows {
         let what = || format!("the gateway {text:?}");
-        let id = text.parse().map_err(|_| StoreError::Corrupt {
-            what: what(),
-            why: "its id is not one".into(),
-        })?;
+        let id = gateway_id(&text)?;
         let row: GatewayRow = decode(&row, what)?;
         let beat = beats.get(&text);
         let beat: Option<BeatRow> = beat.map(|beat| decode(beat, what)).transpose()?;

@@ -70,6 +70,11 @@ impl Schema {
         self.name("beats")
     }
 
+    /// Hash: gateway id -> what the last final change of a key did there.
+    pub fn outcomes(&self, key: KeyId) -> String {
+        self.name(&format!("outcomes:{}", key.0))
+    }
+
     /// Hash: token id -> `TokenRow`.
     pub fn tokens(&self) -> String {
         self.name("tokens")
@@ -157,6 +162,7 @@ mod tests {
         assert_eq!(schema.feed(), "{muster}:feed");
         assert_eq!(schema.gateways(), "{muster}:gateways");
         assert_eq!(schema.beats(), "{muster}:beats");
+        assert_eq!(schema.outcomes(key), "{muster}:outcomes:0123456789ABCDEF");
         assert_eq!(schema.tokens(), "{muster}:tokens");
         assert_eq!(schema.events(), "{muster}:events");
         assert_eq!(schema.agents(), "{muster}:agents");

@@ -10,8 +10,8 @@ use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, ChangeError, Enrolled, EventLog, EventStore, Feed, GatewayId, GatewayInfo,
     Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
-    Registration, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord,
-    TokenStore, Written,
+    Outcome, Registration, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage,
+    TokenRecord, TokenStore, Written,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -162,6 +162,11 @@ impl KeyStore for FaultyStore {
     async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError> {
         self.up()?;
         self.inner.gateways().await
+    }
+
+    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
+        self.up()?;
+        self.inner.outcomes(key).await
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {

@@ -147,6 +147,16 @@ impl Operator {
     pub async fn revoke(&self, object_id: &str) -> pb::RevokeKeyResponse {
         let request = pb::RevokeKeyRequest {
             object_id: object_id.into(),
+            wait: None,
+        };
+        self.keys().revoke_key(request).await.unwrap().into_inner()
+    }
+
+    /// Waits at most so long for all gateways.
+    pub async fn revoke_within(&self, object_id: &str, wait: Duration) -> pb::RevokeKeyResponse {
+        let request = pb::RevokeKeyRequest {
+            object_id: object_id.into(),
+            wait: Some(wait.try_into().unwrap()),
         };
         self.keys().revoke_key(request).await.unwrap().into_inner()
     }
