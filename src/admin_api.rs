@@ -23,6 +23,7 @@ use std::sync::Arc;
 use tonic::service::Routes;
 
 use crate::events::Events;
+use crate::gateways::Gateways;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::proto::admin::v1::DESCRIPTORS;
@@ -40,28 +41,50 @@ use crate::tokens::Tokens;
 
 pub use authenticate::Authenticate;
 
+/// What the admin API is a door to.
+pub struct Behind {
+    /// Keys.
+    pub keys: Arc<KeyAdmin>,
+    /// Live sessions.
+    pub registry: Arc<Registry>,
+    /// Agents and instances.
+    pub instances: Arc<Instances>,
+    /// Who sends telemetry.
+    pub senders: Arc<Senders>,
+    /// What happened.
+    pub events: Arc<Events>,
+    /// Who was refused.
+    pub rejections: Arc<Rejections>,
+    /// Admin tokens: also who may come in.
+    pub tokens: Tokens,
+    /// The gateways of the store.
+    pub gateways: Gateways,
+}
+
 /// The service that the admin listener serves.
 ///
 /// # Errors
 /// When our own descriptors can't be read: a build fault.
-pub fn service(
-    keys: Arc<KeyAdmin>,
-    registry: Arc<Registry>,
-    instances: Arc<Instances>,
-    senders: Arc<Senders>,
-    events: Arc<Events>,
-    rejections: Arc<Rejections>,
-    tokens: Tokens,
-) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
+pub fn service(behind: Behind) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
+    let Behind {
+        keys,
+        registry,
+        instances,
+        senders,
+        events,
+        rejections,
+        tokens,
+        gateways,
+    } = behind;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
-    let key_service = keys::Keys::new(Arc::clone(&keys), senders);
+    let key_service = keys::Keys::new(keys, senders);
     let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
     let session_service = sessions::Sessions::new(registry);
     let rejection_service = rejections::Refused::new(rejections);
-    let gateway_service = gateways::Gateways::new(keys);
+    let gateway_service = gateways::GatewayAdmin::new(gateways);
     let token_service = tokens::TokenAdmin::new(tokens.clone());
     let routes = Routes::new(KeyServiceServer::new(key_service))
         .add_service(AgentServiceServer::new(agent_service))

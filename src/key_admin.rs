@@ -315,19 +315,6 @@ impl KeyAdmin {
         Ok(())
     }
 
-    /// The gateways that share the store, and the store's revision.
-    ///
-    /// # Errors
-    /// [`ChangeError::Store`].
-    pub async fn gateways(&self) -> Result<(Vec<Enrolled>, Revision), KeyAdminError> {
-        let (mut gateways, position) = self.store.gateways().await?;
-        let own = self.registry.gateway();
-        for gateway in gateways.iter_mut().filter(|g| g.info.id == own) {
-            gateway.live_sessions = self.registry.live_total() as u64;
-        }
-        Ok((gateways, position.revision))
-    }
-
     async fn applied(
         &self,
         actor: &Actor,

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod events;
 pub mod files;
+pub mod gateways;
 pub mod instances;
 pub mod key_admin;
 pub mod keys;

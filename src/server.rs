@@ -26,6 +26,7 @@ use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertError, CertOptions, Certs, server_config_from_files};
 use crate::config::Config;
 use crate::events::{Events, ExpiryEvents};
+use crate::gateways::Gateways;
 use crate::instances::{Connected, Instances};
 use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
@@ -239,15 +240,16 @@ impl Server {
             config.max_message_bytes,
         )
         .await;
-        let admin_service = admin_api::service(
-            key_admin,
-            Arc::clone(&registry),
-            Arc::clone(&instances),
+        let admin_service = admin_api::service(admin_api::Behind {
+            keys: key_admin,
+            registry: Arc::clone(&registry),
+            instances: Arc::clone(&instances),
             senders,
-            Arc::clone(&events),
-            Arc::clone(&rejections),
-            Tokens::new(store.clone(), store.clock().clone()),
-        )?;
+            events: Arc::clone(&events),
+            rejections: Arc::clone(&rejections),
+            tokens: Tokens::new(store.clone(), store.clock().clone()),
+            gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
+        })?;
 
         let ops_socket = TcpListener::bind(config.listen.ops).await;
         let ops_socket = ops_socket.map_err(|cause| BindError {

@@ -1,29 +1,28 @@
 //! `muster.admin.v1.GatewayService`.
 
-use std::sync::Arc;
-
 use tonic::{Request, Response, Status};
 
+use super::authenticate::actor;
 use super::page;
-use super::status::key_status;
-use crate::key_admin::KeyAdmin;
+use super::status::{gateway_status, invalid};
+use crate::gateways::{GatewayError, Gateways};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::gateway_service_server::GatewayService;
 use crate::store::GatewayId;
 
 /// The gateway service.
-pub(super) struct Gateways {
-    admin: Arc<KeyAdmin>,
+pub(super) struct GatewayAdmin {
+    gateways: Gateways,
 }
 
-impl Gateways {
-    pub fn new(admin: Arc<KeyAdmin>) -> Self {
-        Self { admin }
+impl GatewayAdmin {
+    pub fn new(gateways: Gateways) -> Self {
+        Self { gateways }
     }
 }
 
 #[tonic::async_trait]
-impl GatewayService for Gateways {
+impl GatewayService for GatewayAdmin {
     async fn list_gateways(
         &self,
         request: Request<pb::ListGatewaysRequest>,
@@ -31,11 +30,12 @@ impl GatewayService for Gateways {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
         let after: Option<GatewayId> = page::token(&request.page_token)?;
-        let (enrolled, revision) = self.admin.gateways().await.map_err(|e| key_status(&e))?;
+        let all = self.gateways.all().await.map_err(GatewayError::from);
+        let (enrolled, revision) = all.map_err(|e| gateway_status(&e))?;
         let mut rest = enrolled
             .into_iter()
             .filter(|gateway| after.is_none_or(|after| gateway.info.id > after));
-        let own = self.admin.gateway();
+        let own = self.gateways.own();
         let gateways: Vec<_> = rest
             .by_ref()
             .take(size)
@@ -59,5 +59,20 @@ impl GatewayService for Gateways {
             next_page_token,
             revision: revision.0,
         }))
+    }
+
+    async fn forget_gateway(
+        &self,
+        request: Request<pb::ForgetGatewayRequest>,
+    ) -> Result<Response<pb::ForgetGatewayResponse>, Status> {
+        let actor = actor(&request)?;
+        let id: GatewayId = request
+            .get_ref()
+            .gateway_id
+            .parse()
+            .map_err(|error| invalid("gateway_id", error))?;
+        let forgotten = self.gateways.forget(&actor.0, id).await;
+        forgotten.map_err(|e| gateway_status(&e))?;
+        Ok(Response::new(pb::ForgetGatewayResponse {}))
     }
 }

@@ -22,6 +22,7 @@ const LEAST: &[(&str, Role)] = &[
     ("/muster.admin.v1.SessionService/ListSessions", Viewer),
     ("/muster.admin.v1.SessionService/DisconnectSession", Operator),
     ("/muster.admin.v1.GatewayService/ListGateways", Viewer),
+    ("/muster.admin.v1.GatewayService/ForgetGateway", Admin),
     ("/muster.admin.v1.TokenService/CreateToken", Admin),
     ("/muster.admin.v1.TokenService/ListTokens", Admin),
     ("/muster.admin.v1.TokenService/RevokeToken", Admin),

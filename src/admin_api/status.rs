@@ -2,6 +2,7 @@
 
 use tonic::{Code, Status};
 
+use crate::gateways::GatewayError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::TokenId;
 use crate::store::{ChangeError, Role, TokenChangeError};
@@ -70,6 +71,16 @@ pub(super) fn key_status(error: &KeyAdminError) -> Status {
         },
         KeyAdminError::EmptyEdit => Code::InvalidArgument,
         KeyAdminError::CreateUnknown { .. } | KeyAdminError::NoRandomness(_) => Code::Unavailable,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// A gateway that is not forgotten.
+pub(super) fn gateway_status(error: &GatewayError) -> Status {
+    let code = match error {
+        GatewayError::NotFound(_) => Code::NotFound,
+        GatewayError::Alive { .. } => Code::FailedPrecondition,
+        GatewayError::Store(_) => Code::Unavailable,
     };
     Status::new(code, error.to_string())
 }

@@ -3,15 +3,17 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::connect::ConnectArgs;
+use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
 use super::keys::rows::{PAGE, rfc3339};
 use super::output::{Console, cell, table};
 use super::time::{from_wire, now, relative};
-use crate::proto::admin::v1::{Gateway, ListGatewaysRequest};
+use crate::proto::admin::v1::{ForgetGatewayRequest, Gateway, ListGatewaysRequest};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  muster gateways list")]
+#[command(
+    after_help = "Examples:\n  muster gateways list\n  muster gateways forget 5HbhWtXRhyItT8eu"
+)]
 pub(super) struct GatewaysArgs {
     #[command(flatten)]
     connect: ConnectArgs,
@@ -28,6 +30,16 @@ enum GatewaysCommand {
 
 BEHIND: changes of keys that the gateway has yet to apply.")]
     List,
+    /// Forget a gateway that died: a revoke waits for it no longer
+    #[command(after_help = "Examples:
+  muster gateways forget 5HbhWtXRhyItT8eu
+
+A gateway that still reports is refused: stop it instead, and it signs off by itself.")]
+    Forget {
+        /// The id, as `muster gateways list` shows it
+        #[arg(value_name = "ID")]
+        gateway: String,
+    },
 }
 
 /// A gateway for programs.
@@ -44,8 +56,30 @@ struct GatewayJson<'a> {
 }
 
 pub(super) async fn run(args: GatewaysArgs, console: &mut Console) -> Result<(), CliError> {
-    let GatewaysCommand::List = args.command;
     let mut client = args.connect.connect().await?;
+    match args.command {
+        GatewaysCommand::List => list(&mut client, console).await,
+        GatewaysCommand::Forget { gateway } => forget(&mut client, gateway, console).await,
+    }
+}
+
+async fn forget(
+    client: &mut Client,
+    gateway_id: String,
+    console: &mut Console,
+) -> Result<(), CliError> {
+    let request = ForgetGatewayRequest {
+        gateway_id: gateway_id.clone(),
+    };
+    let answer = client.gateways.forget_gateway(request).await;
+    answer.map_err(|status| client.refusal(&status))?;
+    if console.json_wanted() {
+        return console.print_json(&serde_json::json!({ "forgotten": gateway_id }));
+    }
+    console.print(&format!("Forgot the gateway {}.\n", cell(&gateway_id)))
+}
+
+async fn list(client: &mut Client, console: &mut Console) -> Result<(), CliError> {
     let mut request = ListGatewaysRequest {
         page_size: PAGE,
         ..ListGatewaysRequest::default()

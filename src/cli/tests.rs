@@ -193,6 +193,13 @@ fn sessions_and_gateways_are_listed() {
     );
     let rows = type_in(&fake, &["gateways", "list", "-o", "json"]).json();
     assert_eq!(rows[0]["applied_revision"], 5);
+    let done = type_in(&fake, &["gateways", "forget", "g0"]);
+    assert_eq!(
+        (done.code, done.out.as_str()),
+        (0, "Forgot the gateway g0.\n")
+    );
+    let done = type_in(&fake, &["gateways", "forget", "g1"]);
+    assert_ne!(done.code, 0);
 }
 
 #[test]

@@ -23,16 +23,17 @@ const LAYERS: &[(&str, &str)] = &[
     ("registrar", "keys store auth events sessions instances senders telemetry"),
     ("rejections", "keys store events"),
     ("key_admin", "keys store events sessions instances revocation telemetry"),
+    ("gateways", "keys store sessions"),
     ("tokens", "keys files store"),
     ("listener", "keys"),
     ("certs", "keys files"),
     ("config", "listener instances"),
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
-    ("admin_api", "keys store listener events sessions instances senders rejections key_admin \
+    ("admin_api", "keys store listener events sessions instances gateways senders rejections key_admin \
                    tokens proto"),
     ("ops", "store telemetry"),
-    ("server", "keys files store auth events sessions instances senders revocation registrar \
+    ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
                 rejections key_admin tokens listener certs config agent_api admin_api ops telemetry"),
     ("cli", "keys config server proto"),
 ];

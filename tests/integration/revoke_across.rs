@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use muster::keys::Id;
+use muster::proto::admin::v1 as pb;
+use muster::store::redis::RedisStore;
+use muster::store::{GatewayId, GatewayInfo, KeyStore};
 use tonic::Code;
 
 use crate::support::{Operator, RedisServer, TestGateway, eventually, reason_of};
@@ -108,15 +112,14 @@ async fn a_gateway_that_does_not_answer_is_named_and_the_revoke_is_not_complete(
     let (id, _) = operators[0].key("k").await;
     // As one that was killed: enrolled, and silent.
     let silent = {
-        use muster::store::{GatewayId, GatewayInfo, KeyStore};
         let store = redis.store(|_| {}).await;
         let info = GatewayInfo {
-            id: GatewayId(muster::keys::Id::random().unwrap()),
+            id: GatewayId(Id::random().unwrap()),
             name: "silent".into(),
             version: "0".into(),
         };
         store.enrol(info.clone()).await.unwrap();
-        (store, info.id)
+        info.id
     };
     let wait = Duration::from_millis(300);
     let asked = Instant::now();
@@ -131,9 +134,24 @@ async fn a_gateway_that_does_not_answer_is_named_and_the_revoke_is_not_complete(
             "{gateway:?}"
         );
     }
-    use muster::store::KeyStore;
-    silent.0.leave(silent.1).await.unwrap();
+    // It can be forgotten, but not while it may live.
+    let forget = async |store: RedisStore, id: GatewayId| {
+        let gateway = TestGateway::over(Arc::new(store), |_| {}).await;
+        let operator = gateway.operator().await;
+        let gateway_id = id.to_string();
+        let request = pb::ForgetGatewayRequest { gateway_id };
+        let answer = operator.gateways().forget_gateway(request).await;
+        gateway.stopped().await;
+        answer.map(|_| ())
+    };
+    let alive = forget(redis.store(|_| {}).await, silent).await.unwrap_err();
+    assert_eq!(alive.code(), Code::FailedPrecondition, "{alive}");
+    let later = redis.store(|_| {}).await;
+    later.clock().set_shift_millis(11_000);
+    forget(later, silent).await.unwrap();
     assert!(operators[1].revoke(&id).await.complete);
+    let unknown = forget(redis.store(|_| {}).await, silent).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound, "{unknown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +170,7 @@ async fn a_deaf_hint_costs_latency_alone() {
         let killed: u64 = kill.query_async(&mut raw).await.unwrap();
         assert!(killed > 0);
         eventually("the revoke is taken", async || {
-            let request = muster::proto::admin::v1::RevokeKeyRequest {
+            let request = pb::RevokeKeyRequest {
                 object_id: id.clone(),
                 wait: None,
             };

@@ -372,6 +372,16 @@ impl RejectionService for Api {
 
 #[tonic::async_trait]
 impl GatewayService for Api {
+    async fn forget_gateway(
+        &self,
+        request: Request<ForgetGatewayRequest>,
+    ) -> Result<Response<ForgetGatewayResponse>, Status> {
+        self.answer(request, |_, asked| match asked.gateway_id.as_str() {
+            "g0" => Ok(ForgetGatewayResponse {}),
+            _ => Err(Status::failed_precondition("gateway_id: g1 is alive")),
+        })
+    }
+
     async fn list_gateways(
         &self,
         request: Request<ListGatewaysRequest>,
