@@ -2,23 +2,13 @@
 
 use std::time::Duration;
 
-use muster::keys::{Id, KeyId, Kind, Position, Revision, mint};
+use muster::keys::{Id, Position, Revision};
 use muster::store::redis::{RedisOpenError, RedisStore};
 use muster::store::{
-    GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, NewKey, StoreError, TokenStore,
+    GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, StoreError, TokenStore,
 };
 
-use crate::support::{RedisServer, eventually, within};
-
-fn new_key(name: &str) -> NewKey {
-    let minted = mint(Kind::DataPlaneKey).unwrap();
-    NewKey {
-        id: KeyId(minted.id),
-        digest: minted.digest,
-        name: name.into(),
-        expires_at: None,
-    }
-}
+use crate::support::{RedisServer, eventually, new_key, within};
 
 fn gateway() -> GatewayInfo {
     GatewayInfo {

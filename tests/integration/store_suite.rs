@@ -4,13 +4,15 @@ mod records;
 
 use std::time::Duration;
 
-use muster::keys::{Id, KeyId, KeyStatus, Kind, Position, Revision, mint};
+use muster::keys::{Id, KeyStatus, Position, Revision};
+
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, NewKey,
-    Outcome, Store,
+    Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, Outcome,
+    Store,
 };
 
+use crate::support::new_key;
 use records::{
     a_revoke_of_a_token_is_idempotent, agents_replace_page_and_are_forgotten_whole,
     last_uses_move_forward_page_and_go_with_their_key,
@@ -82,16 +84,6 @@ suite!(redis, {
     let store = server.store(|_| {}).await;
     (server, store)
 });
-
-fn new_key(name: &str) -> NewKey {
-    let minted = mint(Kind::DataPlaneKey).unwrap();
-    NewKey {
-        id: KeyId(minted.id),
-        digest: minted.digest,
-        name: name.into(),
-        expires_at: None,
-    }
-}
 
 fn gateway(name: &str) -> GatewayInfo {
     GatewayInfo {

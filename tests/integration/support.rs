@@ -22,6 +22,9 @@ pub use redis_server::RedisServer;
 use std::future::Future;
 use std::time::Duration;
 
+use muster::keys::{KeyId, Kind, mint};
+use muster::store::NewKey;
+
 /// How long a test waits for what should happen at once before it fails. Not a
 /// bound of the product: a busy machine must not fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,4 +58,15 @@ pub fn free_port() -> u16 {
         }
     }
     panic!("no free port");
+}
+
+/// A key as a door would have the store create it, with the default life.
+pub fn new_key(name: &str) -> NewKey {
+    let minted = mint(Kind::DataPlaneKey).unwrap();
+    NewKey {
+        id: KeyId(minted.id),
+        digest: minted.digest,
+        name: name.into(),
+        expires_at: None,
+    }
 }

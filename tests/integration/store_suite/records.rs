@@ -7,7 +7,8 @@ use muster::store::{
 };
 use uuid::Uuid;
 
-use super::{DAY, new_key};
+use super::DAY;
+use crate::support::new_key;
 
 pub async fn tokens_are_kept(store: &dyn Store) {
     for role in [Role::Viewer, Role::Operator, Role::Admin] {
