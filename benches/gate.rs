@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use muster::auth::{AuthOptions, Authenticator, Freshness, Principal, View};
+use muster::auth::{AuthOptions, Authenticator, Freshness, Principal, Staleness, View};
 use muster::events::Events;
 use muster::instances::{InstanceLimits, Instances};
 use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
@@ -71,7 +71,11 @@ impl Bench {
         };
         let authenticator = Arc::new(Authenticator::new(
             Arc::new(store.clone()),
-            Arc::new(View::new(position.epoch)),
+            Arc::new(View::new(
+                position.epoch,
+                Staleness::default(),
+                tokio::time::Instant::now(),
+            )),
             &options,
             Arc::clone(&metrics),
         ));

@@ -6,6 +6,7 @@
 //! of `sessions` too, which may not.
 
 mod cache;
+mod staleness;
 mod view;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::telemetry::Metrics;
 
 use cache::Cached;
 pub use cache::KeyCache;
+pub use staleness::{StaleMode, Staleness};
 pub use view::View;
 
 /// Proof that a key was presented with its right secret and was good, as of a
@@ -109,12 +111,14 @@ pub struct AuthOptions {
 pub struct Authenticator {
     cache: KeyCache,
     store: Arc<dyn KeyStore>,
+    view: Arc<View>,
     metrics: Arc<Metrics>,
     expiry_recheck_deadline: Duration,
 }
 
 impl Authenticator {
-    /// An authenticator over `store`; `view` tells which history counts.
+    /// An authenticator over `store`; `view` tells which history counts, and
+    /// what may be done at its age.
     pub fn new(
         store: Arc<dyn KeyStore>,
         view: Arc<View>,
@@ -122,8 +126,14 @@ impl Authenticator {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            cache: KeyCache::new(Arc::clone(&store), view, options, Arc::clone(&metrics)),
+            cache: KeyCache::new(
+                Arc::clone(&store),
+                Arc::clone(&view),
+                options,
+                Arc::clone(&metrics),
+            ),
             store,
+            view,
             metrics,
             expiry_recheck_deadline: options.expiry_recheck_deadline,
         }
@@ -142,6 +152,7 @@ impl Authenticator {
     /// | there, the digest differs | refused |
     /// | revoked | refused, by name: the secret was right |
     /// | expired | looked at once more, then refused by name |
+    /// | good, but the view too old to say so | unavailable |
     /// | else | [`Principal`] |
     ///
     /// # Errors
@@ -187,6 +198,19 @@ impl Authenticator {
             }
             decided => decided,
         }
+    }
+
+    /// Whether the view is young enough to let known keys in. For whoever acts
+    /// on a principal that may have been made long ago.
+    ///
+    /// # Errors
+    /// [`AuthError::Unavailable`].
+    pub fn may_admit(&self) -> Result<(), AuthError> {
+        let age = self.view.age();
+        if self.view.staleness().admits_known(age) {
+            return Ok(());
+        }
+        Err(too_old(age))
     }
 
     /// Loads a key past the cache, within the deadline for keys past their
@@ -237,6 +261,8 @@ impl Authenticator {
                 at: record.expires_at,
             });
         }
+        // After the ends, which no news could undo.
+        self.may_admit()?;
         Ok(Principal {
             key: record.id,
             position: cached.position(),
@@ -244,4 +270,10 @@ impl Authenticator {
             begun_at: started,
         })
     }
+}
+
+/// The store was not heard for longer than the policy allows.
+fn too_old(age: Duration) -> AuthError {
+    let why = format!("what is known of it is {} s old", age.as_secs());
+    StoreError::Failed(why).into()
 }

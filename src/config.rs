@@ -24,8 +24,9 @@ pub use error::{ConfigError, Origin, Problem};
 #[cfg(test)]
 pub(crate) use layers::CLIENT_VARIABLES;
 pub use settings::Settings;
-pub use values::{AgentAddress, Count, ListenAddress, LogFormat, Period, ValueError};
+pub use values::{AgentAddress, Count, ListenAddress, LogFormat, Mode, Period, ValueError};
 
+use crate::auth::Staleness;
 use crate::instances::InstanceLimits;
 use crate::listener::Limits;
 
@@ -49,6 +50,9 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Deadlines and periods that are no limits of the listener.
     pub timing: Timing,
+    /// What is done while the store is not heard. Default: best effort, with the
+    /// bounds 3 s, 60 s and 15 min.
+    pub staleness: Staleness,
     /// Keys in the cache. Default: 100,000.
     pub cache_capacity: u64,
     /// What agents may make grow. Default: 50,000 agents a key, forgotten after
@@ -166,6 +170,7 @@ impl Default for Config {
             limits: Limits::default(),
             max_message_bytes: 4 << 20,
             timing: Timing::default(),
+            staleness: Staleness::default(),
             cache_capacity: 100_000,
             instances: InstanceLimits::default(),
         }

@@ -180,6 +180,9 @@ impl Instances {
         }
         let before = rows.agent(agent).map(|agent| agent.key);
         rows.join(key, agent, address, report, now);
+        drop(rows);
+        // As the row will tell after a restart.
+        self.uses().note(key, now);
         Ok(Joined {
             key_before: before.filter(|before| *before != key),
             nearly_full: (!known && (count + 1) * 5 == limit * 4).then_some(count + 1),

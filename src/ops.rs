@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::auth::View;
 use crate::store::KeyStore;
 use crate::telemetry::Metrics;
 
@@ -26,15 +27,17 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 pub struct Ops {
     metrics: Arc<Metrics>,
     store: Arc<dyn KeyStore>,
+    view: Arc<View>,
     serving: Arc<AtomicBool>,
 }
 
 impl Ops {
     /// Not ready until [`Self::set_serving`].
-    pub fn new(metrics: Arc<Metrics>, store: Arc<dyn KeyStore>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, store: Arc<dyn KeyStore>, view: Arc<View>) -> Self {
         Self {
             metrics,
             store,
+            view,
             serving: Arc::default(),
         }
     }
@@ -67,6 +70,13 @@ impl Ops {
 async fn readyz(State(ops): State<Ops>) -> Response {
     if !ops.serving.load(Ordering::Acquire) {
         return not_ready("the listeners do not serve (starting or stopping)");
+    }
+    let age = ops.view.age();
+    if ops.view.staleness().is_stale(age) {
+        let seconds = age.as_secs();
+        return not_ready(&format!(
+            "the store's changes were last heard {seconds} s ago (bound: stale-after)"
+        ));
     }
     match tokio::time::timeout(PROBE_DEADLINE, ops.store.gateways()).await {
         Ok(Ok(_)) => "ready\n".into_response(),

@@ -231,9 +231,16 @@ impl Registrar {
         principal: &Principal,
     ) -> Result<(), Refusal> {
         if self.registry.check(principal).is_ok() {
-            return Ok(());
+            return self.may_admit();
         }
         self.verify(presented).await.map(|_| ())
+    }
+
+    /// Whether the store was heard of lately enough for an earlier judgement to
+    /// count.
+    fn may_admit(&self) -> Result<(), Refusal> {
+        let judged = self.authenticator.may_admit();
+        judged.map_err(|_| Refusal::Unavailable)
     }
 
     /// Opens a session (Subscribe).
@@ -246,6 +253,7 @@ impl Registrar {
         principal: Principal,
         info: SessionInfo,
     ) -> Result<SessionGuard, Refusal> {
+        self.may_admit()?;
         let mut principal = principal;
         for _ in 0..ADMIT_ATTEMPTS {
             match self.registry.admit(&principal, info.clone()) {

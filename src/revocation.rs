@@ -6,11 +6,14 @@
 //! moves only over changes that are applied.
 
 mod outcomes;
+#[cfg(test)]
+mod turn_test;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use outcomes::Outcomes;
@@ -85,24 +88,41 @@ impl Revocations {
     /// Follows the feed until `shutdown`. Renews the lease at each turn.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut swept_at = Instant::now();
-        loop {
+        // The first at once: a start may have taken long.
+        let mut at_once = true;
+        while !shutdown.is_cancelled() {
             let position = self.position();
-            tokio::select! {
-                () = self.store.changed(position) => {}
-                () = self.outcomes.pressing() => {}
-                () = tokio::time::sleep(self.interval) => {}
-                () = shutdown.cancelled() => return,
-            }
-            if let Err(error) = self.turn().await {
-                self.metrics.store_failures.inc();
-                tracing::warn!(%error, "the feed of key changes can't be read; trying again");
-                // A store that fails at once must not make this loop spin.
+            if !at_once {
                 tokio::select! {
+                    () = self.store.changed(position) => {}
+                    () = self.outcomes.pressing() => {}
                     () = tokio::time::sleep(self.interval) => {}
                     () = shutdown.cancelled() => return,
                 }
             }
-            if swept_at.elapsed() >= SWEEP_INTERVAL {
+            // A store that hangs must not hold up the stop.
+            let turned = tokio::select! {
+                turned = self.turn() => turned,
+                () = shutdown.cancelled() => return,
+            };
+            match turned {
+                Ok(is_behind) => at_once = is_behind,
+                Err(error) => {
+                    self.metrics.store_failures.inc();
+                    tracing::warn!(%error, "the feed of key changes can't be read; trying again");
+                    // A store that fails at once must not make this loop spin;
+                    // but one wait is enough, the view grows older meanwhile.
+                    tokio::select! {
+                        () = tokio::time::sleep(self.interval) => {}
+                        () = shutdown.cancelled() => return,
+                    }
+                    at_once = true;
+                }
+            }
+            // While the store is not heard, what a sweep forgets can't be loaded
+            // again, and its key could not join.
+            let is_heard = self.view.staleness().loads_uncached(self.view.age());
+            if is_heard && swept_at.elapsed() >= SWEEP_INTERVAL {
                 swept_at = Instant::now();
                 for key in self.registry.sweep() {
                     self.authenticator.cache().forget(key).await;
@@ -111,10 +131,12 @@ impl Revocations {
         }
     }
 
-    /// One turn: renew, then apply what is new.
-    async fn turn(&self) -> Result<(), StoreError> {
+    /// One turn: renew, then apply what is new. Returns whether there is more
+    /// to come; only without is the view as fresh as the call.
+    async fn turn(&self) -> Result<bool, StoreError> {
         let position = self.position();
         let news = self.outcomes.news();
+        let sent = Instant::now();
         let feed = self
             .store
             .renew(Heartbeat {
@@ -137,10 +159,14 @@ impl Revocations {
                 }
                 self.advance(entry.position);
             }
-            Ok(())
         } else {
-            self.resync(feed.position).await
+            self.resync(feed.position).await?;
         }
+        let is_behind = self.position() != feed.position;
+        if !is_behind {
+            self.view.refreshed(sent);
+        }
+        Ok(is_behind)
     }
 
     /// Reads again every key that this gateway knows, because the feed has a

@@ -36,7 +36,7 @@ use crate::registrar::Registrar;
 use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
 use crate::senders::{self, Senders};
-use crate::sessions::{ExpiryTimers, Registry, RegistryOptions};
+use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::{EventKind, GatewayId, GatewayInfo, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -131,6 +131,7 @@ struct Parts {
     events: Arc<Events>,
     registry: Arc<Registry>,
     expiry: ExpiryTimers,
+    stale: StaleWatch,
     drain_time: Duration,
 }
 
@@ -166,6 +167,7 @@ impl Server {
             .map_err(StartError::Token)?;
 
         let gateway = GatewayId(Id::random().map_err(|e| StartError::NoRandomness(e.to_string()))?);
+        let enrolling = tokio::time::Instant::now();
         let position = store
             .enrol(GatewayInfo {
                 id: gateway,
@@ -190,7 +192,9 @@ impl Server {
                 .upgrade()
                 .map_or_else(Vec::new, |registry| seconds_to_expiry(&registry))
         });
-        let view = Arc::new(View::new(position.epoch));
+        let view = Arc::new(View::new(position.epoch, config.staleness, enrolling));
+        let aging = Arc::clone(&view);
+        metrics.watch_view(move || (aging.age().as_secs_f64(), aging.epoch()));
         let authenticator = Arc::new(Authenticator::new(
             store.clone(),
             Arc::clone(&view),
@@ -205,7 +209,7 @@ impl Server {
             store.clone(),
             Arc::clone(&registry),
             Arc::clone(&authenticator),
-            view,
+            Arc::clone(&view),
             Arc::clone(&metrics),
             config.timing.feed_interval,
             position,
@@ -292,7 +296,7 @@ impl Server {
             first_start: token == FirstToken::Made,
             parts: Parts {
                 gateway,
-                ops: Ops::new(metrics, store.clone()),
+                ops: Ops::new(metrics, store.clone(), Arc::clone(&view)),
                 store,
                 ops_socket,
                 agent,
@@ -305,7 +309,8 @@ impl Server {
                 instances,
                 events,
                 registry: Arc::clone(&registry),
-                expiry: ExpiryTimers::new(registry, authenticator),
+                expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),
+                stale: StaleWatch::new(registry, view),
                 drain_time: config.timing.drain_time,
             },
         })
@@ -341,9 +346,11 @@ impl Parts {
             name
         };
         let expiry = self.expiry.run(stop.clone());
+        let stale = self.stale.run(stop.clone());
         let certs = Arc::clone(&self.certs).keep_renewed(stop.clone());
         let tail = Arc::clone(&self.revocations).run(stop.clone());
         background.spawn(part("the expiry timers", Box::pin(expiry)));
+        background.spawn(part("the watch over the view's age", Box::pin(stale)));
         background.spawn(part("the certificate renewal", Box::pin(certs)));
         background.spawn(part("the feed of key changes", Box::pin(tail)));
         let registry = Arc::clone(&self.registry);

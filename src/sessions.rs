@@ -13,6 +13,7 @@ mod live;
 mod queries;
 mod registry;
 mod session;
+mod stale;
 
 pub use expiry::ExpiryTimers;
 pub use gate::{AdmitError, Final};
@@ -20,6 +21,7 @@ pub use registry::{Registry, RegistryOptions};
 pub use session::{
     Closing, EndReason, HangUp, Scope, SessionGuard, SessionId, SessionInfo, SessionView,
 };
+pub use stale::StaleWatch;
 
 #[cfg(test)]
 mod tests;

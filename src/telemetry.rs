@@ -2,7 +2,7 @@
 //!
 //! Owns: the registry that `/metrics` prints. Must not know: who counts.
 //! Invariant: labels come from closed sets, but for the ids of the (bounded)
-//! keys that expire soonest; no label holds a secret or an agent's words.
+//! keys that expire soonest and the one epoch; no label holds a secret or an agent's words.
 
 use std::fmt::{self, Debug};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::keys::KeyId;
+use crate::keys::{Epoch, KeyId};
 
 /// A reason out of a closed set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,6 +36,7 @@ pub struct Signal {
 pub struct Metrics {
     registry: Registry,
     soonest: Soonest,
+    view: ViewAge,
     /// Connections open on the agent listener.
     pub connections_open: Gauge,
     /// Connections closed, by reason.
@@ -85,6 +86,8 @@ impl Metrics {
         let r = &mut registry;
         let soonest = Soonest::default();
         r.register_collector(Box::new(soonest.clone()));
+        let view = ViewAge::default();
+        r.register_collector(Box::new(view.clone()));
         let verify_seconds =
             Histogram::new([1e-6, 5e-6, 2.5e-5, 1e-4, 5e-4, 2.5e-3, 1e-2, 0.1, 1.0]);
         let revoke_seconds = Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0]);
@@ -128,6 +131,7 @@ impl Metrics {
             revoke_seconds,
             registry,
             soonest,
+            view,
         }
     }
 
@@ -136,6 +140,12 @@ impl Metrics {
     /// second time changes nothing.
     pub fn watch_expiry(&self, soonest: impl Fn() -> Vec<(KeyId, f64)> + Send + Sync + 'static) {
         let _ = self.soonest.0.set(Box::new(soonest));
+    }
+
+    /// Also prints, at each scrape, how many seconds old what this gateway knows
+    /// of the store is, and of which epoch. Said once, as above.
+    pub fn watch_view(&self, ask: impl Fn() -> (f64, Epoch) + Send + Sync + 'static) {
+        let _ = self.view.0.set(Box::new(ask));
     }
 
     /// The text that a Prometheus server reads (OpenMetrics 1.0).
@@ -189,6 +199,36 @@ impl Collector for Soonest {
     }
 }
 
+type AskView = dyn Fn() -> (f64, Epoch) + Send + Sync;
+
+/// The age and the epoch of the view, asked for at each scrape.
+#[derive(Clone, Default)]
+struct ViewAge(Arc<OnceLock<Box<AskView>>>);
+
+impl Debug for ViewAge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ViewAge")
+    }
+}
+
+impl Collector for ViewAge {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(ask) = self.0.get() else {
+            return Ok(());
+        };
+        let (seconds, epoch) = ask();
+        let age = ConstGauge::new(seconds);
+        let unit = Unit::Seconds;
+        let help = "How old what this gateway knows of its store is";
+        let kind = EncodeMetric::metric_type(&age);
+        age.encode(encoder.encode_descriptor("view_age", help, Some(&unit), kind)?)?;
+        let help = "The history of the store that counts here; always 1";
+        let mut family = encoder.encode_descriptor("view_epoch", help, None, kind)?;
+        let labels = [("epoch", epoch.to_string())];
+        ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +238,7 @@ mod tests {
         let metrics = Metrics::new();
         let key: KeyId = "key_0123456789ABCDEF".parse().unwrap();
         metrics.watch_expiry(move || vec![(key, 12.5)]);
+        metrics.watch_view(|| (3.5, Epoch(0xA)));
         metrics.joins.inc();
         let reason = Reason {
             reason: "KEY_REVOKED",
@@ -208,6 +249,8 @@ mod tests {
             "muster_joins_total 1",
             "muster_refusals_total{reason=\"KEY_REVOKED\"} 1",
             "muster_key_expires_in_seconds{key=\"key_0123456789ABCDEF\"} 12.5",
+            "muster_view_age_seconds 3.5",
+            "muster_view_epoch{epoch=",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line} in:\n{text}");

@@ -182,6 +182,10 @@ pub(super) fn ended(session: EndReason, key: crate::keys::KeyId) -> Status {
             Code::Unavailable,
             "an operator disconnected this session: connect again".into(),
         ),
+        EndReason::StoreNotHeard => (
+            Code::Unavailable,
+            "the gateway has lost touch with its store; the key may be good: connect again".into(),
+        ),
         EndReason::Draining => (Code::Unavailable, Refused::Draining.message()),
         EndReason::PeerLeft => (Code::Cancelled, "the agent left".into()),
     };

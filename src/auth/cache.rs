@@ -1,7 +1,8 @@
 //! The hot cache of key records, filled by single-flight loads.
 //!
 //! Invariant: only records are cached, never absence and never a failure. A
-//! record stays until the feed changes it or it is evicted.
+//! record stays until the feed changes it or it is evicted; how long it counts
+//! when the feed is not heard is for the policy to say.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use moka::future::Cache;
 
 use super::view::View;
-use super::{AuthError, AuthOptions};
+use super::{AuthError, AuthOptions, too_old};
 use crate::keys::{Epoch, KeyId, KeyRecord, Position};
 use crate::store::{KeyStore, Lookup, StoreError};
 use crate::telemetry::Metrics;
@@ -76,11 +77,16 @@ impl KeyCache {
         }
     }
 
-    /// From the cache, else by one load that all who ask meanwhile share.
+    /// From the cache, else by one load that all who ask meanwhile share; not
+    /// by a load once the view is too old for that.
     pub(super) async fn get(&self, key: KeyId) -> Result<Arc<Cached>, AuthError> {
         if let Some(cached) = self.records.get(&key).await {
             self.metrics.cache_hits.inc();
             return Ok(cached);
+        }
+        let age = self.view.age();
+        if !self.view.staleness().loads_uncached(age) {
+            return Err(too_old(age));
         }
         self.metrics.cache_misses.inc();
         self.records
@@ -89,7 +95,9 @@ impl KeyCache {
             .map_err(|shared| AuthError::clone(&shared))
     }
 
-    /// By a load of its own: one under way may have begun too early.
+    /// By a load of its own: one under way may have begun too early. At any age
+    /// of the view: nobody is told that his key has expired, which is final,
+    /// while the store might still say otherwise.
     pub(super) async fn reload(&self, key: KeyId) -> Result<Arc<Cached>, AuthError> {
         let loaded = self.load(key).await;
         match &loaded {

@@ -1,7 +1,16 @@
-//! Which of the store's histories counts for this gateway right now.
+//! Which of the store's histories counts for this gateway right now, and how
+//! old what it knows of it is.
+//!
+//! Invariant: the age is never less than the time since the store was last
+//! known to have had no change that is not applied here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::staleness::Staleness;
 use crate::keys::Epoch;
 
 /// The tail's epoch, and a count of the resyncs that began or ended. A load
@@ -9,6 +18,10 @@ use crate::keys::Epoch;
 #[derive(Debug)]
 pub struct View {
     history: RwLock<History>,
+    staleness: Staleness,
+    began: Instant,
+    /// Nanoseconds from `began` to the moment that the view is true of.
+    fresh: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +31,14 @@ pub(super) struct History {
 }
 
 impl View {
-    /// The view of a gateway that just enrolled in `epoch`.
-    pub fn new(epoch: Epoch) -> Self {
+    /// The view of a gateway that enrolled in `epoch` by a call that it sent at
+    /// `sent`.
+    pub fn new(epoch: Epoch, staleness: Staleness, sent: Instant) -> Self {
         Self {
             history: RwLock::new(History { epoch, turns: 0 }),
+            staleness,
+            began: sent,
+            fresh: AtomicU64::new(0),
         }
     }
 
@@ -32,7 +49,52 @@ impl View {
         history.turns += 1;
     }
 
+    /// All that the store had when a call sent at `sent` came there is applied.
+    /// Not its answer's time: how long that lay on the way, nobody knows.
+    pub fn refreshed(&self, sent: Instant) {
+        let nanos = sent.saturating_duration_since(self.began).as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        self.fresh.fetch_max(nanos, Ordering::AcqRel);
+    }
+
+    /// How old what this gateway knows is.
+    pub fn age(&self) -> Duration {
+        let fresh = Duration::from_nanos(self.fresh.load(Ordering::Acquire));
+        self.began.elapsed().saturating_sub(fresh)
+    }
+
+    /// What may be done at which age.
+    pub fn staleness(&self) -> &Staleness {
+        &self.staleness
+    }
+
+    /// The history that counts.
+    pub fn epoch(&self) -> Epoch {
+        self.history().epoch
+    }
+
     pub(super) fn history(&self) -> History {
         *self.history.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn its_age_counts_from_the_send_and_never_goes_back() {
+        let began = Instant::now();
+        let view = View::new(Epoch(1), Staleness::default(), began);
+        assert_eq!(view.age(), Duration::ZERO);
+        let second = Duration::from_secs(1);
+        tokio::time::advance(5 * second).await;
+        assert_eq!(view.age(), 5 * second);
+        let sent = Instant::now();
+        tokio::time::advance(2 * second).await;
+        view.refreshed(sent);
+        assert_eq!(view.age(), 2 * second, "the answer took that long");
+        view.refreshed(began);
+        assert_eq!(view.age(), 2 * second, "an older call tells nothing new");
     }
 }

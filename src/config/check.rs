@@ -15,6 +15,7 @@ use super::error::{ConfigError, Problem};
 use super::layers::Layer;
 use super::values::{Count, ListenAddress, Period};
 use super::{Config, Listen, Log, OwnCertificate, Timing, Tls};
+use crate::auth::{StaleMode, Staleness};
 use crate::instances::InstanceLimits;
 use crate::listener::Limits;
 
@@ -226,6 +227,35 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
             MILLISECOND..=LONGEST,
         ),
     };
+    let default = base.staleness;
+    let staleness = Staleness {
+        mode: settings.staleness.map_or(default.mode, |mode| mode.0),
+        uncached_after: c.period(
+            "stale-uncached-after",
+            settings.stale_uncached_after,
+            default.uncached_after,
+            MILLISECOND..=LONGEST,
+        ),
+        stale_after: c.period(
+            "stale-after",
+            settings.stale_after,
+            default.stale_after,
+            MILLISECOND..=LONGEST,
+        ),
+        stale_limit: c.period(
+            "stale-limit",
+            settings.stale_limit,
+            default.stale_limit,
+            MILLISECOND..=LONGEST,
+        ),
+        spread: c.period(
+            "stale-spread",
+            settings.stale_spread,
+            default.spread,
+            Duration::ZERO..=LONGEST,
+        ),
+    };
+    c.bounds_rise(timing.feed_interval, &staleness);
     let cache_capacity = c.count(
         "cache-capacity",
         settings.cache_capacity,
@@ -267,6 +297,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         limits,
         max_message_bytes,
         timing,
+        staleness,
         cache_capacity,
         instances,
     })
@@ -357,6 +388,42 @@ impl Checker {
         self.within(setting, value, &range, |span| {
             humantime::format_duration(span).to_string()
         })
+    }
+
+    /// A bound below the one before it would never be met, or always.
+    fn bounds_rise(&mut self, feed_interval: Duration, staleness: &Staleness) {
+        let interval = ("feed-interval", feed_interval);
+        let uncached = ("stale-uncached-after", staleness.uncached_after);
+        let after = ("stale-after", staleness.stale_after);
+        let limit = ("stale-limit", staleness.stale_limit);
+        // Between two heartbeats the view is as old as their interval.
+        if interval.1 >= uncached.1 {
+            self.out_of_order(interval, uncached, "must be longer than");
+        }
+        if uncached.1 > after.1 {
+            self.out_of_order(uncached, after, "must not be shorter than");
+        }
+        // Strict has no use for the limit.
+        if staleness.mode == StaleMode::BestEffort && after.1 > limit.1 {
+            self.out_of_order(after, limit, "must not be shorter than");
+        }
+    }
+
+    fn out_of_order(&mut self, low: (&str, Duration), high: (&str, Duration), rule: &str) {
+        // Blame the one that somebody set.
+        let blamed = match self.layer.origin(high.0) {
+            super::Origin::Default => low.0,
+            _ => high.0,
+        };
+        let show = humantime::format_duration;
+        let fault = format!(
+            "{} ({}) {rule} {} ({})",
+            high.0,
+            show(high.1),
+            low.0,
+            show(low.1)
+        );
+        self.fault(blamed, fault);
     }
 
     /// Two listeners on one port would fail at the second bind, with a message

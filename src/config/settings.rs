@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
-use super::values::{AgentAddress, Count, ListenAddress, LogFormat, Period};
+use super::values::{AgentAddress, Count, ListenAddress, LogFormat, Mode, Period};
 
 /// The settings that one source (file, environment, flags) gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
@@ -158,6 +158,45 @@ pub struct Settings {
     /// Between two heartbeats of this gateway in the store [default: 1s]
     #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
     pub feed_interval: Option<Period>,
+
+    /// While the store is not heard, best_effort keeps sessions and lets known keys in until
+    /// --stale-limit; strict does neither after --stale-after [default: best_effort]
+    #[arg(
+        long,
+        value_name = "MODE",
+        help_heading = "When the store is not heard"
+    )]
+    pub staleness: Option<Mode>,
+    /// Keys that are not cached are refused (UNAVAILABLE) after so long; above --feed-interval
+    /// [default: 3s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "When the store is not heard"
+    )]
+    pub stale_uncached_after: Option<Period>,
+    /// Not ready after so long; strict then ends all sessions and refuses [default: 1m]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "When the store is not heard"
+    )]
+    pub stale_after: Option<Period>,
+    /// In best_effort, known keys are refused (UNAVAILABLE) after so long, too [default: 15m]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "When the store is not heard"
+    )]
+    pub stale_limit: Option<Period>,
+    /// How long strict spreads the ends of sessions [default: 10s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "When the store is not heard"
+    )]
+    pub stale_spread: Option<Period>,
+
     /// Agents that may register with one key [default: 50000]
     #[arg(long, value_name = "N", help_heading = "Agents")]
     pub max_agents_per_key: Option<Count>,
@@ -185,7 +224,8 @@ impl Settings {
             max_header_list_bytes, stream_window_bytes, connection_window_bytes,
             keepalive_interval, keepalive_timeout, idle_timeout, cut_after, max_message_bytes,
             drain_time, cache_capacity, load_deadline, expiry_recheck_deadline, revoke_wait,
-            feed_interval, max_agents_per_key, forget_unavailable_after, identity_conflict_after,
+            feed_interval, staleness, stale_uncached_after, stale_after, stale_limit, stale_spread,
+            max_agents_per_key, forget_unavailable_after, identity_conflict_after,
         }
     }
 }

@@ -38,6 +38,11 @@ fn other_value(setting: &str, base: u64) -> String {
         "gateway-name" => format!("g{base}"),
         "log" => format!("info,muster=debug,x{base}=trace"),
         "log-format" => "json".to_owned(),
+        "staleness" => "strict".to_owned(),
+        // In their order, also each beside the defaults of the others.
+        "stale-uncached-after" => format!("{}ms", 3_000 + base),
+        "stale-after" => format!("{}ms", 60_000 + base),
+        "stale-limit" => format!("{}ms", 900_000 + base),
         time if !is_count(time) => format!("{base}ms"),
         _ => (65_535 + base).to_string(),
     }
@@ -158,7 +163,7 @@ fn a_bad_value_names_setting_source_rule_and_cure() {
         &'static str,
         &'static str,
     );
-    let cases: [Case; 18] = [
+    let cases: [Case; 22] = [
         (
             &[],
             &[],
@@ -248,6 +253,30 @@ fn a_bad_value_names_setting_source_rule_and_cure() {
             &[],
             "",
             "configuration: agent-listen (flag --agent-listen): 127.0.0.1:7444 and 0.0.0.0:7444: agent-listen and admin-listen would share a port; give each its own",
+        ),
+        (
+            &["--feed-interval=3s"],
+            &[],
+            "",
+            "configuration: feed-interval (flag --feed-interval): stale-uncached-after (3s) must be longer than feed-interval (3s)",
+        ),
+        (
+            &["--stale-after=2s"],
+            &[],
+            "",
+            "configuration: stale-after (flag --stale-after): stale-after (2s) must not be shorter than stale-uncached-after (3s)",
+        ),
+        (
+            &[],
+            &[],
+            "stale-after = \"20m\"\n",
+            "configuration: stale-after (muster.toml line 1): stale-limit (15m) must not be shorter than stale-after (20m)",
+        ),
+        (
+            &[],
+            &[("MUSTER_STALENESS", "lax")],
+            "",
+            "configuration: staleness (environment variable MUSTER_STALENESS): \"lax\": expected strict or best_effort",
         ),
         (
             &["--log=inof"],

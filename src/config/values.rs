@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use crate::auth::StaleMode;
+
 /// What is wrong with a value, and what would be right; the value itself is
 /// named by whoever knows the setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -180,6 +182,28 @@ impl FromStr for LogFormat {
     }
 }
 
+/// What is done while the store is not heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode(pub StaleMode);
+
+impl Mode {
+    const EXPECTED: &str = "strict or best_effort";
+}
+
+impl FromStr for Mode {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "strict" => Ok(Self(StaleMode::Strict)),
+            "best_effort" => Ok(Self(StaleMode::BestEffort)),
+            _ => Err(ValueError {
+                expected: Self::EXPECTED,
+            }),
+        }
+    }
+}
+
 /// TOML has strings and whole numbers; everything here is written as a string,
 /// and a count as a number too.
 macro_rules! read_from_toml {
@@ -206,7 +230,7 @@ macro_rules! read_from_toml {
     )*};
 }
 
-read_from_toml!(ListenAddress, Period, AgentAddress, LogFormat);
+read_from_toml!(ListenAddress, Period, AgentAddress, LogFormat, Mode);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

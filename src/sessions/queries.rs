@@ -66,6 +66,12 @@ impl Registry {
         }
     }
 
+    /// The numbers of all live sessions, oldest first.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        let live = self.live();
+        live.after(0).map(|slot| slot.number).collect()
+    }
+
     /// How many sessions are live.
     pub fn live_total(&self) -> usize {
         self.live().len()

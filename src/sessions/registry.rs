@@ -301,13 +301,22 @@ impl Registry {
         if id.gateway != self.options.gateway {
             return None;
         }
-        let slot = self.live().get(id.number).map(Arc::clone)?;
+        self.end_one(id.number, EndReason::Disconnected)
+    }
+
+    /// Ends one session, if it is live, because the store is not heard.
+    pub(super) fn end_stale(&self, number: u64) {
+        self.end_one(number, EndReason::StoreNotHeard);
+    }
+
+    fn end_one(&self, number: u64, reason: EndReason) -> Option<Closing> {
+        let slot = self.live().get(number).map(Arc::clone)?;
         if slot.has_ended() {
             return None;
         }
         self.take_out(&slot);
         let closing = Closing::of(1);
-        closing.end(&[slot], EndReason::Disconnected);
+        closing.end(&[slot], reason);
         Some(closing)
     }
 

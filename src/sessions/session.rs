@@ -65,6 +65,8 @@ pub enum EndReason {
     Superseded,
     /// An operator ended it.
     Disconnected,
+    /// The gateway did not hear from its store for too long.
+    StoreNotHeard,
     /// The gateway stops.
     Draining,
     /// The agent left, or its connection did.
@@ -80,6 +82,7 @@ impl EndReason {
             Self::KeyDeleted => "KEY_DELETED",
             Self::Superseded => "SUPERSEDED",
             Self::Disconnected => "DISCONNECTED",
+            Self::StoreNotHeard => "STORE_NOT_HEARD",
             Self::Draining => "DRAINING",
             Self::PeerLeft => "PEER_LEFT",
         }
@@ -88,9 +91,12 @@ impl EndReason {
     /// What has to go when the stream does not end by itself.
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::KeyRevoked { .. } | Self::KeyExpired { .. } | Self::KeyDeleted => {
-                Some(Scope::Connection)
-            }
+            // For the last, too: on a new connection a load balancer may send
+            // the agent to a gateway that does hear from the store.
+            Self::KeyRevoked { .. }
+            | Self::KeyExpired { .. }
+            | Self::KeyDeleted
+            | Self::StoreNotHeard => Some(Scope::Connection),
             Self::Superseded | Self::Disconnected => Some(Scope::Stream),
             Self::Draining | Self::PeerLeft => None,
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::auth::{AuthOptions, Authenticator, Freshness, Principal, View};
+use crate::auth::{AuthOptions, Authenticator, Freshness, Principal, Staleness, View};
 use crate::events::Events;
 use crate::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use crate::store::embedded::EmbeddedStore;
@@ -16,6 +16,8 @@ use crate::telemetry::Metrics;
 
 #[path = "model_test.rs"]
 mod model;
+#[path = "stale_test.rs"]
+mod stale;
 
 /// A store, its authenticator and a registry, without any network.
 struct Bench {
@@ -69,7 +71,11 @@ impl Bench {
         };
         let authenticator = Arc::new(Authenticator::new(
             Arc::new(store.clone()),
-            Arc::new(View::new(position.epoch)),
+            Arc::new(View::new(
+                position.epoch,
+                Staleness::default(),
+                tokio::time::Instant::now(),
+            )),
             &options,
             Arc::clone(&metrics),
         ));

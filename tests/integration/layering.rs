@@ -27,12 +27,12 @@ const LAYERS: &[(&str, &str)] = &[
     ("tokens", "keys files store"),
     ("listener", "keys"),
     ("certs", "keys files"),
-    ("config", "listener instances"),
+    ("config", "auth listener instances"),
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
     ("admin_api", "keys store listener events sessions instances gateways senders rejections key_admin \
                    tokens proto"),
-    ("ops", "store telemetry"),
+    ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
                 rejections key_admin tokens listener certs config agent_api admin_api ops telemetry"),
     ("cli", "keys config server proto"),

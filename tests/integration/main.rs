@@ -29,4 +29,5 @@ mod roles;
 mod secrets;
 mod senders;
 mod sessions;
+mod staleness;
 mod store_suite;

@@ -13,7 +13,7 @@ use muster::store::{
     Outcome, Registration, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage,
     TokenRecord, TokenStore, Written,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::within;
@@ -22,6 +22,8 @@ pub struct FaultyStore {
     /// Without the faults.
     pub inner: EmbeddedStore,
     failing: AtomicBool,
+    /// Whether heartbeats are answered; while not, they hang.
+    answering: watch::Sender<bool>,
     /// The next load reads, then reports here and waits.
     park: Mutex<Option<Park>>,
     /// The next save of instances reports here and waits, then writes or fails.
@@ -73,6 +75,7 @@ impl FaultyStore {
         Self {
             inner: EmbeddedStore::in_memory().unwrap(),
             failing: AtomicBool::new(false),
+            answering: watch::Sender::new(true),
             park: Mutex::new(None),
             park_save: Mutex::new(None),
         }
@@ -81,6 +84,12 @@ impl FaultyStore {
     /// From now on every call fails, or none does.
     pub fn set_failing(&self, failing: bool) {
         self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    /// From now on heartbeats, and the feed with them, hang or are answered; all
+    /// else works.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.answering.send_replace(!deaf);
     }
 
     pub fn park_next_load(&self) -> Parked {
@@ -152,6 +161,8 @@ impl KeyStore for FaultyStore {
 
     async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
         self.up()?;
+        let mut answering = self.answering.subscribe();
+        answering.wait_for(|answering| *answering).await.unwrap();
         self.inner.renew(heartbeat).await
     }
 
