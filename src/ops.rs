@@ -4,12 +4,11 @@
 //! Invariant: it answers in bounded time, also while the store does not.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -25,23 +24,47 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Ops {
     metrics: Arc<Metrics>,
-    store: Arc<dyn KeyStore>,
-    serving: Arc<AtomicBool>,
+    state: Arc<RwLock<State>>,
+}
+
+/// What a gateway is ready for.
+enum State {
+    /// Not to serve, and why.
+    NotServing(String),
+    /// All its listeners serve over this store.
+    Serving(Arc<dyn KeyStore>),
 }
 
 impl Ops {
-    /// Not ready until [`Self::set_serving`].
-    pub fn new(metrics: Arc<Metrics>, store: Arc<dyn KeyStore>) -> Self {
+    /// Not ready until [`Self::serving`].
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let starting = State::NotServing("the gateway starts".to_owned());
         Self {
             metrics,
-            store,
-            serving: Arc::default(),
+            state: Arc::new(RwLock::new(starting)),
         }
     }
 
-    /// The listeners are bound (`true`), or the gateway drains (`false`).
-    pub fn set_serving(&self, serving: bool) {
-        self.serving.store(serving, Ordering::Release);
+    /// The listeners serve: ready as long as the store answers.
+    pub fn serving(&self, store: Arc<dyn KeyStore>) {
+        self.set(State::Serving(store));
+    }
+
+    /// The gateway does not serve yet, or no more; `why` is what a probe is told.
+    pub fn not_serving(&self, why: impl Into<String>) {
+        self.set(State::NotServing(why.into()));
+    }
+
+    fn set(&self, state: State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// The store to ask, or why there is none.
+    fn store(&self) -> Result<Arc<dyn KeyStore>, String> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::NotServing(why) => Err(why.clone()),
+            State::Serving(store) => Ok(Arc::clone(store)),
+        }
     }
 
     /// Serves until `shutdown`.
@@ -64,11 +87,12 @@ impl Ops {
     }
 }
 
-async fn readyz(State(ops): State<Ops>) -> Response {
-    if !ops.serving.load(Ordering::Acquire) {
-        return not_ready("the listeners do not serve (starting or stopping)");
-    }
-    match tokio::time::timeout(PROBE_DEADLINE, ops.store.gateways()).await {
+async fn readyz(extract::State(ops): extract::State<Ops>) -> Response {
+    let store = match ops.store() {
+        Ok(store) => store,
+        Err(why) => return not_ready(&why),
+    };
+    match tokio::time::timeout(PROBE_DEADLINE, store.gateways()).await {
         Ok(Ok(_)) => "ready\n".into_response(),
         Ok(Err(error)) => not_ready(&error.to_string()),
         Err(_) => not_ready("the store does not answer"),
@@ -83,7 +107,7 @@ fn not_ready(why: &str) -> Response {
         .into_response()
 }
 
-async fn metrics(State(ops): State<Ops>) -> Response {
+async fn metrics(extract::State(ops): extract::State<Ops>) -> Response {
     match ops.metrics.encode() {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

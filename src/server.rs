@@ -1,24 +1,31 @@
 //! A gateway: where it is bound, why it did not start, why it stopped.
 //!
-//! Owns: the face of the whole; `build.rs` makes the parts, `run.rs` serves and
-//! drains. Must not know: how a part does its work. Invariant: a [`Server`] is
+//! Owns: the face of the whole; `enter.rs` enrols at the store, `build.rs` makes
+//! the parts, `run.rs` serves and drains. Must not know: how a part does its work. Invariant: a [`Server`] is
 //! bound and enrolled.
 
 mod build;
 mod data_dir;
+mod enter;
 mod observer;
+mod ops_listener;
 mod run;
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::certs::CertError;
-use crate::config::Config;
+use crate::config::{Config, StorePlace};
 use crate::listener::BindError;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::redis::RedisOpenError;
 use crate::store::{Store, StoreError};
+use crate::tokens::FirstTokenError;
+use enter::Source;
 use run::Parts;
 
 pub use data_dir::{DataDir, DataDirError};
@@ -49,6 +56,29 @@ pub enum StartError {
     /// The certificates can't be used or made.
     #[error(transparent)]
     Certs(#[from] CertError),
+    /// Redis can't be used as a store.
+    #[error(transparent)]
+    Redis(#[from] RedisOpenError),
+    /// Redis holds another store than the one of the last start.
+    #[error(
+        "store: this is not the store that this gateway knows: {found}; restore it, or give the \
+         right --store; to begin anew on this one, move {} and admin.token beside it away",
+        file.display()
+    )]
+    OtherStore {
+        /// What is there.
+        found: String,
+        /// Where the known store's id is.
+        file: PathBuf,
+    },
+    /// The password for Redis can't be read.
+    #[error("redis-password-file: {}: {cause}", path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The first admin token can't be read or made.
     #[error("admin token: {0}")]
     Token(io::Error),
@@ -61,6 +91,15 @@ pub enum StartError {
     /// Our own descriptors can't be read: a build fault.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl From<FirstTokenError> for StartError {
+    fn from(error: FirstTokenError) -> Self {
+        match error {
+            FirstTokenError::File(cause) => Self::Token(cause),
+            FirstTokenError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// Why a gateway stopped without being told to.
@@ -79,17 +118,30 @@ pub struct Server {
     addresses: Addresses,
     first_start: bool,
     parts: Parts,
+    /// Held to the end: one gateway has a data directory.
+    _lock: Option<File>,
 }
 
 impl Server {
-    /// Opens the embedded store in the data directory and binds.
+    /// Opens the store and binds. While a shared store is away it waits, and
+    /// the ops listener alone is up.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`]; none for a fault of a shared store that may pass.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.data_dir)?;
-        let store = Arc::new(EmbeddedStore::open(&data_dir.store())?);
-        Self::bind_over(config, store).await
+        let (source, lock) = match &config.store.place {
+            StorePlace::Embedded => {
+                let store = EmbeddedStore::open(&data_dir.store())?;
+                (Source::Own(Arc::new(store)), None)
+            }
+            StorePlace::Redis(url) => {
+                let lock = data_dir.lock()?;
+                let source = Source::redis(&config.store, url, &data_dir)?;
+                (source, Some(lock))
+            }
+        };
+        build::build(config, &data_dir, source, lock).await
     }
 
     /// Binds over a store that is open already.
@@ -98,7 +150,7 @@ impl Server {
     /// [`StartError`].
     pub async fn bind_over(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.data_dir)?;
-        build::build(config, &data_dir, store).await
+        build::build(config, &data_dir, Source::Own(store), None).await
     }
 
     /// Where the listeners are bound, with their real ports.

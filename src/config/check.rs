@@ -13,6 +13,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::{ConfigError, Problem};
 use super::layers::Layer;
+use super::settings::Settings;
+use super::store::{self, StoreConfig};
 use super::values::{Count, ListenAddress, Period};
 use super::{Config, Listen, Log, OwnCertificate, Timing, Tls};
 use crate::instances::InstanceLimits;
@@ -46,6 +48,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         ("ca-dir", &settings.ca_dir),
         ("tls-cert", &settings.tls_cert),
         ("tls-key", &settings.tls_key),
+        ("redis-password-file", &settings.redis_password_file),
     ] {
         if path
             .as_ref()
@@ -54,6 +57,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
             c.fault(name, "it is empty; expected a path");
         }
     }
+    let store = c.store(&settings);
     let own = match (settings.tls_cert, settings.tls_key) {
         (Some(cert), Some(key)) => Some(OwnCertificate { cert, key }),
         (None, None) => None,
@@ -253,6 +257,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
     }
     Ok(Config {
         data_dir: settings.data_dir.unwrap_or(base.data_dir),
+        store,
         listen,
         tls: Tls {
             agent_address: settings.agent_address,
@@ -357,6 +362,25 @@ impl Checker {
         self.within(setting, value, &range, |span| {
             humantime::format_duration(span).to_string()
         })
+    }
+
+    fn store(&mut self, settings: &Settings) -> StoreConfig {
+        let base = store::read(settings, |setting, why| self.fault(setting, why));
+        StoreConfig {
+            redis_connect_deadline: self.period(
+                "redis-connect-deadline",
+                settings.redis_connect_deadline,
+                base.redis_connect_deadline,
+                MILLISECOND..=LONGEST,
+            ),
+            redis_answer_deadline: self.period(
+                "redis-answer-deadline",
+                settings.redis_answer_deadline,
+                base.redis_answer_deadline,
+                MILLISECOND..=LONGEST,
+            ),
+            ..base
+        }
     }
 
     /// Two listeners on one port would fail at the second bind, with a message

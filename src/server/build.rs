@@ -4,12 +4,13 @@
 //! a part does its work, who stops it. Invariant: this gateway enrols before its
 //! first load and before the agent listener is bound.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
+use super::enter::{Entered, Entry, Source};
 use super::observer::Connections;
+use super::ops_listener::OpsListener;
 use super::run::Parts;
 use super::{Addresses, DataDir, Server, StartError};
 use crate::admin_api;
@@ -17,20 +18,18 @@ use crate::agent_api;
 use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertOptions, Certs, server_config_from_files};
 use crate::config::Config;
-use crate::events::Events;
-use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
-use crate::listener::{BindError, Limits, Listener};
+use crate::listener::{Limits, Listener};
 use crate::ops::Ops;
 use crate::registrar::Registrar;
 use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
 use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions};
-use crate::store::{GatewayId, GatewayInfo, Store};
+use crate::store::{GatewayId, GatewayInfo};
 use crate::telemetry::Metrics;
-use crate::tokens::{FirstToken, Tokens, first_token};
+use crate::tokens::{FirstToken, Tokens};
 
 /// The protocol of both TLS listeners.
 const HTTP2: &[&[u8]] = &[b"h2"];
@@ -45,7 +44,8 @@ const EXPIRIES_SHOWN: usize = 1000;
 pub(super) async fn build(
     config: Config,
     data_dir: &DataDir,
-    store: Arc<dyn Store>,
+    source: Source,
+    lock: Option<File>,
 ) -> Result<Server, StartError> {
     let certs = Arc::new(Certs::open(&CertOptions {
         data_dir: config.data_dir.clone(),
@@ -57,20 +57,33 @@ pub(super) async fn build(
         Some(own) => server_config_from_files(&own.cert, &own.key, HTTP2)?,
         None => certs.server_config(HTTP2),
     };
-    let token = first_token(&*store, &data_dir.admin_token(), store.clock().now())
-        .await
-        .map_err(StartError::Token)?;
-
     let gateway = GatewayId(Id::random().map_err(|e| StartError::NoRandomness(e.to_string()))?);
-    let position = store
-        .enrol(GatewayInfo {
+    let metrics = Arc::new(Metrics::new());
+    let entry = Entry {
+        config: &config,
+        data_dir,
+        gateway: GatewayInfo {
             id: gateway,
             name: config.gateway_name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-        })
-        .await?;
-    let metrics = Arc::new(Metrics::new());
-    let events = Arc::new(Events::load(store.clone(), store.clock().clone()).await?);
+        },
+        source,
+    };
+    // What does not pass by itself is told before anything is bound.
+    let entered = entry.attempt().await?;
+    let ops = OpsListener::bind(config.listen.ops, Ops::new(Arc::clone(&metrics))).await?;
+    let Entered {
+        store,
+        token,
+        position,
+        events,
+        instances,
+    } = match entered {
+        Ok(entered) => entered,
+        Err(error) => entry.wait(error, &ops.ops).await?,
+    };
+    let events = Arc::new(events);
+    let instances = Arc::new(instances);
     let registry = Arc::new(Registry::new(
         RegistryOptions {
             gateway,
@@ -106,7 +119,6 @@ pub(super) async fn build(
         config.timing.feed_interval,
         position,
     ));
-    let instances = Arc::new(Instances::load(store.clone(), config.instances).await?);
     let key_admin = Arc::new(KeyAdmin::new(
         store.clone(),
         Arc::clone(&revocations),
@@ -146,11 +158,6 @@ pub(super) async fn build(
         Tokens::new(store.clone(), store.clock().clone()),
     )?;
 
-    let ops_socket = TcpListener::bind(config.listen.ops).await;
-    let ops_socket = ops_socket.map_err(|cause| BindError {
-        address: config.listen.ops,
-        cause,
-    })?;
     let admin_limits = Limits {
         max_concurrent_streams: ADMIN_STREAMS,
         ..config.limits.clone()
@@ -172,10 +179,7 @@ pub(super) async fn build(
     let addresses = Addresses {
         agent: agent.local_addr(),
         admin: admin.local_addr(),
-        ops: ops_socket.local_addr().map_err(|cause| BindError {
-            address: config.listen.ops,
-            cause,
-        })?,
+        ops: ops.address(),
     };
     data_dir.announce(
         &addresses,
@@ -185,11 +189,11 @@ pub(super) async fn build(
     Ok(Server {
         addresses,
         first_start: token == FirstToken::Made,
+        _lock: lock,
         parts: Parts {
             gateway,
-            ops: Ops::new(metrics, store.clone()),
+            ops,
             store,
-            ops_socket,
             agent,
             agent_service,
             health,

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -16,13 +15,13 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::ServeError;
+use super::ops_listener::OpsListener;
 use crate::admin_api;
 use crate::agent_api;
 use crate::certs::Certs;
 use crate::events::{Events, ExpiryEvents};
 use crate::instances::{Connected, Instances};
 use crate::listener::Listener;
-use crate::ops::Ops;
 use crate::revocation::Revocations;
 use crate::sessions::{ExpiryTimers, Registry};
 use crate::store::{EventKind, GatewayId, Store};
@@ -34,8 +33,7 @@ const WRITE_BEHIND: Duration = Duration::from_secs(1);
 pub(super) struct Parts {
     pub gateway: GatewayId,
     pub store: Arc<dyn Store>,
-    pub ops: Ops,
-    pub ops_socket: TcpListener,
+    pub ops: OpsListener,
     pub agent: Listener,
     pub agent_service: agent_api::Authenticate<Routes>,
     pub health: HealthReporter,
@@ -86,18 +84,9 @@ impl Parts {
         ));
         let events = Arc::clone(&self.events).run(WRITE_BEHIND, stop.clone());
         background.spawn(part("the events", Box::pin(events)));
-        let ops = self
-            .ops
-            .clone()
-            .serve(self.ops_socket, stop.clone().cancelled_owned());
-        background.spawn(part(
-            "the ops listener",
-            Box::pin(async move {
-                if let Err(error) = ops.await {
-                    tracing::error!(%error, "the ops listener failed");
-                }
-            }),
-        ));
+        let ops = self.ops.ops.clone();
+        let ops_listener = self.ops.run(stop.clone());
+        background.spawn(part("the ops listener", Box::pin(ops_listener)));
         let mut listeners = JoinSet::new();
         let admin = self
             .admin
@@ -107,7 +96,7 @@ impl Parts {
             .serve(self.agent_service, drain.clone(), self.drain_time);
         listeners.spawn(part("the admin listener", Box::pin(admin)));
         listeners.spawn(part("the agent listener", Box::pin(agent)));
-        self.ops.set_serving(true);
+        ops.serving(self.store.clone());
 
         let result = tokio::select! {
             () = shutdown => Ok(()),
@@ -115,7 +104,7 @@ impl Parts {
             Some(ended) = listeners.join_next() => Err(ended_early(ended)),
         };
 
-        self.ops.set_serving(false);
+        ops.not_serving("the gateway stops");
         for service in ["", "mpi.v1.CommandService"] {
             self.health
                 .set_service_status(service, ServingStatus::NotServing)

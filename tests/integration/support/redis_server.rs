@@ -68,6 +68,7 @@ impl RedisServer {
     pub fn options(&self) -> RedisOptions {
         RedisOptions {
             url: self.url().into(),
+            password: None,
             prefix: "muster".into(),
             connect_deadline: Duration::from_secs(5),
             answer_deadline: Duration::from_secs(5),

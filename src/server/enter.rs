@@ -1,0 +1,163 @@
+//! What a start asks of the store: to be opened, the first token, to enrol, to
+//! load.
+//!
+//! Owns: which faults of a start may pass, and the wait for a store that is
+//! away. Must not know: listeners, how a backend works. Invariant: nothing of
+//! one attempt is left for the next but what lies in the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{DataDir, StartError};
+use crate::config::{Config, RedisUrl, StoreConfig};
+use crate::events::Events;
+use crate::files;
+use crate::instances::Instances;
+use crate::keys::{Id, Position};
+use crate::ops::Ops;
+use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
+use crate::store::{GatewayInfo, Store, StoreError};
+use crate::tokens::{FirstToken, first_token};
+
+/// Between two attempts, besides the deadlines of Redis.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Where the store comes from.
+pub(super) enum Source {
+    /// It is open, and this gateway's alone.
+    Own(Arc<dyn Store>),
+    /// Others have it, too, and it may be away.
+    Shared(RedisOptions),
+}
+
+impl Source {
+    /// A Redis, by its settings and its id if this gateway has been there.
+    pub fn redis(
+        config: &StoreConfig,
+        url: &RedisUrl,
+        data_dir: &DataDir,
+    ) -> Result<Self, StartError> {
+        let password = config.redis_password_file.as_deref().map(read_password);
+        Ok(Self::Shared(RedisOptions {
+            url: url.secret().clone(),
+            password: password.transpose()?,
+            prefix: config.redis_prefix.clone(),
+            connect_deadline: config.redis_connect_deadline,
+            answer_deadline: config.redis_answer_deadline,
+            known: data_dir.known_store()?,
+        }))
+    }
+}
+
+fn read_password(path: &Path) -> Result<SecretString, StartError> {
+    let failed = |cause: String| StartError::PasswordFile {
+        path: path.to_owned(),
+        cause,
+    };
+    let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
+    let content = content.ok_or_else(|| failed("there is no such file".into()))?;
+    if files::is_open_to_others(path) {
+        tracing::warn!(path = %path.display(), "others can read the password for Redis; make it 0600");
+    }
+    // Not the error's own text: it holds the bytes.
+    let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8".into()))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(failed("it is empty".into())),
+        password => Ok(password.into()),
+    }
+}
+
+/// A gateway on its way in.
+pub(super) struct Entry<'a> {
+    pub config: &'a Config,
+    pub data_dir: &'a DataDir,
+    pub gateway: GatewayInfo,
+    pub source: Source,
+}
+
+/// What it has then.
+pub(super) struct Entered {
+    pub store: Arc<dyn Store>,
+    pub token: FirstToken,
+    pub position: Position,
+    pub events: Events,
+    pub instances: Instances,
+}
+
+impl Entry<'_> {
+    /// One attempt. The fault in the answer's error may pass by itself.
+    pub async fn attempt(&self) -> Result<Result<Entered, StartError>, StartError> {
+        match self.enter().await {
+            Err(error) if self.may_pass(&error) => Ok(Err(error)),
+            result => result.map(Ok),
+        }
+    }
+
+    /// Attempts for ever, after one that failed with `error`: Redis may be
+    /// started after its gateways, and a gateway that gives up helps nobody.
+    pub async fn wait(&self, mut error: StartError, ops: &Ops) -> Result<Entered, StartError> {
+        loop {
+            tracing::warn!(%error, "the store can't be had yet; trying again");
+            ops.not_serving(error.to_string());
+            tokio::time::sleep(RETRY).await;
+            match self.attempt().await? {
+                Ok(entered) => return Ok(entered),
+                Err(again) => error = again,
+            }
+        }
+    }
+
+    fn may_pass(&self, error: &StartError) -> bool {
+        matches!(self.source, Source::Shared(_))
+            && matches!(
+                error,
+                StartError::Store(StoreError::Failed(_))
+                    | StartError::Redis(RedisOpenError::Unavailable(_))
+            )
+    }
+
+    async fn enter(&self) -> Result<Entered, StartError> {
+        let store: Arc<dyn Store> = match &self.source {
+            Source::Own(store) => store.clone(),
+            Source::Shared(options) => {
+                let store = RedisStore::open(options.clone()).await?;
+                self.remember(&store, options.known)?;
+                Arc::new(store)
+            }
+        };
+        let entered = self.enter_over(store).await;
+        entered.map_err(|error| match error {
+            StartError::Store(StoreError::Foreign(found)) => StartError::OtherStore {
+                found,
+                file: self.data_dir.store_id(),
+            },
+            error => error,
+        })
+    }
+
+    /// From its first start on this gateway takes no other store for this one.
+    fn remember(&self, store: &RedisStore, known: Option<Id>) -> Result<(), StartError> {
+        if known.is_none() {
+            self.data_dir.remember_store(store.id())?;
+        }
+        Ok(())
+    }
+
+    async fn enter_over(&self, store: Arc<dyn Store>) -> Result<Entered, StartError> {
+        let now = store.clock().now();
+        let token = first_token(&*store, &self.data_dir.admin_token(), now).await?;
+        let position = store.enrol(self.gateway.clone()).await?;
+        let events = Events::load(store.clone(), store.clock().clone()).await?;
+        let instances = Instances::load(store.clone(), self.config.instances).await?;
+        Ok(Entered {
+            store,
+            token,
+            position,
+            events,
+            instances,
+        })
+    }
+}
