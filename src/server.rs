@@ -71,6 +71,21 @@ pub enum StartError {
         /// Where the known store's id is.
         file: PathBuf,
     },
+    /// Agents that trust the other gateways' CA would not trust this one's.
+    #[error(
+        "certificates: this gateway's CA (SHA-256 {ours}) is not the one of the store's other \
+         gateways ({theirs}), so their agents could not come here; copy their ca.pem and ca.key \
+         to {}, or give all of them one --ca-dir",
+        dir.display()
+    )]
+    OtherAuthority {
+        /// The fingerprint of this gateway's CA.
+        ours: String,
+        /// The one in the store.
+        theirs: String,
+        /// Where this gateway's CA is.
+        dir: PathBuf,
+    },
     /// The password for Redis can't be read.
     #[error("redis-password-file: {}: {cause}", path.display())]
     PasswordFile {

@@ -62,6 +62,7 @@ pub(super) async fn build(
     let entry = Entry {
         config: &config,
         data_dir,
+        certs: &certs,
         gateway: GatewayInfo {
             id: gateway,
             name: config.gateway_name.clone(),

@@ -1,5 +1,5 @@
-//! What a start asks of the store: to be opened, the first token, to enrol, to
-//! load.
+//! What a start asks of the store: to be opened, one CA for all, the first
+//! token, to enrol, to load.
 //!
 //! Owns: which faults of a start may pass, and the wait for a store that is
 //! away. Must not know: listeners, how a backend works. Invariant: nothing of
@@ -12,18 +12,21 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::{DataDir, StartError};
+use crate::certs::Certs;
 use crate::config::{Config, RedisUrl, StoreConfig};
 use crate::events::Events;
 use crate::files;
 use crate::instances::Instances;
-use crate::keys::{Id, Position};
+use crate::keys::Position;
 use crate::ops::Ops;
 use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
-use crate::store::{GatewayInfo, Store, StoreError};
+use crate::store::{ClaimStore, GatewayInfo, Store, StoreError};
 use crate::tokens::{FirstToken, first_token};
 
 /// Between two attempts, besides the deadlines of Redis.
 const RETRY: Duration = Duration::from_secs(2);
+/// The claim of the CA's fingerprint.
+const AUTHORITY: &str = "ca_sha256";
 
 /// Where the store comes from.
 pub(super) enum Source {
@@ -74,6 +77,7 @@ fn read_password(path: &Path) -> Result<SecretString, StartError> {
 pub(super) struct Entry<'a> {
     pub config: &'a Config,
     pub data_dir: &'a DataDir,
+    pub certs: &'a Certs,
     pub gateway: GatewayInfo,
     pub source: Source,
 }
@@ -120,16 +124,8 @@ impl Entry<'_> {
     }
 
     async fn enter(&self) -> Result<Entered, StartError> {
-        let store: Arc<dyn Store> = match &self.source {
-            Source::Own(store) => store.clone(),
-            Source::Shared(options) => {
-                let store = RedisStore::open(options.clone()).await?;
-                self.remember(&store, options.known)?;
-                Arc::new(store)
-            }
-        };
-        let entered = self.enter_over(store).await;
-        entered.map_err(|error| match error {
+        let entered = async { self.enter_over(self.open().await?).await };
+        entered.await.map_err(|error| match error {
             StartError::Store(StoreError::Foreign(found)) => StartError::OtherStore {
                 found,
                 file: self.data_dir.store_id(),
@@ -138,12 +134,37 @@ impl Entry<'_> {
         })
     }
 
-    /// From its first start on this gateway takes no other store for this one.
-    fn remember(&self, store: &RedisStore, known: Option<Id>) -> Result<(), StartError> {
-        if known.is_none() {
+    async fn open(&self) -> Result<Arc<dyn Store>, StartError> {
+        let options = match &self.source {
+            Source::Own(store) => return Ok(store.clone()),
+            Source::Shared(options) => options,
+        };
+        let store = RedisStore::open(options.clone()).await?;
+        self.agree_on_authority(&store).await?;
+        // From its first start on this gateway takes no other store for this.
+        if options.known.is_none() {
             self.data_dir.remember_store(store.id())?;
         }
-        Ok(())
+        Ok(Arc::new(store))
+    }
+
+    /// Agents move between the gateways of a store, and trust one CA. With a
+    /// certificate of the operator's own they do not trust muster's CA at all,
+    /// and what they trust instead is not ours to compare.
+    async fn agree_on_authority(&self, store: &RedisStore) -> Result<(), StartError> {
+        if self.config.tls.own.is_some() {
+            return Ok(());
+        }
+        let ours = self.certs.ca_fingerprint();
+        let theirs = store.claim(AUTHORITY, &ours).await?;
+        if theirs == ours {
+            return Ok(());
+        }
+        Err(StartError::OtherAuthority {
+            ours,
+            theirs,
+            dir: self.certs.ca_dir().to_owned(),
+        })
     }
 
     async fn enter_over(&self, store: Arc<dyn Store>) -> Result<Entered, StartError> {

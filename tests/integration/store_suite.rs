@@ -50,6 +50,7 @@ macro_rules! suite {
             case!(lists_are_in_order_of_creation_and_page);
             case!(the_feed_wakes_who_waits);
             case!(gateways_enrol_renew_and_leave);
+            case!(a_claim_stands_once_it_is_made);
             case!(tokens_are_kept);
             case!(the_last_events_are_kept);
             case!(tokens_are_listed_in_order_of_creation_and_page);
@@ -314,6 +315,15 @@ async fn gateways_enrol_renew_and_leave(store: &dyn Store) {
     let (gateways, _) = store.gateways().await.unwrap();
     assert_eq!(gateways.len(), 1);
     assert_eq!(gateways[0].info.name, "two");
+}
+
+async fn a_claim_stands_once_it_is_made(store: &dyn Store) {
+    let (one, two) = tokio::join!(store.claim("c", "1"), store.claim("c", "2"));
+    let standing = one.unwrap();
+    assert_eq!(two.unwrap(), standing);
+    assert!(["1", "2"].contains(&standing.as_str()), "{standing}");
+    assert_eq!(store.claim("c", "3").await.unwrap(), standing);
+    assert_eq!(store.claim("other", "3").await.unwrap(), "3");
 }
 
 /// Only the file can be opened twice.
