@@ -18,8 +18,12 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub fn start() -> Self {
+        Self::start_on(free_port())
+    }
+
+    /// On a port that was told to somebody before.
+    pub fn start_on(port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
         let child = spawn(&folder, port);
         let server = Self {
             child,
