@@ -23,6 +23,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::Timestamp;
@@ -129,6 +130,18 @@ impl Certs {
     /// The CA's certificate, as agents and browsers need it.
     pub fn ca_pem(&self) -> &str {
         &self.authority.pem
+    }
+
+    /// The SHA-256 of the CA's certificate, in hexadecimal.
+    pub fn ca_fingerprint(&self) -> String {
+        let digest = Sha256::digest(&self.authority.der);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Where the CA's files are.
+    pub fn ca_dir(&self) -> &Path {
+        let own = self.options.ca_dir.as_deref();
+        own.unwrap_or(&self.options.data_dir)
     }
 
     /// Where the CA's certificate can be read by everything on this host.

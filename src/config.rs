@@ -8,6 +8,7 @@ mod check;
 mod error;
 mod layers;
 mod settings;
+mod store;
 mod values;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use error::{ConfigError, Origin, Problem};
 #[cfg(test)]
 pub(crate) use layers::CLIENT_VARIABLES;
 pub use settings::Settings;
+pub use store::{RedisUrl, StoreConfig, StorePlace, StoreText};
 pub use values::{AgentAddress, Count, ListenAddress, LogFormat, Mode, Period, ValueError};
 
 use crate::auth::Staleness;
@@ -33,9 +35,11 @@ use crate::listener::Limits;
 /// What a gateway needs to know before it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where the store, the certificates and the admin token are kept. Default:
+    /// Where the embedded store, the certificates and the admin token are kept. Default:
     /// `./muster-data`.
     pub data_dir: PathBuf,
+    /// Where keys and all that belongs to them are kept.
+    pub store: StoreConfig,
     /// The addresses to listen on.
     pub listen: Listen,
     /// Names and certificates.
@@ -163,6 +167,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("./muster-data"),
+            store: StoreConfig::default(),
             listen: Listen::default(),
             tls: Tls::default(),
             gateway_name: "gateway".to_owned(),

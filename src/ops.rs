@@ -4,47 +4,72 @@
 //! Invariant: it answers in bounded time, also while the store does not.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::auth::View;
-use crate::store::KeyStore;
 use crate::telemetry::Metrics;
-
-/// How long the store has to answer a readiness probe.
-const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What the ops listener shows.
 #[derive(Clone)]
 pub struct Ops {
     metrics: Arc<Metrics>,
-    store: Arc<dyn KeyStore>,
-    view: Arc<View>,
-    serving: Arc<AtomicBool>,
+    state: Arc<RwLock<State>>,
+}
+
+/// What a gateway is ready for.
+enum State {
+    /// Not to serve, and why.
+    NotServing(String),
+    /// All its listeners serve; this says how well the store is heard.
+    Serving(Arc<View>),
 }
 
 impl Ops {
-    /// Not ready until [`Self::set_serving`].
-    pub fn new(metrics: Arc<Metrics>, store: Arc<dyn KeyStore>, view: Arc<View>) -> Self {
+    /// Not ready until [`Self::serving`].
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let starting = State::NotServing("the gateway starts".to_owned());
         Self {
             metrics,
-            store,
-            view,
-            serving: Arc::default(),
+            state: Arc::new(RwLock::new(starting)),
         }
     }
 
-    /// The listeners are bound (`true`), or the gateway drains (`false`).
-    pub fn set_serving(&self, serving: bool) {
-        self.serving.store(serving, Ordering::Release);
+    /// The listeners serve: ready as long as the store is heard. A store that
+    /// is away for a moment must not take every gateway out of a balancer.
+    pub fn serving(&self, view: Arc<View>) {
+        self.set(State::Serving(view));
+    }
+
+    /// The gateway does not serve yet, or no more; `why` is what a probe is told.
+    pub fn not_serving(&self, why: impl Into<String>) {
+        self.set(State::NotServing(why.into()));
+    }
+
+    fn set(&self, state: State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// Why it is not ready; `None`: it is.
+    fn why_not(&self) -> Option<String> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::NotServing(why) => Some(why.clone()),
+            State::Serving(view) => {
+                let age = view.age();
+                view.staleness().is_stale(age).then(|| {
+                    let seconds = age.as_secs();
+                    format!(
+                        "the store's changes were last heard {seconds} s ago (bound: stale-after)"
+                    )
+                })
+            }
+        }
     }
 
     /// Serves until `shutdown`.
@@ -67,21 +92,10 @@ impl Ops {
     }
 }
 
-async fn readyz(State(ops): State<Ops>) -> Response {
-    if !ops.serving.load(Ordering::Acquire) {
-        return not_ready("the listeners do not serve (starting or stopping)");
-    }
-    let age = ops.view.age();
-    if ops.view.staleness().is_stale(age) {
-        let seconds = age.as_secs();
-        return not_ready(&format!(
-            "the store's changes were last heard {seconds} s ago (bound: stale-after)"
-        ));
-    }
-    match tokio::time::timeout(PROBE_DEADLINE, ops.store.gateways()).await {
-        Ok(Ok(_)) => "ready\n".into_response(),
-        Ok(Err(error)) => not_ready(&error.to_string()),
-        Err(_) => not_ready("the store does not answer"),
+async fn readyz(extract::State(ops): extract::State<Ops>) -> Response {
+    match ops.why_not() {
+        None => "ready\n".into_response(),
+        Some(why) => not_ready(&why),
     }
 }
 
@@ -93,7 +107,7 @@ fn not_ready(why: &str) -> Response {
         .into_response()
 }
 
-async fn metrics(State(ops): State<Ops>) -> Response {
+async fn metrics(extract::State(ops): extract::State<Ops>) -> Response {
     match ops.metrics.encode() {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

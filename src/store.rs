@@ -6,6 +6,7 @@
 //! feed in the same atomic step; order comes from revisions, never from clocks.
 
 mod changes;
+mod claims;
 mod clock;
 mod codec;
 pub mod embedded;
@@ -18,6 +19,7 @@ pub mod redis;
 mod token_changes;
 mod token_store;
 
+pub use claims::ClaimStore;
 pub use clock::StoreClock;
 pub use event_store::{Event, EventKind, EventLog, EventStore};
 pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
@@ -31,6 +33,6 @@ pub use key_store::{
 pub use token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 
 /// All that a gateway needs of a backend.
-pub trait Store: KeyStore + InstanceStore + EventStore + TokenStore {}
+pub trait Store: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore {}
 
-impl<S: KeyStore + InstanceStore + EventStore + TokenStore> Store for S {}
+impl<S: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore> Store for S {}

@@ -1,15 +1,14 @@
 //! The certificates' files, with errors that say which file and what was done.
 //!
-//! Owns: the lock of a shared CA directory, the look at permissions. Must not
-//! know: what is in the files.
+//! Owns: the lock of a shared CA directory. Must not know: what is in the files.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::CertError;
-pub(super) use crate::files::Access;
+pub(super) use crate::files::{Access, is_open_to_others};
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CertError {
     move |cause| CertError::File {
@@ -50,9 +49,4 @@ pub(super) fn lock(path: &Path) -> Result<File, CertError> {
         .map_err(failed("lock", path))?;
     file.lock().map_err(failed("lock", path))?;
     Ok(file)
-}
-
-/// Whether others than the owner may read the file.
-pub(super) fn is_open_to_others(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }

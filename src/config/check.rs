@@ -4,8 +4,9 @@
 //! Must not know: sockets, files. Invariant: a [`Config`] that comes out of
 //! here has every value in its range.
 
+mod across;
+
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::{ConfigError, Problem};
 use super::layers::Layer;
+use super::settings::Settings;
+use super::store::{self, StoreConfig};
 use super::values::{Count, ListenAddress, Period};
 use super::{Config, Listen, Log, OwnCertificate, Timing, Tls};
-use crate::auth::{StaleMode, Staleness};
+use crate::auth::Staleness;
 use crate::instances::InstanceLimits;
 use crate::listener::Limits;
 
@@ -47,6 +50,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         ("ca-dir", &settings.ca_dir),
         ("tls-cert", &settings.tls_cert),
         ("tls-key", &settings.tls_key),
+        ("redis-password-file", &settings.redis_password_file),
     ] {
         if path
             .as_ref()
@@ -55,6 +59,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
             c.fault(name, "it is empty; expected a path");
         }
     }
+    let store = c.store(&settings);
     let own = match (settings.tls_cert, settings.tls_key) {
         (Some(cert), Some(key)) => Some(OwnCertificate { cert, key }),
         (None, None) => None,
@@ -283,6 +288,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
     }
     Ok(Config {
         data_dir: settings.data_dir.unwrap_or(base.data_dir),
+        store,
         listen,
         tls: Tls {
             agent_address: settings.agent_address,
@@ -390,73 +396,24 @@ impl Checker {
         })
     }
 
-    /// A bound below the one before it would never be met, or always.
-    fn bounds_rise(&mut self, feed_interval: Duration, staleness: &Staleness) {
-        let interval = ("feed-interval", feed_interval);
-        let uncached = ("stale-uncached-after", staleness.uncached_after);
-        let after = ("stale-after", staleness.stale_after);
-        let limit = ("stale-limit", staleness.stale_limit);
-        // Between two heartbeats the view is as old as their interval.
-        if interval.1 >= uncached.1 {
-            self.out_of_order(interval, uncached, "must be longer than");
-        }
-        if uncached.1 > after.1 {
-            self.out_of_order(uncached, after, "must not be shorter than");
-        }
-        // Strict has no use for the limit.
-        if staleness.mode == StaleMode::BestEffort && after.1 > limit.1 {
-            self.out_of_order(after, limit, "must not be shorter than");
-        }
-    }
-
-    fn out_of_order(&mut self, low: (&str, Duration), high: (&str, Duration), rule: &str) {
-        // Blame the one that somebody set.
-        let blamed = match self.layer.origin(high.0) {
-            super::Origin::Default => low.0,
-            _ => high.0,
-        };
-        let show = humantime::format_duration;
-        let fault = format!(
-            "{} ({}) {rule} {} ({})",
-            high.0,
-            show(high.1),
-            low.0,
-            show(low.1)
-        );
-        self.fault(blamed, fault);
-    }
-
-    /// Two listeners on one port would fail at the second bind, with a message
-    /// that blames another process.
-    fn listeners_differ(&mut self, listen: &Listen) {
-        let all = [
-            ("agent-listen", listen.agent),
-            ("admin-listen", listen.admin),
-            ("ops-listen", listen.ops),
-        ];
-        for (at, (name, address)) in all.iter().enumerate() {
-            for (other, taken) in &all[..at] {
-                if collide(*address, *taken) {
-                    // Blame the one that somebody set.
-                    let (blamed, free) = match self.layer.origin(name) {
-                        super::Origin::Default => (other, name),
-                        _ => (name, other),
-                    };
-                    let fault = format!(
-                        "{address} and {taken}: {blamed} and {free} would share a port; \
-                         give each its own"
-                    );
-                    self.fault(blamed, fault);
-                }
-            }
+    fn store(&mut self, settings: &Settings) -> StoreConfig {
+        let base = store::read(settings, |setting, why| self.fault(setting, why));
+        StoreConfig {
+            redis_connect_deadline: self.period(
+                "redis-connect-deadline",
+                settings.redis_connect_deadline,
+                base.redis_connect_deadline,
+                MILLISECOND..=LONGEST,
+            ),
+            redis_answer_deadline: self.period(
+                "redis-answer-deadline",
+                settings.redis_answer_deadline,
+                base.redis_answer_deadline,
+                MILLISECOND..=LONGEST,
+            ),
+            ..base
         }
     }
-}
-
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port()
-        && a.port() != 0
-        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
 fn host_name() -> String {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
+use super::store::StoreText;
 use super::values::{AgentAddress, Count, ListenAddress, LogFormat, Mode, Period};
 
 /// The settings that one source (file, environment, flags) gives.
@@ -20,9 +21,13 @@ use super::values::{AgentAddress, Count, ListenAddress, LogFormat, Mode, Period}
 #[group(skip)]
 #[command(next_help_heading = "Listeners and files")]
 pub struct Settings {
-    /// Where the store, the certificates and the admin token are kept [default: ./muster-data]
+    /// Where the embedded store, the certificates and the admin token are kept [default: ./muster-data]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where keys are kept: embedded (in the data directory, for one gateway) or, for several,
+    /// redis://HOST:PORT/DB, with USER:PASSWORD@ before HOST where needed [default: embedded]
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<StoreText>,
     /// Where agents connect (TLS, gRPC); port 0: any free one [default: 127.0.0.1:7443]
     #[arg(long, value_name = "IP:PORT")]
     pub agent_listen: Option<ListenAddress>,
@@ -158,6 +163,18 @@ pub struct Settings {
     /// Between two heartbeats of this gateway in the store [default: 1s]
     #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
     pub feed_interval: Option<Period>,
+    /// What the names of muster's keys in Redis begin with [default: muster]
+    #[arg(long, value_name = "PREFIX", help_heading = "Keys and the store")]
+    pub redis_prefix: Option<String>,
+    /// A file with the password for Redis, so that it is in no list of processes
+    #[arg(long, value_name = "FILE", help_heading = "Keys and the store")]
+    pub redis_password_file: Option<PathBuf>,
+    /// Longest wait for a connection to Redis, with its login [default: 2s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub redis_connect_deadline: Option<Period>,
+    /// Longest wait for an answer of Redis [default: 2s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub redis_answer_deadline: Option<Period>,
 
     /// While the store is not heard, best_effort keeps sessions and lets known keys in until
     /// --stale-limit; strict does neither after --stale-after [default: best_effort]
@@ -217,7 +234,8 @@ impl Settings {
             ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(lower.$field)),* } };
         }
         pick! {
-            data_dir, agent_listen, admin_listen, ops_listen, agent_address, ca_dir, tls_cert,
+            data_dir, store, redis_prefix, redis_password_file, redis_connect_deadline,
+            redis_answer_deadline, agent_listen, admin_listen, ops_listen, agent_address, ca_dir, tls_cert,
             tls_key, gateway_name, log, log_format,
             max_connections, max_connections_per_address, tls_deadline, preface_deadline,
             max_concurrent_streams, max_local_error_resets, max_pending_accept_resets,

@@ -30,7 +30,11 @@ fn load(flags: &[&str], variables: &[(&str, &str)], toml: &str) -> Result<Config
 /// A value other than the default for each setting, as text.
 fn other_value(setting: &str, base: u64) -> String {
     match setting {
-        "data-dir" | "ca-dir" | "tls-cert" | "tls-key" => format!("/some/where/{base}"),
+        "store" => format!("redis://h:{base}/0"),
+        "redis-prefix" => format!("p{base}"),
+        "data-dir" | "ca-dir" | "tls-cert" | "tls-key" | "redis-password-file" => {
+            format!("/some/where/{base}")
+        }
         "agent-listen" => format!("127.0.0.1:{}", base + 1),
         "admin-listen" => format!("127.0.0.1:{}", base + 2),
         "ops-listen" => format!("[::1]:{}", base + 3),
@@ -300,6 +304,30 @@ fn a_bad_value_names_setting_source_rule_and_cure() {
     for (flags, variables, toml, expected) in cases {
         assert_eq!(load(flags, variables, toml).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn a_password_for_redis_is_never_told() {
+    let wrong = "redis://anna:hunter2/x@h:1/0";
+    for (flags, variables, toml) in [
+        (vec![format!("--store={wrong}")], vec![], String::new()),
+        (vec![], vec![("MUSTER_STORE", wrong)], String::new()),
+        (vec![], vec![], format!("store = \"{wrong}\"\n")),
+    ] {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let told = load(&flags, &variables, &toml).unwrap_err();
+        assert!(told.starts_with("configuration: store ("), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let config = load(&["--store=redis://anna:hunter2@h:1/0"], &[], "").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let twice = load(
+        &["--store=redis://:hunter2@h:1/0", "--redis-password-file=p"],
+        &[],
+        "",
+    );
+    let told = twice.unwrap_err();
+    assert!(told.contains("redis-password-file (flag"), "{told}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The data directory: what lies where, and the notes that the CLI reads.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Addresses;
 use crate::config::AgentAddress;
 use crate::files::{self, Access};
+use crate::keys::Id;
 
 /// A directory that one gateway owns.
 #[derive(Debug, Clone)]
@@ -42,6 +44,47 @@ impl DataDir {
     /// The first admin token.
     pub fn admin_token(&self) -> PathBuf {
         self.path.join("admin.token")
+    }
+
+    /// The id of the Redis store that this gateway knows.
+    pub fn store_id(&self) -> PathBuf {
+        self.path.join("store.id")
+    }
+
+    /// What is in [`Self::store_id`]; none before the first start on Redis.
+    pub(super) fn known_store(&self) -> Result<Option<Id>, DataDirError> {
+        let path = self.store_id();
+        let content = files::read_if_present(&path).map_err(|cause| error(&path, cause))?;
+        let Some(content) = content else {
+            return Ok(None);
+        };
+        let id = std::str::from_utf8(&content).ok();
+        let id = id.and_then(|text| Id::parse(text.trim()));
+        let strange = || io::Error::other("it holds no store id; move it away");
+        id.map(Some).ok_or_else(|| error(&path, strange()))
+    }
+
+    pub(super) fn remember_store(&self, id: Id) -> Result<(), DataDirError> {
+        let path = self.store_id();
+        files::write(&path, format!("{id}\n").as_bytes(), Access::Public)
+            .map_err(|cause| error(&path, cause))
+    }
+
+    /// Keeps other gateways out as long as the file is open. The embedded
+    /// store's own lock does that, where there is one.
+    pub(super) fn lock(&self) -> Result<File, DataDirError> {
+        let path = self.path.join("gateway.lock");
+        let failed = |cause| error(&path, cause);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(failed(io::Error::other(
+                "another muster is using this directory",
+            ))),
+            Err(TryLockError::Error(cause)) => Err(failed(cause)),
+        }
     }
 
     /// Writes what `agent-config` and the admin commands need to know:

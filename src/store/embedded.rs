@@ -4,6 +4,7 @@
 //! holds the lock). Must not know: sessions, gRPC.
 //! Invariant: a change is on the disk (fsync) before its call returns.
 
+mod claims;
 mod events;
 mod file;
 mod instances;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 pub use file::OpenError;
 
 use super::changes::Ask;
+use super::claims::ClaimStore;
 use super::clock::StoreClock;
 use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
@@ -325,6 +327,23 @@ impl InstanceStore for EmbeddedStore {
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.put(move |t| instances::forget(t, key)).await
+    }
+}
+
+#[async_trait]
+impl ClaimStore for EmbeddedStore {
+    async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let (name, value) = (name.to_owned(), value.to_owned());
+        blocking(move || {
+            let transaction = steps::begin(&shared.database)?;
+            let (standing, written) = claims::take(&transaction, &name, &value)?;
+            if written {
+                transaction.commit().map_err(failed)?;
+            }
+            Ok(standing)
+        })
+        .await
     }
 }
 

@@ -6,6 +6,7 @@
 //! store's identity and history in the same atomic step; an answer that does not
 //! come in time is an error, and its connection is not used again.
 
+mod claims;
 mod events;
 mod gateways;
 mod instances;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 pub use open::{RedisOpenError, RedisOptions};
 
 use super::changes::Ask;
+use super::claims::ClaimStore;
 use super::clock::StoreClock;
 use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
@@ -237,6 +239,13 @@ impl InstanceStore for RedisStore {
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         instances::forget(&self.shared, key).await
+    }
+}
+
+#[async_trait]
+impl ClaimStore for RedisStore {
+    async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        claims::take(&self.shared, name, value).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::TokenError;
 use crate::files::{self, Access};
 use crate::keys::{KeyStatus, Kind, PresentedToken, Timestamp, TokenId, mint};
-use crate::store::{Role, TokenRecord, TokenStore};
+use crate::store::{Role, StoreError, TokenRecord, TokenStore};
 
 /// What became of the token file at a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,17 @@ pub enum FirstToken {
     Made,
     /// It was there, and the store knows it.
     Kept,
+}
+
+/// Why the first admin token can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstTokenError {
+    /// Its file, or what is in it.
+    #[error("admin token: {0}")]
+    File(#[from] io::Error),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Sees to it that `path` holds an admin token that the store knows. One that
@@ -27,18 +38,19 @@ pub async fn first_token(
     store: &dyn TokenStore,
     path: &Path,
     now: Timestamp,
-) -> Result<FirstToken, io::Error> {
+) -> Result<FirstToken, FirstTokenError> {
     let at =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     if let Some(bytes) = files::read_if_present(path).map_err(at)? {
         let presented = PresentedToken::parse(&bytes)
             .map_err(|fault| at(io::Error::other(TokenError::from(fault))))?;
-        let found = store.token(presented.id).await.map_err(io::Error::other)?;
+        let found = store.token(presented.id).await?;
         let Some(token) = found.filter(|token| token.digest == presented.digest) else {
             return Err(at(io::Error::other(
                 "the store does not know this token (was the store replaced?); move the file \
                  away and start again to get a new one",
-            )));
+            ))
+            .into());
         };
         let status = token.status(now);
         if status != KeyStatus::Valid {
@@ -65,7 +77,7 @@ pub async fn first_token(
     };
     // The store first: a crash in between leaves a token that nobody holds, not
     // a file that opens nothing.
-    store.put_token(token).await.map_err(io::Error::other)?;
+    store.put_token(token).await?;
     let line = format!("{}\n", minted.expose());
     files::write(path, line.as_bytes(), Access::Secret).map_err(at)?;
     Ok(FirstToken::Made)

@@ -9,6 +9,7 @@ mod admin_api;
 mod agents;
 mod bad_input;
 mod cli;
+mod cluster;
 mod crash;
 mod events;
 mod expiry;

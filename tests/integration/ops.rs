@@ -33,9 +33,8 @@ async fn probes_and_metrics() {
         assert_eq!(gateway.metric(sample).await, value, "{sample}");
     }
     store.set_failing(true);
-    let (status, why) = gateway.ops("/readyz").await;
-    assert_eq!(status, 503);
-    assert!(why.contains("a fault of the test's making"), "{why}");
+    // Not for a moment's fault: the bound is tested in `staleness`.
+    assert_eq!(gateway.ops("/readyz").await.0, 200);
     assert_eq!(gateway.ops("/healthz").await.0, 200, "alive all the same");
 }
 

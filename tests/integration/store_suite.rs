@@ -53,6 +53,7 @@ macro_rules! suite {
             case!(the_feed_wakes_who_waits);
             case!(gateways_enrol_renew_and_leave);
             case!(what_a_revoke_did_is_kept_gateway_by_gateway);
+            case!(a_claim_stands_once_it_is_made);
             case!(tokens_are_kept);
             case!(the_last_events_are_kept);
             case!(tokens_are_listed_in_order_of_creation_and_page);
@@ -338,6 +339,15 @@ async fn what_a_revoke_did_is_kept_gateway_by_gateway(store: &dyn Store) {
     let mut expected = vec![(one.id, done), (two.id, standing)];
     expected.sort_by_key(|(gateway, _)| *gateway);
     assert_eq!(store.outcomes(key).await.unwrap(), expected);
+}
+
+async fn a_claim_stands_once_it_is_made(store: &dyn Store) {
+    let (one, two) = tokio::join!(store.claim("c", "1"), store.claim("c", "2"));
+    let standing = one.unwrap();
+    assert_eq!(two.unwrap(), standing);
+    assert!(["1", "2"].contains(&standing.as_str()), "{standing}");
+    assert_eq!(store.claim("c", "3").await.unwrap(), standing);
+    assert_eq!(store.claim("other", "3").await.unwrap(), "3");
 }
 
 /// Only the file can be opened twice.

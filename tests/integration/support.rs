@@ -16,7 +16,7 @@ pub use faulty_store::FaultyStore;
 pub use gateway::TestGateway;
 pub use nginx_host::{NginxHost, agent_binary};
 pub use operator::Operator;
-pub use process::Process;
+pub use process::{Launched, Process, get_from_ops};
 pub use redis_server::RedisServer;
 
 use std::future::Future;

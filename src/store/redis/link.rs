@@ -34,7 +34,11 @@ impl Target {
     pub fn new(options: &RedisOptions) -> Result<Self, RedisOpenError> {
         let url = |error: RedisError| RedisOpenError::Url(error.to_string());
         let info = options.url.expose_secret().into_connection_info();
-        let info = info.map_err(url)?;
+        let mut info = info.map_err(url)?;
+        if let Some(password) = &options.password {
+            let settings = info.redis_settings().clone();
+            info = info.set_redis_settings(settings.set_password(password.expose_secret()));
+        }
         // A host that vanishes without a word is noticed by the deadline of the
         // next answer; these two are for connections that wait in silence.
         let keepalive = socket2::TcpKeepalive::new()

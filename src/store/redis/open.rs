@@ -31,6 +31,8 @@ const HINT_PAUSE: Duration = Duration::from_millis(200);
 pub struct RedisOptions {
     /// `redis://[USER:PASSWORD@]HOST:PORT/DB`.
     pub url: secrecy::SecretString,
+    /// Where the URL has none.
+    pub password: Option<secrecy::SecretString>,
     /// What the names of its keys begin with, in braces.
     pub prefix: String,
     /// For the TCP connection and the login.

@@ -121,6 +121,11 @@ impl Schema {
     }
 }
 
+/// The field of [`Schema::meta`] for a claim.
+pub(super) fn claim(name: &str) -> String {
+    format!("claim:{name}")
+}
+
 /// A key's place in the list: sorts by creation, then by id.
 pub(super) fn place(created_at: Timestamp, id: KeyId) -> String {
     // The sign bit flipped: negative times sort before positive ones.
@@ -157,6 +162,7 @@ mod tests {
         let key: KeyId = "key_0123456789ABCDEF".parse().unwrap();
         let agent = Uuid::from_u128(1);
         assert_eq!(schema.meta(), "{muster}:meta");
+        assert_eq!(claim("x"), "claim:x");
         assert_eq!(schema.key(key), "{muster}:key:0123456789ABCDEF");
         assert_eq!(schema.keys(), "{muster}:keys");
         assert_eq!(schema.feed(), "{muster}:feed");

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, ChangeError, Enrolled, EventLog, EventStore, Feed, GatewayId, GatewayInfo,
-    Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
-    Outcome, Registration, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage,
-    TokenRecord, TokenStore, Written,
+    AgentRecord, ChangeError, ClaimStore, Enrolled, EventLog, EventStore, Feed, GatewayId,
+    GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore,
+    Loaded, NewKey, Outcome, Registration, StoreClock, StoreError, TokenChangeError, TokenCursor,
+    TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -226,6 +226,14 @@ impl InstanceStore for FaultyStore {
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.up()?;
         self.inner.forget_registrations(key).await
+    }
+}
+
+#[async_trait]
+impl ClaimStore for FaultyStore {
+    async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        self.up()?;
+        self.inner.claim(name, value).await
     }
 }
 

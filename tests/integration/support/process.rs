@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-use super::{Operator, TestAgent, within};
+use super::{Operator, PATIENCE, TestAgent, within};
 
 pub struct Process {
     child: Child,
@@ -22,19 +22,69 @@ pub struct Process {
     ops: String,
 }
 
+/// A process that may be on its way to serve, or to refuse.
+pub struct Launched {
+    child: Child,
+    log: JoinHandle<String>,
+    dir: std::path::PathBuf,
+}
+
+impl Launched {
+    /// Once it says that it is ready.
+    pub async fn ready(mut self) -> Process {
+        let mut ready = String::new();
+        let mut stdout = BufReader::new(self.child.stdout.take().unwrap());
+        let read = within("the gateway's start", async {
+            while !ready.contains('}') && stdout.read_line(&mut ready).await.unwrap() > 0 {}
+        });
+        read.await;
+        if !ready.contains('}') {
+            panic!("it ended before it was ready: {}", self.log.await.unwrap());
+        }
+        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        Process {
+            child: self.child,
+            log: self.log,
+            dir: self.dir,
+            agent: ready["agent"].as_str().unwrap().to_owned(),
+            ops: ready["ops"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// SIGTERM, without waiting for what it does.
+    pub async fn terminate(&self) {
+        terminate(&self.child).await;
+    }
+
+    /// Waits for its end: the exit code and its log.
+    pub async fn ended(self) -> (Option<i32>, String) {
+        ended(self.child, self.log, PATIENCE).await
+    }
+}
+
 impl Process {
     /// `muster serve` in `dir` on free ports, once it says that it is ready.
     pub async fn start(dir: &Path, flags: &[&str]) -> Self {
-        Self::start_at(dir, "127.0.0.1:0", flags).await
+        Self::launch(dir, flags).ready().await
     }
 
     /// The same with the agent listener where agents expect it.
     pub async fn start_at(dir: &Path, agent_listen: &str, flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
-            .args(["serve", "-o", "json"])
-            .args(["--agent-listen", agent_listen])
-            .args(["--admin-listen", "127.0.0.1:0"])
-            .args(["--ops-listen", "127.0.0.1:0"])
+        let flags = [&["--agent-listen", agent_listen], flags].concat();
+        Self::start(dir, &flags).await
+    }
+
+    /// The same, not waited for. The listeners are on free ports but where the
+    /// flags say otherwise.
+    pub fn launch(dir: &Path, flags: &[&str]) -> Launched {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+        command.args(["serve", "-o", "json"]);
+        for listen in ["--agent-listen", "--admin-listen", "--ops-listen"] {
+            if !flags.contains(&listen) {
+                command.args([listen, "127.0.0.1:0"]);
+            }
+        }
+        let mut child = command
             .args(flags)
             .arg("--data-dir")
             .arg(dir)
@@ -50,28 +100,11 @@ impl Process {
             stderr.read_to_end(&mut text).await.unwrap();
             String::from_utf8_lossy(&text).into_owned()
         });
-        let mut ready = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        within("the gateway's start", async {
-            while !ready.contains('}') {
-                if stdout.read_line(&mut ready).await.unwrap() == 0 {
-                    panic!("it ended before it was ready");
-                }
-            }
-        })
-        .await;
-        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        Self {
+        Launched {
             child,
             log,
             dir: dir.to_owned(),
-            agent: ready["agent"].as_str().unwrap().to_owned(),
-            ops: ready["ops"].as_str().unwrap().to_owned(),
         }
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id().expect("it runs")
     }
 
     pub async fn agent(&self, key: &str) -> TestAgent {
@@ -100,7 +133,7 @@ impl Process {
         Operator::new(connected(self.endpoint(url.trim())).await, token)
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.join(name)).unwrap()
     }
 
@@ -112,17 +145,10 @@ impl Process {
         endpoint.tls_config(tls).unwrap()
     }
 
-    /// The body of a GET on the ops listener.
+    /// The answer to a GET on the ops listener.
     pub async fn get(&self, path: &str) -> String {
         let address = self.ops.trim_start_matches("http://");
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n");
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        within("an answer of ops", socket.read_to_string(&mut answer))
-            .await
-            .unwrap();
-        answer
+        get_from_ops(address, path).await.unwrap()
     }
 
     /// One sample of `/metrics`; 0 when it is not there yet.
@@ -140,19 +166,12 @@ impl Process {
 
     /// SIGTERM, without waiting for what it does.
     pub async fn terminate(&self) {
-        let kill = Command::new("kill")
-            .args(["-TERM", &self.id().to_string()])
-            .status();
-        assert!(kill.await.unwrap().success());
+        terminate(&self.child).await;
     }
 
     /// Waits at most `bound` for its end: the exit code and its log.
-    pub async fn ended(mut self, bound: Duration) -> (Option<i32>, String) {
-        let status = tokio::time::timeout(bound, self.child.wait())
-            .await
-            .expect("it did not stop in time")
-            .unwrap();
-        (status.code(), self.log.await.unwrap())
+    pub async fn ended(self, bound: Duration) -> (Option<i32>, String) {
+        ended(self.child, self.log, bound).await
     }
 
     /// SIGTERM; waits at most `bound` for exit 0, and returns its log.
@@ -162,6 +181,34 @@ impl Process {
         assert_eq!(code, Some(0), "{log}");
         log
     }
+}
+
+async fn terminate(child: &Child) {
+    let id = child.id().expect("it runs").to_string();
+    let kill = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(kill.await.unwrap().success());
+}
+
+async fn ended(
+    mut child: Child,
+    log: JoinHandle<String>,
+    bound: Duration,
+) -> (Option<i32>, String) {
+    let status = tokio::time::timeout(bound, child.wait())
+        .await
+        .expect("it did not stop in time")
+        .unwrap();
+    (status.code(), log.await.unwrap())
+}
+
+/// The answer to a GET on an ops listener, which may not be up yet.
+pub async fn get_from_ops(address: &str, path: &str) -> std::io::Result<String> {
+    let mut socket = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    within("an answer of ops", socket.read_to_string(&mut answer)).await?;
+    Ok(answer)
 }
 
 async fn connected(endpoint: Endpoint) -> Channel {

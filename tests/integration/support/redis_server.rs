@@ -18,8 +18,12 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub fn start() -> Self {
+        Self::start_on(free_port())
+    }
+
+    /// On a port that was told to somebody before.
+    pub fn start_on(port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
         let child = spawn(&folder, port);
         let server = Self {
             child,
@@ -68,6 +72,7 @@ impl RedisServer {
     pub fn options(&self) -> RedisOptions {
         RedisOptions {
             url: self.url().into(),
+            password: None,
             prefix: "muster".into(),
             connect_deadline: Duration::from_secs(5),
             answer_deadline: Duration::from_secs(5),

@@ -1,0 +1,249 @@
+//! Which store a gateway keeps its keys in: the embedded one, or a Redis that
+//! several share.
+//!
+//! Owns: how a store is written, and what is wrong with what was written. Must
+//! not know: how a store is opened. Invariant: a password is in no message and
+//! in no `Debug`: whatever text is given counts as a secret until it is checked,
+//! and a fault is told without quoting it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::{Deserialize, Deserializer};
+
+use super::settings::Settings;
+use super::values::AgentAddress;
+
+const EMBEDDED: &str = "embedded";
+const SCHEME: &str = "redis://";
+const EXPECTED: &str = "expected embedded or redis://[USER[:PASSWORD]@]HOST:PORT/DB";
+/// The prefix is a part of every name in Redis.
+const LONGEST_PREFIX: usize = 64;
+
+/// A store as it was written, unchecked: to read one never fails, for the error
+/// would quote the password.
+#[derive(Clone)]
+pub struct StoreText(SecretString);
+
+impl FromStr for StoreText {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.into()))
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(text.into()))
+    }
+}
+
+impl PartialEq for StoreText {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for StoreText {}
+
+impl fmt::Debug for StoreText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreText(…)")
+    }
+}
+
+/// Which store, and how it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Default: embedded.
+    pub place: StorePlace,
+    /// What the names of its keys begin with, in Redis. Default: `muster`.
+    pub redis_prefix: String,
+    /// Where the password for Redis is. Default: in the URL, or none.
+    pub redis_password_file: Option<PathBuf>,
+    /// For the TCP connection to Redis and the login. Default: 2 s.
+    pub redis_connect_deadline: Duration,
+    /// For each answer of Redis. Default: 2 s.
+    pub redis_answer_deadline: Duration,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            place: StorePlace::Embedded,
+            redis_prefix: "muster".to_owned(),
+            redis_password_file: None,
+            redis_connect_deadline: Duration::from_secs(2),
+            redis_answer_deadline: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Where the keys are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// In the data directory, for this gateway alone.
+    Embedded,
+    /// In a Redis that several gateways share.
+    Redis(RedisUrl),
+}
+
+/// `redis://[USER[:PASSWORD]@]HOST:PORT/DB`, well-formed.
+#[derive(Clone)]
+pub struct RedisUrl {
+    text: SecretString,
+    /// `HOST:PORT/DB`.
+    place: String,
+    has_password: bool,
+}
+
+impl RedisUrl {
+    /// The whole of it, with its password.
+    pub fn secret(&self) -> &SecretString {
+        &self.text
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let Some(rest) = text.strip_prefix(SCHEME) else {
+            return Err(match text.split_once("://") {
+                Some(("rediss", _)) => "rediss:// (TLS to Redis) is not there yet; use redis://",
+                _ => EXPECTED,
+            });
+        };
+        let (user, place) = match rest.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, rest),
+        };
+        // A URL ends its host at any of these: an "@" after one of them would
+        // be no separator, and the password a part of the host.
+        if user.is_some_and(|user| user.contains(['/', '?', '#', '@', '[', ']', '\\'])) {
+            return Err(
+                "in user and password write / ? # @ [ ] \\ % as %2F %3F %23 %40 %5B %5D %5C \
+                        %25, or use redis-password-file",
+            );
+        }
+        let (address, database) = place.split_once('/').ok_or(EXPECTED)?;
+        address.parse::<AgentAddress>().map_err(|_| EXPECTED)?;
+        if database.is_empty() || !database.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(EXPECTED);
+        }
+        Ok(Self {
+            text: text.into(),
+            place: place.to_owned(),
+            has_password: user.is_some_and(|user| user.contains(':')),
+        })
+    }
+}
+
+/// Without user and password.
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}", self.place)
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisUrl({self})")
+    }
+}
+
+impl PartialEq for RedisUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text.expose_secret() == other.text.expose_secret()
+    }
+}
+
+impl Eq for RedisUrl {}
+
+/// What the settings say of the store; `fault` is told each setting that is
+/// wrong, and why. The deadlines are the caller's.
+pub(super) fn read(
+    settings: &Settings,
+    mut fault: impl FnMut(&'static str, &'static str),
+) -> StoreConfig {
+    let base = StoreConfig::default();
+    let place = match settings.store.as_ref().map(|text| text.0.expose_secret()) {
+        None | Some(EMBEDDED) => StorePlace::Embedded,
+        Some(url) => match RedisUrl::parse(url) {
+            Ok(url) => StorePlace::Redis(url),
+            Err(why) => {
+                fault("store", why);
+                base.place
+            }
+        },
+    };
+    let redis_prefix = settings.redis_prefix.clone().unwrap_or(base.redis_prefix);
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if !(1..=LONGEST_PREFIX).contains(&redis_prefix.len()) || !redis_prefix.chars().all(fine) {
+        fault(
+            "redis-prefix",
+            "expected 1 to 64 letters, digits, hyphens, underscores, dots and colons",
+        );
+    }
+    let redis_password_file = settings.redis_password_file.clone();
+    match (&place, &redis_password_file) {
+        (StorePlace::Redis(url), Some(_)) if url.has_password => fault(
+            "redis-password-file",
+            "the URL in store has a password, too; give it in one place",
+        ),
+        _ => {}
+    }
+    StoreConfig {
+        place,
+        redis_prefix,
+        redis_password_file,
+        redis_connect_deadline: base.redis_connect_deadline,
+        redis_answer_deadline: base.redis_answer_deadline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_host_port_and_database() {
+        for fine in [
+            "redis://127.0.0.1:6379/0",
+            "redis://redis.example.com:6379/15",
+            "redis://[::1]:6379/0",
+            "redis://anna@h:1/0",
+            "redis://:pa%2Fss@h:1/0",
+        ] {
+            assert!(RedisUrl::parse(fine).is_ok(), "{fine}");
+        }
+        for wrong in [
+            "",
+            "redis",
+            "http://h:1/0",
+            "rediss://h:1/0",
+            "redis://h",
+            "redis://h:1",
+            "redis://h:1/",
+            "redis://h/0",
+            "redis://h:1/x",
+            "redis://h:1/0/1",
+            "redis://u:a/b@h:1/0",
+            "redis://u:a@b@h:1/0",
+            "redis://h:1/0?x=y",
+        ] {
+            assert!(RedisUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let url = RedisUrl::parse("redis://anna:hunter2@h:1/0").unwrap();
+        let text: StoreText = "redis://anna:hunter2@h:1/0".parse().unwrap();
+        for shown in [format!("{url} {url:?}"), format!("{text:?}")] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        assert_eq!(url.to_string(), "redis://h:1/0");
+    }
+}

@@ -1,0 +1,227 @@
+//! Makes every part of a gateway over an open store, and binds.
+//!
+//! Owns: which part is given what, and the order of a start. Must not know: how
+//! a part does its work, who stops it. Invariant: this gateway enrols before its
+//! first load and before the agent listener is bound.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::enter::{Entered, Entry, Source};
+use super::observer::Connections;
+use super::ops_listener::OpsListener;
+use super::run::Parts;
+use super::{Addresses, DataDir, Server, StartError};
+use crate::admin_api;
+use crate::agent_api;
+use crate::auth::{AuthOptions, Authenticator, View};
+use crate::certs::{CertOptions, Certs, server_config_from_files};
+use crate::config::Config;
+use crate::gateways::Gateways;
+use crate::key_admin::KeyAdmin;
+use crate::keys::{Id, KeyId};
+use crate::listener::{Limits, Listener};
+use crate::ops::Ops;
+use crate::registrar::Registrar;
+use crate::rejections::{self, Rejections};
+use crate::revocation::Revocations;
+use crate::senders::{self, Senders};
+use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
+use crate::store::{GatewayId, GatewayInfo};
+use crate::telemetry::Metrics;
+use crate::tokens::{FirstToken, Tokens};
+
+/// The protocol of both TLS listeners.
+const HTTP2: &[&[u8]] = &[b"h2"];
+/// How long a gate remembers an edit and a principal stays good. Well above
+/// every handshake and load deadline that may be configured sensibly.
+const GATE_MEMORY: Duration = Duration::from_secs(60);
+/// Streams on one admin connection: a console and its tools.
+const ADMIN_STREAMS: u32 = 100;
+/// Keys whose time to expiry `/metrics` prints.
+const EXPIRIES_SHOWN: usize = 1000;
+
+pub(super) async fn build(
+    config: Config,
+    data_dir: &DataDir,
+    source: Source,
+    lock: Option<File>,
+) -> Result<Server, StartError> {
+    let certs = Arc::new(Certs::open(&CertOptions {
+        data_dir: config.data_dir.clone(),
+        ca_dir: config.tls.ca_dir.clone(),
+        agent_host: config.tls.agent_address.as_ref().map(|a| a.host.clone()),
+        listen_ips: vec![config.listen.agent.ip(), config.listen.admin.ip()],
+    })?);
+    let agent_tls = match &config.tls.own {
+        Some(own) => server_config_from_files(&own.cert, &own.key, HTTP2)?,
+        None => certs.server_config(HTTP2),
+    };
+    let gateway = GatewayId(Id::random().map_err(|e| StartError::NoRandomness(e.to_string()))?);
+    let metrics = Arc::new(Metrics::new());
+    let entry = Entry {
+        config: &config,
+        data_dir,
+        certs: &certs,
+        gateway: GatewayInfo {
+            id: gateway,
+            name: config.gateway_name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        },
+        source,
+    };
+    // What does not pass by itself is told before anything is bound.
+    let entered = entry.attempt().await?;
+    let ops = OpsListener::bind(config.listen.ops, Ops::new(Arc::clone(&metrics))).await?;
+    let Entered {
+        store,
+        token,
+        enrolling,
+        position,
+        events,
+        instances,
+    } = match entered {
+        Ok(entered) => entered,
+        Err(error) => entry.wait(error, &ops.ops).await?,
+    };
+    let events = Arc::new(events);
+    let instances = Arc::new(instances);
+    let registry = Arc::new(Registry::new(
+        RegistryOptions {
+            gateway,
+            memory: GATE_MEMORY,
+        },
+        store.clock().clone(),
+        Arc::clone(&metrics),
+        Arc::clone(&events),
+    ));
+    let watched = Arc::downgrade(&registry);
+    metrics.watch_expiry(move || {
+        watched
+            .upgrade()
+            .map_or_else(Vec::new, |registry| seconds_to_expiry(&registry))
+    });
+    let view = Arc::new(View::new(position.epoch, config.staleness, enrolling));
+    let aging = Arc::clone(&view);
+    metrics.watch_view(move || (aging.age().as_secs_f64(), aging.epoch()));
+    let authenticator = Arc::new(Authenticator::new(
+        store.clone(),
+        Arc::clone(&view),
+        &AuthOptions {
+            cache_capacity: config.cache_capacity,
+            load_deadline: config.timing.load_deadline,
+            expiry_recheck_deadline: config.timing.expiry_recheck_deadline,
+        },
+        Arc::clone(&metrics),
+    ));
+    let revocations = Arc::new(Revocations::new(
+        store.clone(),
+        Arc::clone(&registry),
+        Arc::clone(&authenticator),
+        Arc::clone(&view),
+        Arc::clone(&metrics),
+        config.timing.feed_interval,
+        position,
+    ));
+    let key_admin = Arc::new(KeyAdmin::new(
+        store.clone(),
+        Arc::clone(&revocations),
+        Arc::clone(&registry),
+        Arc::clone(&instances),
+        Arc::clone(&events),
+        Arc::clone(&metrics),
+        config.timing.revoke_wait,
+    ));
+    let senders = Arc::new(Senders::new(senders::CAPACITY));
+    let registrar = Registrar::new(
+        Arc::clone(&authenticator),
+        Arc::clone(&registry),
+        Arc::clone(&instances),
+        Arc::clone(&senders),
+        Arc::clone(&events),
+        Arc::clone(&metrics),
+        config.timing.identity_conflict_after,
+    );
+    let clock = store.clock().clone();
+    let rejections = Rejections::new(rejections::CAPACITY, clock).telling(Arc::clone(&events));
+    let rejections = Arc::new(rejections);
+    let (agent_service, health) = agent_api::service(
+        registrar,
+        Arc::clone(&metrics),
+        Arc::clone(&rejections),
+        config.max_message_bytes,
+    )
+    .await;
+    let admin_service = admin_api::service(admin_api::Behind {
+        keys: key_admin,
+        registry: Arc::clone(&registry),
+        instances: Arc::clone(&instances),
+        senders,
+        events: Arc::clone(&events),
+        rejections: Arc::clone(&rejections),
+        tokens: Tokens::new(store.clone(), store.clock().clone()),
+        gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
+    })?;
+
+    let admin_limits = Limits {
+        max_concurrent_streams: ADMIN_STREAMS,
+        ..config.limits.clone()
+    };
+    let admin = Listener::bind(
+        config.listen.admin,
+        admin_limits,
+        certs.server_config(HTTP2),
+        Connections::ignored(),
+    )
+    .await?;
+    let agent = Listener::bind(
+        config.listen.agent,
+        config.limits.clone(),
+        agent_tls,
+        Connections::observed(Arc::clone(&metrics), rejections),
+    )
+    .await?;
+    let addresses = Addresses {
+        agent: agent.local_addr(),
+        admin: admin.local_addr(),
+        ops: ops.address(),
+    };
+    data_dir.announce(
+        &addresses,
+        config.tls.agent_address.as_ref(),
+        config.tls.own.is_some(),
+    )?;
+    Ok(Server {
+        addresses,
+        first_start: token == FirstToken::Made,
+        _lock: lock,
+        parts: Parts {
+            gateway,
+            ops,
+            store,
+            agent,
+            agent_service,
+            health,
+            admin,
+            admin_service,
+            certs,
+            revocations,
+            instances,
+            events,
+            registry: Arc::clone(&registry),
+            expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),
+            stale: StaleWatch::new(registry, Arc::clone(&view)),
+            view,
+            drain_time: config.timing.drain_time,
+        },
+    })
+}
+
+fn seconds_to_expiry(registry: &Registry) -> Vec<(KeyId, f64)> {
+    let now = registry.clock().now().as_millis();
+    let soonest = registry.expiring(EXPIRIES_SHOWN).into_iter();
+    soonest
+        .map(|(key, at)| (key, (at.as_millis() - now) as f64 / 1000.0))
+        .collect()
+}

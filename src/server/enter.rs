@@ -1,0 +1,189 @@
+//! What a start asks of the store: to be opened, one CA for all, the first
+//! token, to enrol, to load.
+//!
+//! Owns: which faults of a start may pass, and the wait for a store that is
+//! away. Must not know: listeners, how a backend works. Invariant: nothing of
+//! one attempt is left for the next but what lies in the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::{DataDir, StartError};
+use crate::certs::Certs;
+use crate::config::{Config, RedisUrl, StoreConfig};
+use crate::events::Events;
+use crate::files;
+use crate::instances::Instances;
+use crate::keys::Position;
+use crate::ops::Ops;
+use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
+use crate::store::{ClaimStore, GatewayInfo, Store, StoreError};
+use crate::tokens::{FirstToken, first_token};
+
+/// Between two attempts, besides the deadlines of Redis.
+const RETRY: Duration = Duration::from_secs(2);
+/// The claim of the CA's fingerprint.
+const AUTHORITY: &str = "ca_sha256";
+
+/// Where the store comes from.
+pub(super) enum Source {
+    /// It is open, and this gateway's alone.
+    Own(Arc<dyn Store>),
+    /// Others have it, too, and it may be away.
+    Shared(RedisOptions),
+}
+
+impl Source {
+    /// A Redis, by its settings and its id if this gateway has been there.
+    pub fn redis(
+        config: &StoreConfig,
+        url: &RedisUrl,
+        data_dir: &DataDir,
+    ) -> Result<Self, StartError> {
+        let password = config.redis_password_file.as_deref().map(read_password);
+        Ok(Self::Shared(RedisOptions {
+            url: url.secret().clone(),
+            password: password.transpose()?,
+            prefix: config.redis_prefix.clone(),
+            connect_deadline: config.redis_connect_deadline,
+            answer_deadline: config.redis_answer_deadline,
+            known: data_dir.known_store()?,
+        }))
+    }
+}
+
+fn read_password(path: &Path) -> Result<SecretString, StartError> {
+    let failed = |cause: String| StartError::PasswordFile {
+        path: path.to_owned(),
+        cause,
+    };
+    let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
+    let content = content.ok_or_else(|| failed("there is no such file".into()))?;
+    if files::is_open_to_others(path) {
+        tracing::warn!(path = %path.display(), "others can read the password for Redis; make it 0600");
+    }
+    // Not the error's own text: it holds the bytes.
+    let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8".into()))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(failed("it is empty".into())),
+        password => Ok(password.into()),
+    }
+}
+
+/// A gateway on its way in.
+pub(super) struct Entry<'a> {
+    pub config: &'a Config,
+    pub data_dir: &'a DataDir,
+    pub certs: &'a Certs,
+    pub gateway: GatewayInfo,
+    pub source: Source,
+}
+
+/// What it has then.
+pub(super) struct Entered {
+    pub store: Arc<dyn Store>,
+    pub token: FirstToken,
+    /// When the call that enrolled was sent: the view is true of no later moment.
+    pub enrolling: Instant,
+    pub position: Position,
+    pub events: Events,
+    pub instances: Instances,
+}
+
+impl Entry<'_> {
+    /// One attempt. The fault in the answer's error may pass by itself.
+    pub async fn attempt(&self) -> Result<Result<Entered, StartError>, StartError> {
+        match self.enter().await {
+            Err(error) if self.may_pass(&error) => Ok(Err(error)),
+            result => result.map(Ok),
+        }
+    }
+
+    /// Attempts for ever, after one that failed with `error`: Redis may be
+    /// started after its gateways, and a gateway that gives up helps nobody.
+    pub async fn wait(&self, mut error: StartError, ops: &Ops) -> Result<Entered, StartError> {
+        loop {
+            tracing::warn!(%error, "the store can't be had yet; trying again");
+            ops.not_serving(error.to_string());
+            tokio::time::sleep(RETRY).await;
+            match self.attempt().await? {
+                Ok(entered) => return Ok(entered),
+                Err(again) => error = again,
+            }
+        }
+    }
+
+    fn may_pass(&self, error: &StartError) -> bool {
+        matches!(self.source, Source::Shared(_))
+            && matches!(
+                error,
+                StartError::Store(StoreError::Failed(_))
+                    | StartError::Redis(RedisOpenError::Unavailable(_))
+            )
+    }
+
+    async fn enter(&self) -> Result<Entered, StartError> {
+        let entered = async { self.enter_over(self.open().await?).await };
+        entered.await.map_err(|error| match error {
+            StartError::Store(StoreError::Foreign(found)) => StartError::OtherStore {
+                found,
+                file: self.data_dir.store_id(),
+            },
+            error => error,
+        })
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Store>, StartError> {
+        let options = match &self.source {
+            Source::Own(store) => return Ok(store.clone()),
+            Source::Shared(options) => options,
+        };
+        let store = RedisStore::open(options.clone()).await?;
+        self.agree_on_authority(&store).await?;
+        // From its first start on this gateway takes no other store for this.
+        if options.known.is_none() {
+            self.data_dir.remember_store(store.id())?;
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// Agents move between the gateways of a store, and trust one CA. With a
+    /// certificate of the operator's own they do not trust muster's CA at all,
+    /// and what they trust instead is not ours to compare.
+    async fn agree_on_authority(&self, store: &RedisStore) -> Result<(), StartError> {
+        if self.config.tls.own.is_some() {
+            return Ok(());
+        }
+        let ours = self.certs.ca_fingerprint();
+        let theirs = store.claim(AUTHORITY, &ours).await?;
+        if theirs == ours {
+            return Ok(());
+        }
+        Err(StartError::OtherAuthority {
+            ours,
+            theirs,
+            dir: self.certs.ca_dir().to_owned(),
+        })
+    }
+
+    async fn enter_over(&self, store: Arc<dyn Store>) -> Result<Entered, StartError> {
+        let now = store.clock().now();
+        let token = first_token(&*store, &self.data_dir.admin_token(), now).await?;
+        let enrolling = Instant::now();
+        let position = store.enrol(self.gateway.clone()).await?;
+        let events = Events::load(store.clone(), store.clock().clone()).await?;
+        let instances = Instances::load(store.clone(), self.config.instances).await?;
+        Ok(Entered {
+            store,
+            token,
+            enrolling,
+            position,
+            events,
+            instances,
+        })
+    }
+}

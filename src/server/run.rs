@@ -1,0 +1,136 @@
+//! Serves, and drains: the life of a gateway once its parts are made.
+//!
+//! Owns: the order of a stop. Must not know: how the parts were made.
+//! Invariant: a part that ends by itself stops the gateway.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::ServeError;
+use super::ops_listener::OpsListener;
+use crate::admin_api;
+use crate::agent_api;
+use crate::auth::View;
+use crate::certs::Certs;
+use crate::events::{Events, ExpiryEvents};
+use crate::instances::{Connected, Instances};
+use crate::listener::Listener;
+use crate::revocation::Revocations;
+use crate::sessions::{ExpiryTimers, Registry, StaleWatch};
+use crate::store::{EventKind, GatewayId, Store};
+
+/// Between two writes of registrations, and of events.
+const WRITE_BEHIND: Duration = Duration::from_secs(1);
+
+/// All that a gateway is made of.
+pub(super) struct Parts {
+    pub gateway: GatewayId,
+    pub store: Arc<dyn Store>,
+    pub ops: OpsListener,
+    pub agent: Listener,
+    pub agent_service: agent_api::Authenticate<Routes>,
+    pub health: HealthReporter,
+    pub admin: Listener,
+    pub admin_service: admin_api::Authenticate<Routes>,
+    pub certs: Arc<Certs>,
+    pub revocations: Arc<Revocations>,
+    pub instances: Arc<Instances>,
+    pub events: Arc<Events>,
+    pub registry: Arc<Registry>,
+    pub expiry: ExpiryTimers,
+    pub stale: StaleWatch,
+    pub view: Arc<View>,
+    pub drain_time: Duration,
+}
+
+impl Parts {
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+        let drain = CancellationToken::new();
+        let stop = CancellationToken::new();
+        let mut background = JoinSet::new();
+        let part = |name: &'static str, work: BoxFuture| async move {
+            work.await;
+            name
+        };
+        let expiry = self.expiry.run(stop.clone());
+        let stale = self.stale.run(stop.clone());
+        let certs = Arc::clone(&self.certs).keep_renewed(stop.clone());
+        let tail = Arc::clone(&self.revocations).run(stop.clone());
+        background.spawn(part("the expiry timers", Box::pin(expiry)));
+        background.spawn(part("the watch over the view's age", Box::pin(stale)));
+        background.spawn(part("the certificate renewal", Box::pin(certs)));
+        background.spawn(part("the feed of key changes", Box::pin(tail)));
+        let registry = Arc::clone(&self.registry);
+        let clock = registry.clock().clone();
+        let connected = move || Connected {
+            agents: registry.connected(),
+            keys: registry.keys_in_use(),
+        };
+        let events = Arc::clone(&self.events);
+        let forgotten = move |agent| {
+            let detail = "it was not connected for too long";
+            events.note(EventKind::AgentForgotten, None, Some(agent), detail);
+        };
+        let instances = Arc::clone(&self.instances);
+        let instances = instances.run(WRITE_BEHIND, clock, connected, forgotten, stop.clone());
+        background.spawn(part("the registrations", Box::pin(instances)));
+        let expiries = ExpiryEvents::new(Arc::clone(&self.events), self.store.clone());
+        background.spawn(part(
+            "the look for expired keys",
+            Box::pin(expiries.run(stop.clone())),
+        ));
+        let events = Arc::clone(&self.events).run(WRITE_BEHIND, stop.clone());
+        background.spawn(part("the events", Box::pin(events)));
+        let ops = self.ops.ops.clone();
+        let ops_listener = self.ops.run(stop.clone());
+        background.spawn(part("the ops listener", Box::pin(ops_listener)));
+        let mut listeners = JoinSet::new();
+        let admin = self
+            .admin
+            .serve(self.admin_service, drain.clone(), self.drain_time);
+        let agent = self
+            .agent
+            .serve(self.agent_service, drain.clone(), self.drain_time);
+        listeners.spawn(part("the admin listener", Box::pin(admin)));
+        listeners.spawn(part("the agent listener", Box::pin(agent)));
+        ops.serving(Arc::clone(&self.view));
+
+        let result = tokio::select! {
+            () = shutdown => Ok(()),
+            Some(ended) = background.join_next() => Err(ended_early(ended)),
+            Some(ended) = listeners.join_next() => Err(ended_early(ended)),
+        };
+
+        ops.not_serving("the gateway stops");
+        for service in ["", "mpi.v1.CommandService"] {
+            self.health
+                .set_service_status(service, ServingStatus::NotServing)
+                .await;
+        }
+        drain.cancel();
+        while listeners.join_next().await.is_some() {}
+        stop.cancel();
+        while background.join_next().await.is_some() {}
+        if let Err(error) = self.store.leave(self.gateway).await {
+            tracing::warn!(%error, "could not sign off from the store");
+        }
+        result
+    }
+}
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn ended_early(ended: Result<&'static str, JoinError>) -> ServeError {
+    match ended {
+        Ok(name) => ServeError::PartEnded(name),
+        Err(error) => ServeError::PartFailed(error.to_string()),
+    }
+}

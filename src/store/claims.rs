@@ -1,0 +1,16 @@
+//! The contract for facts that are settled once for a whole store.
+
+use async_trait::async_trait;
+
+use super::key_store::StoreError;
+
+/// Keeps claims.
+#[async_trait]
+pub trait ClaimStore: Send + Sync + 'static {
+    /// Sets `name` to `value` unless it is set, and returns what stands: of
+    /// several who claim at once, all are told the same.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError>;
+}
