@@ -115,6 +115,11 @@ impl Shared {
         Timestamp::from_millis(moment.as_millis() - self.clock.shift_millis())
     }
 
+    /// This process applied or wrote that revision.
+    fn saw(&self, revision: Revision) {
+        self.seen.fetch_max(revision.0, Ordering::Relaxed);
+    }
+
     /// The store is at that revision: wakes who follows the feed.
     fn hear(&self, revision: Revision) {
         self.heard.send_if_modified(|heard| {

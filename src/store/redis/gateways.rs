@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::cmd;
@@ -70,7 +69,7 @@ impl OutcomeRow {
 pub(super) async fn enrol(shared: &Shared, info: GatewayInfo) -> Result<Position, StoreError> {
     let now = shared.clock.now();
     let answer = put(shared, &info, now, None).await?;
-    shared.seen.fetch_max(answer.revision.0, Ordering::Relaxed);
+    shared.saw(answer.revision);
     let mut enrolled = shared
         .enrolled
         .lock()
@@ -111,9 +110,7 @@ async fn put(
 
 pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
     let position = heartbeat.position;
-    shared
-        .seen
-        .fetch_max(position.revision.0, Ordering::Relaxed);
+    shared.saw(position.revision);
     let id = heartbeat.gateway.to_string();
     let beat = encode(&BeatRow {
         at: shared.clock.now(),

@@ -107,6 +107,8 @@ pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeE
                 answer.reply::<redis::Value>()?;
             }
             let enrolled = gateways::read_enrolled(&mut answer)?;
+            // Acknowledged: a store that says less from now on has lost it.
+            shared.saw(write.revision);
             shared.hear(write.revision);
             return Ok(Written {
                 change: write.change(answer.epoch),
