@@ -117,8 +117,12 @@ impl Entry<'_> {
         }
     }
 
-    fn may_pass(&self, error: &StartError) -> bool {
+    fn is_shared(&self) -> bool {
         matches!(self.source, Source::Shared(_))
+    }
+
+    fn may_pass(&self, error: &StartError) -> bool {
+        self.is_shared()
             && matches!(
                 error,
                 StartError::Store(StoreError::Failed(_))
@@ -176,7 +180,12 @@ impl Entry<'_> {
         let enrolling = Instant::now();
         let position = store.enrol(self.gateway.clone()).await?;
         let events = Events::load(store.clone(), store.clock().clone()).await?;
-        let instances = Instances::load(store.clone(), self.config.instances).await?;
+        let mut limits = self.config.instances;
+        if self.is_shared() {
+            // An agent that is not connected here may be connected elsewhere.
+            limits.forget_unavailable_after = Duration::ZERO;
+        }
+        let instances = Instances::load(store.clone(), limits).await?;
         Ok(Entered {
             store,
             token,
