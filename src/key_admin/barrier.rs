@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// What has been reported of a revoked key by the gateways but `own`.
-pub(super) async fn picture(
+async fn picture(
     store: &dyn KeyStore,
     key: &KeyRecord,
     own: GatewayId,

@@ -102,11 +102,26 @@ impl EmbeddedStore {
         &self,
         step: impl FnOnce(&redb::WriteTransaction) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
+        self.put_if(move |t| step(t).map(|()| ((), true))).await
+    }
+
+    /// The same, unless the step says that nothing had to be written.
+    async fn put_if<T, E>(
+        &self,
+        step: impl FnOnce(&redb::WriteTransaction) -> Result<(T, bool), E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             let transaction = steps::begin(&shared.database)?;
-            step(&transaction)?;
-            transaction.commit().map_err(failed)
+            let (result, written) = step(&transaction)?;
+            if written {
+                transaction.commit().map_err(failed)?;
+            }
+            Ok(result)
         })
         .await
     }
@@ -280,16 +295,9 @@ impl TokenStore for EmbeddedStore {
     }
 
     async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, TokenChangeError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let transaction = steps::begin(&shared.database)?;
-            let (record, written) = tokens::revoke(&transaction, id, shared.clock.now())?;
-            if written {
-                transaction.commit().map_err(failed)?;
-            }
-            Ok(record)
-        })
-        .await
+        let clock = self.shared.clock.clone();
+        self.put_if(move |t| tokens::revoke(t, id, clock.now()))
+            .await
     }
 }
 
@@ -333,17 +341,8 @@ impl InstanceStore for EmbeddedStore {
 #[async_trait]
 impl ClaimStore for EmbeddedStore {
     async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
-        let shared = Arc::clone(&self.shared);
         let (name, value) = (name.to_owned(), value.to_owned());
-        blocking(move || {
-            let transaction = steps::begin(&shared.database)?;
-            let (standing, written) = claims::take(&transaction, &name, &value)?;
-            if written {
-                transaction.commit().map_err(failed)?;
-            }
-            Ok(standing)
-        })
-        .await
+        self.put_if(move |t| claims::take(t, &name, &value)).await
     }
 }
 

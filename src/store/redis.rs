@@ -70,6 +70,11 @@ struct Shared {
     enrolled: Mutex<Vec<(GatewayInfo, Timestamp)>>,
 }
 
+/// Times a guarded step is decided anew because others changed the same counter
+/// meanwhile. Each time one of them got through, so with fewer writers at once
+/// it suffices.
+const ATTEMPTS: u32 = 100;
+
 /// Which connection a step goes over.
 #[derive(Clone, Copy)]
 enum Over {

@@ -3,7 +3,7 @@
 use redis::cmd;
 use uuid::Uuid;
 
-use super::schema::{parse_registration, registration};
+use super::schema::{parse_registration, registration, registrations_of};
 use super::step::Step;
 use super::{Over, Shared};
 use crate::keys::{Id, KeyId, Timestamp};
@@ -114,12 +114,13 @@ async fn range(
 }
 
 async fn rows(shared: &Shared, hash: &str, fields: &[String]) -> Result<Vec<Row>, StoreError> {
-    if fields.is_empty() {
-        return Ok(Vec::new());
+    let mut all = Vec::with_capacity(fields.len());
+    for chunk in fields.chunks(ROWS_AT_ONCE) {
+        let mut get = cmd("HMGET");
+        get.arg(hash).arg(chunk);
+        all.extend(shared.ask::<Vec<Row>>(&get, Over::Loads).await?);
     }
-    let mut get = cmd("HMGET");
-    get.arg(hash).arg(fields);
-    shared.ask(&get, Over::Loads).await
+    Ok(all)
 }
 
 pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), StoreError> {
@@ -135,7 +136,7 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), S
         .map(|row| row.agent.to_string())
         .collect();
     let mut step = Step::new();
-    let before = in_chunks(shared, &schema.registrations(), &places).await?;
+    let before = rows(shared, &schema.registrations(), &places).await?;
     for ((row, place), before) in batch.registrations.iter().zip(&places).zip(before) {
         // Fields of a newer muster are carried along, here and below.
         let unknown = before.and_then(|row| decode::<RegistrationRow>(&row, String::new).ok());
@@ -157,7 +158,7 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), S
             )
             .run(cmd("SADD").arg(schema.keys_of(row.agent)).arg(key));
     }
-    let before = in_chunks(shared, &schema.agents(), &ids).await?;
+    let before = rows(shared, &schema.agents(), &ids).await?;
     for ((record, id), before) in batch.agents.iter().zip(&ids).zip(before) {
         let unknown = before.and_then(|row| decode::<AgentRow>(&row, String::new).ok());
         let value = encode(&AgentRow {
@@ -184,8 +185,8 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), S
         let mut keys = cmd("SMEMBERS");
         keys.arg(schema.keys_of(*agent));
         let keys: Vec<String> = shared.ask(&keys, Over::Loads).await?;
-        for key in keys {
-            step = without_registration(shared, step, &format!("{key}:{agent}"));
+        for key in keys.iter().filter_map(|key| Id::parse(key)) {
+            step = without_registration(shared, step, &registration(KeyId(key), *agent));
         }
         let id = agent.to_string();
         step = step
@@ -202,25 +203,12 @@ fn without_registration(shared: &Shared, step: Step, place: &str) -> Step {
         .run(cmd("ZREM").arg(schema.registration_index()).arg(place))
 }
 
-async fn in_chunks(shared: &Shared, hash: &str, fields: &[String]) -> Result<Vec<Row>, StoreError> {
-    let mut all = Vec::with_capacity(fields.len());
-    for chunk in fields.chunks(ROWS_AT_ONCE) {
-        all.extend(rows(shared, hash, chunk).await?);
-    }
-    Ok(all)
-}
-
 pub(super) async fn forget(shared: &Shared, key: KeyId) -> Result<(), StoreError> {
     let schema = &shared.schema;
-    let prefix = format!("{}:", key.0);
-    // ';' follows ':': all places of the key, and none beyond.
-    let end = format!("({};", key.0);
+    let (begin, end) = registrations_of(key);
     loop {
         let mut range = cmd("ZRANGE");
-        range
-            .arg(schema.registration_index())
-            .arg(format!("[{prefix}"))
-            .arg(&end);
+        range.arg(schema.registration_index()).arg(&begin).arg(&end);
         range.arg("BYLEX").arg("LIMIT").arg(0).arg(ROWS_AT_ONCE);
         let places: Vec<String> = shared.ask(&range, Over::Loads).await?;
         if places.is_empty() {

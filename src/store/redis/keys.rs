@@ -8,7 +8,7 @@ use redis::cmd;
 
 use super::schema::{FIELD_CHANGE, FIELD_REVISION, parse_place, place};
 use super::step::{Step, Word};
-use super::{Over, Shared, gateways};
+use super::{ATTEMPTS, Over, Shared, gateways};
 use crate::keys::KeyId;
 use crate::store::changes::{Ask, Decision, Write};
 use crate::store::codec::{StoredKey, What, decode, encode};
@@ -19,10 +19,6 @@ use crate::store::key_store::{
 /// Changes kept in the feed. A gateway that is further behind reads all it
 /// knows again.
 const FEED_KEPT: u64 = 10_000;
-/// Times a change is decided anew because others changed keys meanwhile. Each
-/// time one of them got through, so with fewer writers at once it suffices.
-const ATTEMPTS: u32 = 100;
-
 type Row = Option<Vec<u8>>;
 
 pub(super) async fn load(shared: &Shared, id: KeyId) -> Result<Loaded, StoreError> {

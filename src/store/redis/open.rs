@@ -199,11 +199,8 @@ async fn create(link: &Link, schema: &Schema) -> Result<Id, RedisOpenError> {
     });
     made.await.map_err(login)?;
     let found = identity(link, schema).await?;
-    found.ok_or_else(|| failed_to_stay().into())
-}
-
-fn failed_to_stay() -> StoreError {
-    StoreError::Failed("Redis lost the new store at once".into())
+    let lost = || StoreError::Failed("Redis lost the new store at once".into());
+    found.ok_or_else(|| lost().into())
 }
 
 /// A refused login does not pass by itself.

@@ -146,6 +146,12 @@ pub(super) fn registration(key: KeyId, agent: Uuid) -> String {
     format!("{}:{agent}", key.0)
 }
 
+/// Where a key's registrations begin and end, as `ZRANGE … BYLEX` takes it.
+pub(super) fn registrations_of(key: KeyId) -> (String, String) {
+    // ';' follows ':': all places of the key, and none beyond.
+    (format!("[{}:", key.0), format!("({};", key.0))
+}
+
 /// What [`registration`] was made of.
 pub(super) fn parse_registration(text: &str) -> Option<(KeyId, Uuid)> {
     let (key, agent) = text.split_once(':')?;

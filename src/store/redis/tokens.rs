@@ -7,15 +7,12 @@ use redis::cmd;
 
 use super::schema::FIELD_TOKEN_CHANGES;
 use super::step::{Step, Word};
-use super::{Over, Shared};
+use super::{ATTEMPTS, Over, Shared};
 use crate::keys::{Id, TokenId};
 use crate::store::codec::{TokenRow, decode, encode};
 use crate::store::key_store::StoreError;
 use crate::store::token_changes::{decide_revoke, page};
 use crate::store::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
-
-/// As for changes of keys.
-const ATTEMPTS: u32 = 100;
 
 pub(super) async fn load(shared: &Shared, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
     let mut get = cmd("HGET");
