@@ -10,7 +10,7 @@ mod outcomes;
 mod turn_test;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,7 +21,9 @@ use outcomes::Outcomes;
 use crate::auth::{Authenticator, View};
 use crate::keys::{KeyId, Position, Timestamp};
 use crate::sessions::{Closing, Registry};
-use crate::store::{Change, Feed, Heartbeat, KeyChange, KeyStore, Lookup, StoreError};
+use crate::store::{
+    Bound, Change, Feed, Heartbeat, KeyChange, KeyStore, Lookup, Standing, StoreError,
+};
 use crate::telemetry::Metrics;
 
 /// Between two sweeps of spent gates; each looks at every gate.
@@ -36,6 +38,7 @@ pub struct Revocations {
     metrics: Arc<Metrics>,
     interval: Duration,
     position: Mutex<Position>,
+    bound: OnceLock<Bound>,
     outcomes: Outcomes,
 }
 
@@ -60,6 +63,7 @@ impl Revocations {
             metrics,
             interval,
             position: Mutex::new(position),
+            bound: OnceLock::new(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Revocations {
                 gateway: self.registry.gateway(),
                 position,
                 live_sessions: self.registry.live_total() as u64,
+                standing: self.standing(),
                 outcomes: news.clone(),
             })
             .await?;
@@ -221,6 +226,20 @@ impl Revocations {
             }
         }
         Ok(())
+    }
+
+    /// This gateway is bound there: from now on its heartbeats say so.
+    pub fn bound(&self, bound: Bound) {
+        // Set once, at the start.
+        let _ = self.bound.set(bound);
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            view_age: self.view.age(),
+            bound: self.bound.get().copied(),
+            ends_after: self.view.staleness().ends_all_after(),
+        }
     }
 
     fn position(&self) -> Position {
