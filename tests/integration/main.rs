@@ -29,6 +29,7 @@ mod revoke_across;
 mod roles;
 mod secrets;
 mod senders;
+mod sentinel;
 mod sessions;
 mod staleness;
 mod store_suite;
