@@ -9,7 +9,6 @@ mod nginx_host;
 mod operator;
 mod process;
 mod redis_server;
-#[allow(dead_code)]
 mod sentinels;
 
 pub use agent::{TestAgent, reason_of};
