@@ -102,7 +102,11 @@ impl Keys {
             }
         };
         match result {
-            Ok(()) => outcome.set_outcome(Outcome::Deleted),
+            Ok(durability) => {
+                outcome.set_outcome(Outcome::Deleted);
+                outcome.durable = durability.is_durable();
+                outcome.replicas_acknowledged = durability.acknowledged;
+            }
             Err(error) => {
                 outcome.set_outcome(Outcome::Failed);
                 outcome.failure_reason = error.to_string();
@@ -147,6 +151,8 @@ impl KeyService for Keys {
         Ok(Response::new(pb::CreateKeyResponse {
             key: Some(self.changed(&created.record).await),
             secret: created.secret.expose_secret().to_owned(),
+            durable: created.durability.is_durable(),
+            replicas_acknowledged: created.durability.acknowledged,
         }))
     }
 
@@ -214,9 +220,12 @@ impl KeyService for Keys {
             name: request.name,
             expires_at: convert::from_wire("expires_at", request.expires_at)?,
         };
-        let record = self.admin.edit(&actor, key, edit).await.map_err(refused)?;
+        let edited = self.admin.edit(&actor, key, edit).await;
+        let (record, durability) = edited.map_err(refused)?;
         Ok(Response::new(pb::EditKeyResponse {
             key: Some(self.changed(&record).await),
+            durable: durability.is_durable(),
+            replicas_acknowledged: durability.acknowledged,
         }))
     }
 
@@ -233,6 +242,8 @@ impl KeyService for Keys {
             key: Some(self.changed(&outcome.record).await),
             revision: outcome.revision.0,
             complete: outcome.complete,
+            durable: outcome.durability.is_durable(),
+            replicas_acknowledged: outcome.durability.acknowledged,
             gateways: outcome.gateways.into_iter().map(gateway_outcome).collect(),
         }))
     }
@@ -243,8 +254,12 @@ impl KeyService for Keys {
     ) -> Result<Response<pb::DeleteKeyResponse>, Status> {
         let actor = actor(&request)?;
         let key = convert::key_id("object_id", &request.get_ref().object_id)?;
-        self.admin.delete(&actor, key).await.map_err(refused)?;
-        Ok(Response::new(pb::DeleteKeyResponse {}))
+        let deleted = self.admin.delete(&actor, key).await;
+        let durability = deleted.map_err(refused)?;
+        Ok(Response::new(pb::DeleteKeyResponse {
+            durable: durability.is_durable(),
+            replicas_acknowledged: durability.acknowledged,
+        }))
     }
 
     async fn delete_keys(

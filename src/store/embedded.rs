@@ -151,6 +151,7 @@ impl EmbeddedStore {
         Ok(Written {
             change,
             enrolled: self.lock_enrolled().clone(),
+            receipt: 0,
         })
     }
 

@@ -37,7 +37,7 @@ impl Site {
 
     /// A gateway with the CA of all.
     fn launch(&self, name: &str) -> Launched {
-        let (url, ca) = (self.redis.url(), self.ca_dir());
+        let (url, ca) = (self.redis.login_url(), self.ca_dir());
         self.launch_with(name, &["--store", &url, "--ca-dir", &ca])
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::durability::DurabilityJson;
 use super::gateways::{GatewayJson, closed, lines};
 use super::get;
 use super::rows::{resolve, rfc3339, title};
@@ -41,6 +42,8 @@ struct DoneJson {
     sessions_closing: u64,
     milliseconds: u64,
     gateways: Vec<GatewayJson>,
+    #[serde(flatten)]
+    durability: DurabilityJson,
 }
 
 pub(in crate::cli) async fn run(
@@ -82,6 +85,7 @@ pub(in crate::cli) async fn run(
             console.print(&report(&key, &answer))?;
         }
         let done = DoneJson::of(&answer);
+        done.durability.warn(console);
         outcomes.done(&key.object_id, &key.name, "revoked", done);
     }
     outcomes.end(console)
@@ -174,6 +178,7 @@ impl DoneJson {
             sessions_closing: sum(answer, |g| g.sessions_closing),
             milliseconds: milliseconds(answer),
             gateways: gateways.collect(),
+            durability: DurabilityJson::new(answer.durable, answer.replicas_acknowledged),
         }
     }
 }
