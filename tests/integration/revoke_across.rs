@@ -51,7 +51,7 @@ async fn all_sessions_everywhere_end_and_each_gateway_says_how_many() {
         assert_eq!(status.code(), Code::Unauthenticated, "{status}");
         assert_eq!(reason_of(&status), "KEY_REVOKED");
         let status = agent.join().await.unwrap_err();
-        assert_eq!(reason_of(&status), "KEY_REVOKED");
+        assert_eq!(reason_of(&status), "KEY_REVOKED", "{status:?}");
     }
     for (_stream, agent) in &kept {
         agent.join().await.expect("another key's agent goes on");
