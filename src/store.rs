@@ -21,7 +21,7 @@ mod token_store;
 
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
-pub use event_store::{Event, EventKind, EventLog, EventStore};
+pub use event_store::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
 pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 pub use instance_store::{
     AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,

@@ -180,6 +180,7 @@ impl Entry<'_> {
         let enrolling = Instant::now();
         let position = store.enrol(self.gateway.clone()).await?;
         let events = Events::load(store.clone(), store.clock().clone()).await?;
+        let events = events.told_by(&self.config.gateway_name);
         let mut limits = self.config.instances;
         if self.is_shared() {
             // An agent that is not connected here may be connected elsewhere.

@@ -27,7 +27,7 @@ use crate::revocation::Revocations;
 use crate::sessions::{ExpiryTimers, Registry, StaleWatch};
 use crate::store::{EventKind, GatewayId, Store};
 
-/// Between two writes of registrations, and of events.
+/// Between two writes of registrations, and two looks at those of other gateways.
 const WRITE_BEHIND: Duration = Duration::from_secs(1);
 
 /// All that a gateway is made of.
@@ -87,7 +87,7 @@ impl Parts {
             "the look for expired keys",
             Box::pin(expiries.run(stop.clone())),
         ));
-        let events = Arc::clone(&self.events).run(WRITE_BEHIND, stop.clone());
+        let events = Arc::clone(&self.events).run(stop.clone());
         background.spawn(part("the events", Box::pin(events)));
         let ops = self.ops.ops.clone();
         let ops_listener = self.ops.run(stop.clone());

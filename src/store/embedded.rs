@@ -25,7 +25,7 @@ pub use file::OpenError;
 use super::changes::Ask;
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
-use super::event_store::{EventLog, EventStore};
+use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
@@ -348,12 +348,24 @@ impl ClaimStore for EmbeddedStore {
 
 #[async_trait]
 impl EventStore for EmbeddedStore {
-    async fn events(&self) -> Result<EventLog, StoreError> {
-        self.read(events::load).await
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError> {
+        self.put_if(move |t| events::append(t, events, once, keep).map(|done| (done, done)))
+            .await
     }
 
-    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
-        self.put(move |t| events::save(t, &log, keep)).await
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {
+        let epoch = self.shared.epoch;
+        self.read(move |t| events::after(t, epoch, after, limit))
+            .await
+    }
+
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(events::expiries_until).await
     }
 }
 

@@ -32,7 +32,7 @@ pub use open::{RedisOpenError, RedisOptions};
 use super::changes::Ask;
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
-use super::event_store::{EventLog, EventStore};
+use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
@@ -261,11 +261,20 @@ impl ClaimStore for RedisStore {
 
 #[async_trait]
 impl EventStore for RedisStore {
-    async fn events(&self) -> Result<EventLog, StoreError> {
-        events::load(&self.shared).await
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError> {
+        events::append(&self.shared, &events, &once, keep).await
     }
 
-    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
-        events::save(&self.shared, &log, keep).await
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {
+        events::after(&self.shared, after, limit).await
+    }
+
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        events::expiries_until(&self.shared).await
     }
 }

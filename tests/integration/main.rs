@@ -15,6 +15,7 @@ mod events;
 mod expiry;
 mod key_lifecycle;
 mod layering;
+mod one_picture_ledger;
 mod ops;
 mod protocol;
 mod races;

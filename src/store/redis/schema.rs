@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::keys::{KeyId, Timestamp};
+use crate::keys::{Id, KeyId, Timestamp};
 
 /// The format that this muster writes.
 pub(super) const FORMAT: &str = "1";
@@ -18,6 +18,8 @@ pub(super) const FIELD_EPOCH: &str = "epoch";
 pub(super) const FIELD_REVISION: &str = "revision";
 /// Counts changes of tokens, as a guard of their steps.
 pub(super) const FIELD_TOKEN_CHANGES: &str = "token_changes";
+/// The number of the newest event, as a guard of the steps that append some.
+pub(super) const FIELD_LAST_EVENT: &str = "last_event";
 /// Keys that expired up to here have had their event; milliseconds since 1970.
 pub(super) const FIELD_EXPIRIES_UNTIL: &str = "expiries_until";
 /// The field of a feed entry: a `FeedRow`.
@@ -83,6 +85,11 @@ impl Schema {
     /// Sorted set: events by their number.
     pub fn events(&self) -> String {
         self.name("events")
+    }
+
+    /// String: the number of the last batch of events by a writer.
+    pub fn event_writer(&self, writer: Id) -> String {
+        self.name(&format!("events:writer:{writer}"))
     }
 
     /// Hash: agent -> `AgentRow`.
@@ -177,6 +184,11 @@ mod tests {
         assert_eq!(schema.outcomes(key), "{muster}:outcomes:0123456789ABCDEF");
         assert_eq!(schema.tokens(), "{muster}:tokens");
         assert_eq!(schema.events(), "{muster}:events");
+        let writer = Id::parse("0123456789ABCDEF").unwrap();
+        assert_eq!(
+            schema.event_writer(writer),
+            "{muster}:events:writer:0123456789ABCDEF"
+        );
         assert_eq!(schema.agents(), "{muster}:agents");
         assert_eq!(schema.agent_index(), "{muster}:agents:index");
         assert_eq!(schema.registrations(), "{muster}:registrations");

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, ChangeError, ClaimStore, Enrolled, EventLog, EventStore, Feed, GatewayId,
-    GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore,
-    Loaded, NewKey, Outcome, Registration, StoreClock, StoreError, TokenChangeError, TokenCursor,
-    TokenPage, TokenRecord, TokenStore, Written,
+    AgentRecord, AppendOnce, ChangeError, ClaimStore, Enrolled, EventPage, EventStore, Feed,
+    GatewayId, GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage,
+    KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, StoreClock, StoreError,
+    TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -239,14 +239,24 @@ impl ClaimStore for FaultyStore {
 
 #[async_trait]
 impl EventStore for FaultyStore {
-    async fn events(&self) -> Result<EventLog, StoreError> {
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError> {
         self.up()?;
-        self.inner.events().await
+        self.inner.append_events(events, once, keep).await
     }
 
-    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {
         self.up()?;
-        self.inner.save_events(log, keep).await
+        self.inner.events_after(after, limit).await
+    }
+
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.up()?;
+        self.inner.expiries_until().await
     }
 }
 
