@@ -24,7 +24,8 @@ pub use clock::StoreClock;
 pub use event_store::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
 pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 pub use instance_store::{
-    AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,
+    AgentNews, AgentRecord, Health, InstanceBatch, InstanceCursor, InstanceNews, InstanceRecord,
+    InstanceStore, Registration,
 };
 pub use key_store::{
     Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup,

@@ -73,6 +73,8 @@ impl Parts {
         let connected = move || Connected {
             agents: registry.connected(),
             keys: registry.keys_in_use(),
+            // Until gateways tell each other who is connected.
+            elsewhere: None,
         };
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {

@@ -27,7 +27,9 @@ use super::claims::ClaimStore;
 use super::clock::StoreClock;
 use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
-use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
+use super::instance_store::{
+    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
+};
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
@@ -329,12 +331,20 @@ impl InstanceStore for EmbeddedStore {
             .await
     }
 
-    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
-        self.put(move |t| instances::save(t, &batch)).await
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
+        self.put_if(move |t| instances::save(t, &batch).map(|gone| (gone, true)))
+            .await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.put(move |t| instances::forget(t, key)).await
+    }
+
+    async fn news(
+        &self,
+        _after: Option<InstanceCursor>,
+    ) -> Result<Option<InstanceNews>, StoreError> {
+        Ok(None)
     }
 }
 

@@ -9,6 +9,7 @@
 mod claims;
 mod events;
 mod gateways;
+mod instance_feed;
 mod instances;
 mod keys;
 mod link;
@@ -34,7 +35,9 @@ use super::claims::ClaimStore;
 use super::clock::StoreClock;
 use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
-use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
+use super::instance_store::{
+    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
+};
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
@@ -55,6 +58,8 @@ pub struct RedisStore {
 struct Shared {
     schema: Schema,
     id: Id,
+    /// Of this process, at random: tells its entries in the feed of instances.
+    writer: Id,
     clock: StoreClock,
     /// For loads of keys, and other reads: many at once.
     loads: Link,
@@ -243,12 +248,19 @@ impl InstanceStore for RedisStore {
         instances::key_uses(&self.shared, after, limit).await
     }
 
-    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
         instances::save(&self.shared, &batch).await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         instances::forget(&self.shared, key).await
+    }
+
+    async fn news(
+        &self,
+        after: Option<InstanceCursor>,
+    ) -> Result<Option<InstanceNews>, StoreError> {
+        instance_feed::news(&self.shared, after).await.map(Some)
     }
 }
 

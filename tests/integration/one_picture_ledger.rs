@@ -1,5 +1,7 @@
 //! Events and agents of all gateways of a store, seen from any of them.
 
+mod mirrors;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +9,10 @@ use std::time::{Duration, Instant};
 use muster::proto::admin::v1 as pb;
 use muster::store::KeyStore;
 use muster::store::redis::RedisStore;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
+use uuid::Uuid;
 
+use crate::agents::{agent, instances, join_with_nginx};
 use crate::events::{events, kinds};
 use crate::support::{Operator, RedisServer, TestGateway, eventually, within};
 
@@ -203,7 +207,10 @@ async fn events_of_an_outage_come_when_redis_is_back() {
     let (id, key) = members[0].operator.key("k").await;
     let agent = members[0].gateway.agent(&key).await;
     agent.join().await.unwrap();
-    let before = events(&members[2].operator, &id).await.pop().unwrap().id;
+    // Asked there, it is written for all to see.
+    let before = events(&members[0].operator, &id).await.pop().unwrap();
+    assert_eq!(before.kind, "agent_joined");
+    let before = before.id;
     let mut follower = follow(&members[2].operator, before).await;
     redis.pause();
     for _ in 0..20 {
@@ -218,4 +225,175 @@ async fn events_of_an_outage_come_when_redis_is_back() {
         (at.seconds, at.nanos)
     }));
     assert!(told.iter().all(|event| event.kind == "agent_joined"));
+}
+
+/// How long it may take until all gateways show what happened on one: each looks
+/// and writes every second. The margin is for a busy machine.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Waits until it holds on all gateways, and tells how long that took.
+async fn on_all(what: &str, members: &[Member], holds: impl AsyncFn(&Operator) -> bool) {
+    let begun = Instant::now();
+    for member in members {
+        eventually(what, async || holds(&member.operator).await).await;
+    }
+    let took = begun.elapsed();
+    println!("{what}: {took:?}");
+    assert!(took < SHOWN_WITHIN, "{what}: {took:?}");
+}
+
+/// What it shows of an agent; `None` if there is none.
+async fn shown(operator: &Operator, id: Uuid) -> Option<pb::GetAgentResponse> {
+    let request = pb::GetAgentRequest {
+        agent_id: id.to_string(),
+    };
+    match operator.agents().get_agent(request).await {
+        Ok(answer) => Some(answer.into_inner()),
+        Err(status) => {
+            assert_eq!(status.code(), Code::NotFound, "{status}");
+            None
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_that_join_one_gateway_are_known_on_all() {
+    /// On each gateway.
+    const EACH: u64 = 20;
+    let redis = RedisServer::start();
+    let members = three_on(&redis).await;
+    let (id, key) = members[0].operator.key("k").await;
+    for (on, member) in members.iter().enumerate() {
+        let mut agent = member.gateway.agent(&key).await;
+        for n in 0..EACH {
+            agent.id = Uuid::from_u128(u128::from(100 * on as u64 + n));
+            join_with_nginx(&agent, "1.22.1").await;
+        }
+    }
+    on_all("joined agents are shown", &members, async |operator| {
+        let key = operator.show(&id).await.unwrap();
+        let of_key = instances(operator, &id).await;
+        (key.current_agents, key.registered_agents) == (3 * EACH, 3 * EACH)
+            && of_key.len() as u64 == 3 * EACH
+            && key.last_used_at.is_some()
+    })
+    .await;
+    let first = instances(&members[0].operator, &id).await;
+    for member in &members[1..] {
+        assert_eq!(instances(&member.operator, &id).await, first);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_moves_is_one_agent_and_its_joins_count() {
+    let redis = RedisServer::start();
+    let members = three_on(&redis).await;
+    let (first, key) = members[0].operator.key("first").await;
+    let (second, other) = members[0].operator.key("second").await;
+    let mover = Uuid::from_u128(7);
+    let join = async |on: usize, key: &str, version: &str| {
+        let mut agent = members[on].gateway.agent(key).await;
+        agent.id = mover;
+        join_with_nginx(&agent, version).await;
+    };
+    let versions = async |operator: &Operator, version: &str| {
+        let rows = instances(operator, "").await;
+        rows.len() == 1 && rows[0].version == version
+    };
+    for (turn, on) in [0, 1, 2, 0].into_iter().enumerate() {
+        let version = format!("1.22.{turn}");
+        join(on, &key, &version).await;
+        on_all(
+            "it is shown as of its last join",
+            &members,
+            async |operator| versions(operator, &version).await,
+        )
+        .await;
+    }
+    // With another key, and back, before anybody has looked.
+    join(1, &other, "1.23.0").await;
+    join(2, &key, "1.24.0").await;
+    on_all(
+        "it is shown as of its last join",
+        &members,
+        async |operator| {
+            let both = operator.show(&second).await.unwrap().registered_agents == 1;
+            both && versions(operator, "1.24.0").await
+        },
+    )
+    .await;
+    eventually("all show the same", async || {
+        let one = agent(&members[0].operator, mover).await;
+        one == agent(&members[1].operator, mover).await
+            && one == agent(&members[2].operator, mover).await
+    })
+    .await;
+    let shown = agent(&members[0].operator, mover).await;
+    assert_eq!(shown.agent.unwrap().key_object_id, first);
+    let joins: Vec<_> = shown
+        .registrations
+        .iter()
+        .map(|row| (row.key_object_id.as_str(), row.joins))
+        .collect();
+    assert_eq!(joins, [(first.as_str(), 5), (second.as_str(), 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_keys_registrations_go_everywhere() {
+    let redis = RedisServer::start();
+    let members = three_on(&redis).await;
+    let (gone, gone_key) = members[0].operator.key("gone").await;
+    let (kept, kept_key) = members[0].operator.key("kept").await;
+    let joined = members[0].gateway.agent(&gone_key).await;
+    joined.join().await.unwrap();
+    joined.with_key(Some(&kept_key)).join().await.unwrap();
+    let registrations = async |operator: &Operator| {
+        let shown = shown(operator, joined.id).await;
+        let rows = shown.map_or_else(Vec::new, |shown| shown.registrations);
+        let keys = rows.into_iter().map(|row| row.key_object_id);
+        keys.collect::<Vec<_>>()
+    };
+    on_all("both registrations are shown", &members, async |operator| {
+        registrations(operator).await == [gone.as_str(), kept.as_str()]
+    })
+    .await;
+    members[1].operator.revoke(&gone).await;
+    members[2].operator.delete(&gone).await.unwrap();
+    on_all("the deleted key's is gone", &members, async |operator| {
+        registrations(operator).await == [kept.as_str()]
+    })
+    .await;
+    // And not in the store, either: who starts now does not know it.
+    let late = Arc::new(redis.store(|_| {}).await);
+    let late = TestGateway::over(late, |_| {}).await;
+    assert_eq!(registrations(&late.operator().await).await, [kept.as_str()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_of_an_outage_are_known_on_all_when_redis_is_back() {
+    let mut redis = RedisServer::start();
+    let members = three_on(&redis).await;
+    let (id, key) = members[0].operator.key("k").await;
+    for member in &members {
+        member.gateway.agent(&key).await.join().await.unwrap();
+    }
+    redis.pause();
+    let begun = Instant::now();
+    let agent = members[0].gateway.agent(&key).await;
+    for _ in 0..5 {
+        agent.join().await.unwrap();
+    }
+    println!("five joins while Redis stands still: {:?}", begun.elapsed());
+    redis.resume();
+    // Another epoch besides: all is read again.
+    redis.restart_after_a_kill();
+    for member in &members {
+        eventually("all agents are shown", async || {
+            let key = member.operator.show(&id).await;
+            key.is_ok_and(|key| key.registered_agents == 4)
+        })
+        .await;
+    }
+    let shown = crate::agents::agent(&members[2].operator, agent.id).await;
+    assert_eq!(shown.registrations[0].joins, 5);
 }

@@ -24,6 +24,14 @@ pub(super) const FIELD_LAST_EVENT: &str = "last_event";
 pub(super) const FIELD_EXPIRIES_UNTIL: &str = "expiries_until";
 /// The field of a feed entry: a `FeedRow`.
 pub(super) const FIELD_CHANGE: &str = "change";
+/// Fields of an entry of [`Schema::instance_feed`]: who wrote, and the ids of
+/// what was written: agents of 16 bytes, keys of 16 characters, each after the
+/// other.
+pub(super) const FIELD_WRITER: &str = "writer";
+pub(super) const FIELD_AGENTS: &str = "agents";
+pub(super) const FIELD_USES: &str = "uses";
+/// The key whose registrations were forgotten.
+pub(super) const FIELD_FORGOTTEN: &str = "forgotten";
 
 /// The names under one prefix.
 #[derive(Debug, Clone)]
@@ -122,6 +130,11 @@ impl Schema {
         self.name("uses:index")
     }
 
+    /// Stream: which agents, registrations and last uses were written, by whom.
+    pub fn instance_feed(&self) -> String {
+        self.name("instances:feed")
+    }
+
     /// Set: the keys that an agent is registered under.
     pub fn keys_of(&self, agent: Uuid) -> String {
         self.name(&format!("agent:{agent}:keys"))
@@ -189,6 +202,7 @@ mod tests {
             schema.event_writer(writer),
             "{muster}:events:writer:0123456789ABCDEF"
         );
+        assert_eq!(schema.instance_feed(), "{muster}:instances:feed");
         assert_eq!(schema.agents(), "{muster}:agents");
         assert_eq!(schema.agent_index(), "{muster}:agents:index");
         assert_eq!(schema.registrations(), "{muster}:registrations");

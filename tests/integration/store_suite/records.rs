@@ -241,6 +241,7 @@ pub async fn agents_replace_page_and_are_forgotten_whole(store: &dyn Store) {
         labels: [("a".to_owned(), "b".to_owned())].into(),
         first_seen: store.clock().now(),
         last_seen: store.clock().now(),
+        reported_at: store.clock().now(),
         last_address: "127.0.0.1".parse().unwrap(),
         instances: Vec::new(),
     };
@@ -263,7 +264,10 @@ pub async fn agents_replace_page_and_are_forgotten_whole(store: &dyn Store) {
         forgotten: vec![Uuid::from_u128(3)],
         ..InstanceBatch::default()
     };
-    store.save_instances(batch).await.unwrap();
+    let gone = store.save_instances(batch.clone()).await.unwrap();
+    assert_eq!(gone, [Uuid::from_u128(3)]);
+    let gone = store.save_instances(batch).await.unwrap();
+    assert!(gone.is_empty(), "another was first");
     let first = store.agents(None, 2).await.unwrap();
     let rest = store.agents(Some(first[1].agent), 9).await.unwrap();
     let all: Vec<_> = first.into_iter().chain(rest).collect();

@@ -9,9 +9,10 @@ use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, AppendOnce, ChangeError, ClaimStore, Enrolled, EventPage, EventStore, Feed,
-    GatewayId, GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage,
-    KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, StoreClock, StoreError,
-    TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
+    GatewayId, GatewayInfo, Heartbeat, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore,
+    KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration,
+    StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore,
+    Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -214,7 +215,7 @@ impl InstanceStore for FaultyStore {
         self.inner.key_uses(after, limit).await
     }
 
-    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
         let park = self.park_save.lock().unwrap().take();
         if let Some(park) = park {
             park.wait().await;
@@ -226,6 +227,14 @@ impl InstanceStore for FaultyStore {
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.up()?;
         self.inner.forget_registrations(key).await
+    }
+
+    async fn news(
+        &self,
+        after: Option<InstanceCursor>,
+    ) -> Result<Option<InstanceNews>, StoreError> {
+        self.up()?;
+        self.inner.news(after).await
     }
 }
 
