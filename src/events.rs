@@ -36,8 +36,9 @@ const BATCH: usize = 500;
 const STEP: usize = 1000;
 /// Between two looks at what other gateways wrote.
 const FOLLOW: Duration = Duration::from_millis(500);
-/// Between two writes: what comes meanwhile goes together.
-const PAUSE: Duration = Duration::from_millis(50);
+/// From an event to its write: what comes meanwhile goes together. A revoke that
+/// ends many sessions must not wait for the events of each.
+const GATHER: Duration = Duration::from_millis(200);
 /// Characters of a detail.
 const MAX_DETAIL: usize = 256;
 
@@ -246,8 +247,12 @@ impl Events {
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut is_behind = false;
         loop {
+            let noted = async {
+                self.noted.notified().await;
+                tokio::time::sleep(GATHER).await;
+            };
             let stopping = tokio::select! {
-                () = self.noted.notified() => false,
+                () = noted, if !is_behind => false,
                 () = tokio::time::sleep(FOLLOW) => false,
                 () = shutdown.cancelled() => true,
             };
@@ -260,11 +265,6 @@ impl Events {
             is_behind = done.is_err();
             if stopping {
                 return;
-            }
-            let pause = if is_behind { FOLLOW } else { PAUSE };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = shutdown.cancelled() => {}
             }
         }
     }

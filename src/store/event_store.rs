@@ -199,3 +199,15 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_from_before_gateways_were_noted_is_read() {
+        let old = r#"{"id":7,"at":1,"kind":"key_created","key":null,"agent":null,"detail":"d"}"#;
+        let event: Event = serde_json::from_str(old).unwrap();
+        assert_eq!((event.id, event.gateway.as_str()), (7, ""));
+    }
+}

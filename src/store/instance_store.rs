@@ -216,3 +216,20 @@ pub trait InstanceStore: Send + Sync + 'static {
     async fn news(&self, after: Option<InstanceCursor>)
     -> Result<Option<InstanceNews>, StoreError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_from_before_reports_were_dated_is_read() {
+        let old = r#"{"agent":"00000000-0000-0000-0000-000000000001","key":"key_0123456789ABCDEF",
+            "hostname":"h","os_version":"","agent_version":"","in_container":false,"labels":{},
+            "first_seen":1,"last_seen":2,"last_address":"::1","instances":[]}"#;
+        let row: AgentRecord = serde_json::from_str(old).unwrap();
+        assert_eq!(
+            (row.last_seen, row.reported_at),
+            (Timestamp::from_millis(2), long_ago())
+        );
+    }
+}
