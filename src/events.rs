@@ -1,85 +1,67 @@
 //! What happened, in order, for operators.
 //!
-//! Owns: the ring of the last events, their numbers, their way into the store.
-//! Must not know: who reads them, gRPC.
-//! Invariant: noting an event never waits: readers come and take from the ring
-//! by number, and one that is too slow is told how many it missed.
+//! Owns: the events that wait for the store, the ring of the last ones that it
+//! has numbered. Must not know: who reads them, gRPC.
+//! Invariants: noting an event never waits. What is in the ring came out of the
+//! store, so all its gateways show the same events under the same numbers.
+//! Readers come and take from the ring, and one that is too slow is told how
+//! many it missed.
 
 mod expiries;
+mod pending;
+mod ring;
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::keys::{KeyId, Timestamp};
-use crate::store::{Event, EventKind, EventLog, EventStore, StoreClock, StoreError};
+use crate::keys::{Epoch, Id, KeyId, Timestamp};
+use crate::store::{
+    AppendOnce, EventKind, EventPage, EventStore, NewEvent, StoreClock, StoreError,
+};
 
 pub use expiries::ExpiryEvents;
+use pending::Pending;
+use ring::Ring;
+pub use ring::{Batch, Cursor};
 
-/// Events kept, here and in the store.
+/// Events kept: in the store, in the ring, and those that wait for the store.
 pub const KEPT: usize = 10_000;
 /// Events that a reader gets at once.
 const BATCH: usize = 500;
+/// Events written or read in one step.
+const STEP: usize = 1000;
+/// Between two looks at what other gateways wrote.
+const FOLLOW: Duration = Duration::from_millis(500);
+/// From an event to its write: what comes meanwhile goes together. A revoke that
+/// ends many sessions must not wait for the events of each.
+const GATHER: Duration = Duration::from_millis(200);
 /// Characters of a detail.
 const MAX_DETAIL: usize = 256;
 
-/// The events of this gateway's store.
+/// The events of a store, told by any of its gateways.
 pub struct Events {
     store: Arc<dyn EventStore>,
     clock: StoreClock,
+    gateway: String,
+    pending: Mutex<Pending>,
+    noted: Notify,
     ring: Mutex<Ring>,
-    last_id: watch::Sender<u64>,
+    head: watch::Sender<Cursor>,
+    /// Held while events go to the store or come from it, so that both happen
+    /// in order.
+    moving: tokio::sync::Mutex<Moving>,
 }
 
-struct Ring {
-    events: VecDeque<Event>,
-    next_id: u64,
-    /// The newest id that the store has.
-    written: u64,
-    expiries_until: Timestamp,
-    expiries_written: Timestamp,
-}
-
-impl Ring {
-    fn push(
-        &mut self,
-        at: Timestamp,
-        kind: EventKind,
-        key: Option<KeyId>,
-        agent: Option<Uuid>,
-        mut detail: String,
-    ) -> u64 {
-        if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
-            detail.truncate(end);
-        }
-        let id = self.next_id;
-        self.next_id += 1;
-        self.events.push_back(Event {
-            id,
-            at,
-            kind,
-            key,
-            agent,
-            detail,
-        });
-        if self.events.len() > KEPT {
-            self.events.pop_front();
-        }
-        id
-    }
-}
-
-/// A run of events for a reader.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// In order.
-    pub events: Vec<Event>,
-    /// So many before these are not kept any more.
-    pub missed: u64,
+/// This writer's batches.
+struct Moving {
+    writer: Id,
+    number: u64,
+    /// Sent, and not known to be written: the same is sent again.
+    sent: Option<Vec<NewEvent>>,
 }
 
 impl Events {
@@ -88,29 +70,33 @@ impl Events {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(store: Arc<dyn EventStore>, clock: StoreClock) -> Result<Self, StoreError> {
-        let log = store.events().await?;
-        let last = log.events.last().map_or(0, |event| event.id);
-        // A new store tells no expiries from before it.
-        let until = log.expiries_until.unwrap_or_else(|| clock.now());
-        let mut events = VecDeque::from(log.events);
-        while events.len() > KEPT {
-            events.pop_front();
-        }
+        let writer = Id::random().map_err(|error| StoreError::Failed(error.to_string()))?;
+        let ring = read_all(&*store).await?;
         Ok(Self {
             store,
             clock,
-            ring: Mutex::new(Ring {
-                events,
-                next_id: last + 1,
-                written: last,
-                expiries_until: until,
-                expiries_written: Timestamp::from_millis(0),
+            gateway: String::new(),
+            pending: Mutex::default(),
+            noted: Notify::new(),
+            head: watch::Sender::new(ring.head()),
+            ring: Mutex::new(ring),
+            moving: tokio::sync::Mutex::new(Moving {
+                writer,
+                number: 0,
+                sent: None,
             }),
-            last_id: watch::Sender::new(last),
         })
     }
 
-    /// Notes an event. Does not wait; the detail is cut to 256 characters.
+    /// Names the gateway that tells the events noted here.
+    #[must_use]
+    pub fn told_by(mut self, gateway: &str) -> Self {
+        gateway.clone_into(&mut self.gateway);
+        self
+    }
+
+    /// Notes an event, for the next write. Does not wait; the detail is cut to
+    /// 256 characters.
     pub fn note(
         &self,
         kind: EventKind,
@@ -118,92 +104,165 @@ impl Events {
         agent: Option<Uuid>,
         detail: impl Into<String>,
     ) {
-        let at = self.clock.now();
-        let id = self.ring().push(at, kind, key, agent, detail.into());
-        self.tell(id);
+        // Under the lock, so that times are in the order of the events.
+        let mut pending = self.pending();
+        pending.push(self.made(self.clock.now(), kind, key, agent, detail.into()));
+        drop(pending);
+        self.noted.notify_one();
     }
 
-    /// Wakes the readers that wait. Numbers may arrive out of turn; a reader
-    /// only needs the largest.
-    fn tell(&self, id: u64) {
-        self.last_id.send_if_modified(|last| {
-            let newer = id > *last;
-            *last = id.max(*last);
-            newer
-        });
-    }
-
-    /// The next events after `since`.
-    pub fn after(&self, since: u64) -> Batch {
-        let ring = self.ring();
-        let first = ring.events.front().map_or(ring.next_id, |event| event.id);
-        let start = ring.events.partition_point(|event| event.id <= since);
-        Batch {
-            events: ring
-                .events
-                .iter()
-                .skip(start)
-                .take(BATCH)
-                .cloned()
-                .collect(),
-            missed: first.saturating_sub(since + 1),
+    fn made(
+        &self,
+        at: Timestamp,
+        kind: EventKind,
+        key: Option<KeyId>,
+        agent: Option<Uuid>,
+        mut detail: String,
+    ) -> NewEvent {
+        if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
+            detail.truncate(end);
+        }
+        NewEvent {
+            at,
+            kind,
+            key,
+            agent,
+            detail,
+            gateway: self.gateway.clone(),
         }
     }
 
-    /// The id of the first event that is kept, or of the next.
-    pub fn first(&self) -> u64 {
-        let ring = self.ring();
-        ring.events.front().map_or(ring.next_id, |event| event.id)
+    /// Where a reader begins that has all up to the event `since`; 0: before
+    /// the first that is kept; one above the last counts as the last.
+    pub fn cursor(&self, since: u64) -> Cursor {
+        self.ring().cursor(since)
     }
 
-    /// Waits until there is an event after `since`.
-    pub async fn more(&self, since: u64) {
+    /// The next events from there on. Where the store lost events in a failover
+    /// or was restored, a reader gets those that follow the last one that
+    /// stayed: numbers that it has seen may come again, for other events.
+    pub fn after(&self, at: Cursor) -> Batch {
+        self.ring().after(at)
+    }
+
+    /// Waits until there is something new from there on.
+    pub async fn more(&self, at: Cursor) {
+        let mut head = self.head.subscribe();
+        let is_news = |head: &Cursor| head.since > at.since || head.returns > at.returns;
         // The sender lives as long as this, so this can't fail.
-        let _ = self
-            .last_id
-            .subscribe()
-            .wait_for(|last| *last > since)
-            .await;
+        let _ = head.wait_for(is_news).await;
     }
 
-    /// Writes what the store does not have.
+    /// Writes what was noted and takes in what all gateways wrote. May be
+    /// dropped half way: what it began is then done the next time.
     ///
     /// # Errors
-    /// [`StoreError`]; it is written the next time.
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        let log = {
-            let ring = self.ring();
-            let start = ring
-                .events
-                .partition_point(|event| event.id <= ring.written);
-            EventLog {
-                events: ring.events.iter().skip(start).cloned().collect(),
-                expiries_until: Some(ring.expiries_until)
-                    .filter(|until| *until != ring.expiries_written),
-            }
-        };
-        if log.events.is_empty() && log.expiries_until.is_none() {
-            return Ok(());
+    /// [`StoreError`]; what was noted waits, in order.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let mut moving = self.moving.lock().await;
+        self.flush(&mut moving).await?;
+        self.follow().await
+    }
+
+    async fn flush(&self, moving: &mut Moving) -> Result<(), StoreError> {
+        loop {
+            let events = match &moving.sent {
+                Some(events) => events.clone(),
+                None => {
+                    let events = self.pending().take(STEP);
+                    if events.is_empty() {
+                        break;
+                    }
+                    moving.number += 1;
+                    moving.sent.insert(events).clone()
+                }
+            };
+            let once = AppendOnce::Batch {
+                writer: moving.writer,
+                number: moving.number,
+            };
+            self.store.append_events(events, once, KEPT as u64).await?;
+            moving.sent = None;
         }
-        let written = log.events.last().map(|event| event.id);
-        let until = log.expiries_until;
-        self.store.save_events(log, KEPT as u64).await?;
-        let mut ring = self.ring();
-        ring.written = written.unwrap_or(ring.written);
-        ring.expiries_written = until.unwrap_or(ring.expiries_written);
+        let dropped = self.pending().take_dropped();
+        if dropped > 0 {
+            tracing::error!(
+                dropped,
+                "the store was away for too long: so many events are lost, the oldest that waited"
+            );
+        }
         Ok(())
     }
 
-    /// Writes every `interval` until `shutdown`, then once more.
-    pub async fn run(self: Arc<Self>, interval: Duration, shutdown: CancellationToken) {
+    /// Appends events at once.
+    async fn append(&self, events: Vec<NewEvent>, once: AppendOnce) -> Result<(), StoreError> {
+        self.store.append_events(events, once, KEPT as u64).await?;
+        self.noted.notify_one();
+        Ok(())
+    }
+
+    async fn follow(&self) -> Result<(), StoreError> {
         loop {
+            let after = self.ring().last;
+            let page = self.store.events_after(after, STEP).await?;
+            let is_end = page.upto >= page.last;
+            if self.take_in(page) {
+                if is_end {
+                    return Ok(());
+                }
+                continue;
+            }
+            let fresh = read_all(&*self.store).await?;
+            let mut ring = self.ring();
+            if let Some(stayed) = ring.begin_again(fresh) {
+                tracing::warn!(
+                    stayed,
+                    "the store has lost events: it goes on after this one"
+                );
+            }
+            self.show(&ring);
+        }
+    }
+
+    /// Whether the page goes on where the ring ends.
+    fn take_in(&self, page: EventPage) -> bool {
+        let mut ring = self.ring();
+        let fits = ring.is_continued_by(&page);
+        if fits {
+            ring.take_in(page);
+            self.show(&ring);
+        }
+        fits
+    }
+
+    /// Wakes those who wait for more.
+    fn show(&self, ring: &Ring) {
+        self.head.send_if_modified(|head| {
+            let before = std::mem::replace(head, ring.head());
+            before != *head
+        });
+    }
+
+    /// Writes and follows until `shutdown`, then once more.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut is_behind = false;
+        loop {
+            let noted = async {
+                self.noted.notified().await;
+                tokio::time::sleep(GATHER).await;
+            };
             let stopping = tokio::select! {
-                () = tokio::time::sleep(interval) => false,
+                () = noted, if !is_behind => false,
+                () = tokio::time::sleep(FOLLOW) => false,
                 () = shutdown.cancelled() => true,
             };
-            if let Err(error) = self.flush().await {
-                tracing::warn!(%error, "events are not written; trying again");
+            let done = self.catch_up().await;
+            if let Err(error) = &done
+                && !is_behind
+            {
+                tracing::warn!(%error, "events are not written or read; trying again");
             }
+            is_behind = done.is_err();
             if stopping {
                 return;
             }
@@ -213,75 +272,32 @@ impl Events {
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All that the store has.
+async fn read_all(store: &dyn EventStore) -> Result<Ring, StoreError> {
+    let mut ring = Ring::new(Epoch(0));
+    loop {
+        let after = ring.last;
+        let page = store.events_after(after, STEP).await?;
+        if !ring.is_continued_by(&page) {
+            // The first page, or the store went back while we read.
+            ring = Ring::new(page.epoch);
+            if after > 0 {
+                continue;
+            }
+        }
+        let is_end = page.upto >= page.last;
+        ring.take_in(page);
+        if is_end {
+            return Ok(ring);
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::embedded::EmbeddedStore;
-
-    async fn loaded(store: &EmbeddedStore) -> Events {
-        use crate::store::KeyStore;
-        Events::load(Arc::new(store.clone()), store.clock().clone())
-            .await
-            .unwrap()
-    }
-
-    fn note(events: &Events, detail: &str) {
-        events.note(EventKind::AgentJoined, None, None, detail);
-    }
-
-    #[tokio::test]
-    async fn events_are_numbered_on_across_restarts() {
-        let store = EmbeddedStore::in_memory().unwrap();
-        let events = loaded(&store).await;
-        for n in 0..3 {
-            note(&events, &n.to_string());
-        }
-        events.flush().await.unwrap();
-        let again = loaded(&store).await;
-        note(&again, "after");
-        let all = again.after(0);
-        let told: Vec<_> = all
-            .events
-            .iter()
-            .map(|e| (e.id, e.detail.as_str()))
-            .collect();
-        assert_eq!(told, [(1, "0"), (2, "1"), (3, "2"), (4, "after")]);
-        assert_eq!(all.missed, 0);
-        assert_eq!(again.after(3).events.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_slow_reader_is_told_what_it_missed() {
-        let store = EmbeddedStore::in_memory().unwrap();
-        let events = loaded(&store).await;
-        for _ in 0..KEPT + 50 {
-            note(&events, "");
-        }
-        let batch = events.after(20);
-        assert_eq!((batch.missed, batch.events[0].id), (30, 51));
-        assert_eq!(batch.events.len(), BATCH);
-        events.flush().await.unwrap();
-        note(&events, "");
-        events.flush().await.unwrap();
-        let kept = store.events().await.unwrap().events;
-        assert_eq!((kept.len(), kept[0].id), (KEPT, 52));
-    }
-
-    #[tokio::test]
-    async fn a_waiting_reader_wakes() {
-        let store = EmbeddedStore::in_memory().unwrap();
-        let events = Arc::new(loaded(&store).await);
-        let waiting = tokio::spawn({
-            let events = Arc::clone(&events);
-            async move {
-                events.more(0).await;
-                events.after(0).events.len()
-            }
-        });
-        note(&events, &"é".repeat(1000));
-        assert_eq!(waiting.await.unwrap(), 1);
-        assert_eq!(events.after(0).events[0].detail.chars().count(), 256);
-    }
-}
+mod tests;

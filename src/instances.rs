@@ -6,7 +6,9 @@
 //! Invariant: a slow or failing store delays no join; what waits to be written
 //! is a set of names whose content is read when it is written, so it is bounded
 //! by the number of agents and keys, and no queue can lose or resurrect a row.
+//! What other gateways of the store write is taken over within seconds.
 
+mod following;
 mod report;
 mod rows;
 mod uses;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::keys::{KeyId, Timestamp};
-use crate::store::{AgentRecord, Health, InstanceStore, Registration, StoreError};
+use crate::store::{AgentRecord, Health, InstanceCursor, InstanceStore, Registration, StoreError};
 
 pub use report::{AgentReport, InstanceId, InstanceStatus, ReportedInstance};
 use rows::Rows;
@@ -73,10 +75,13 @@ pub struct Joined {
 /// Who is connected at a moment.
 #[derive(Debug)]
 pub struct Connected {
-    /// The agents with a live session.
+    /// The agents with a live session here.
     pub agents: HashSet<Uuid>,
-    /// The keys of live sessions.
+    /// The keys of live sessions here.
     pub keys: Vec<KeyId>,
+    /// The agents with a live session on other gateways; `None`: not known, and
+    /// where there may be others no agent is forgotten then.
+    pub elsewhere: Option<HashSet<Uuid>>,
 }
 
 /// How many agents a key has.
@@ -99,7 +104,7 @@ pub enum Under {
     Ever(KeyId),
 }
 
-/// The agents and registrations that this gateway knows.
+/// The agents and registrations of a store, as this gateway knows them.
 pub struct Instances {
     store: Arc<dyn InstanceStore>,
     limits: InstanceLimits,
@@ -107,9 +112,12 @@ pub struct Instances {
     /// Apart from the rows: noted with every call of an agent, which must not
     /// wait for a list.
     uses: Mutex<Uses>,
-    /// Held while rows go to the store: a flush and a forget that crossed could
-    /// write a forgotten row.
-    writing: tokio::sync::Mutex<()>,
+    /// Held while rows go to the store or come from it: a flush and a forget
+    /// that crossed could write a forgotten row. How far others are followed;
+    /// `None` where nobody else writes.
+    storing: tokio::sync::Mutex<Option<InstanceCursor>>,
+    /// Others may write to the store.
+    is_shared: bool,
 }
 
 impl Instances {
@@ -121,40 +129,18 @@ impl Instances {
         store: Arc<dyn InstanceStore>,
         limits: InstanceLimits,
     ) -> Result<Self, StoreError> {
-        let mut uses = Uses::default();
-        let mut after = None;
-        loop {
-            let page = store.key_uses(after, BATCH).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            page.into_iter().for_each(|(key, at)| uses.put(key, at));
-        }
-        let mut rows = Rows::default();
-        let mut after = None;
-        loop {
-            let page = store.registrations(after, BATCH).await?;
-            let Some(last) = page.last() else { break };
-            after = Some((last.key, last.agent));
-            for row in page {
-                // Where the stored use is missing or damaged.
-                uses.note(row.key, row.last_seen);
-                rows.put_registration(row);
-            }
-        }
-        let mut after = None;
-        loop {
-            let page = store.agents(after, BATCH).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.agent);
-            page.into_iter().for_each(|row| rows.put_agent(row));
-        }
-        Ok(Self {
+        // First: what is written while we read is then told of.
+        let cursor = store.news(None).await?.map(|news| news.cursor);
+        let instances = Self {
             store,
             limits,
-            rows: Mutex::new(rows),
-            uses: Mutex::new(uses),
-            writing: tokio::sync::Mutex::default(),
-        })
+            rows: Mutex::default(),
+            uses: Mutex::default(),
+            is_shared: cursor.is_some(),
+            storing: tokio::sync::Mutex::new(cursor),
+        };
+        instances.read_all().await?;
+        Ok(instances)
     }
 
     /// Notes a join and what the agent reports with it. Does not wait for the
@@ -263,25 +249,34 @@ impl Instances {
     /// [`StoreError`]; the rows are then gone here, and again after the next
     /// delete or load.
     pub async fn forget_key(&self, key: KeyId) -> Result<(), StoreError> {
-        let _writing = self.writing.lock().await;
+        let _storing = self.storing.lock().await;
         self.rows().forget_key(key);
         self.uses().forget(key);
         self.store.forget_registrations(key).await
     }
 
     /// Notes that these agents are connected now, and forgets those that were
-    /// not for too long. Returns the forgotten.
-    pub fn age(&self, connected: &HashSet<Uuid>, now: Timestamp) -> Vec<Uuid> {
+    /// neither among them nor `elsewhere` for too long; nobody where others
+    /// write to the store and `elsewhere` is not known. Returns the forgotten.
+    pub fn age(
+        &self,
+        connected: &HashSet<Uuid>,
+        elsewhere: Option<&HashSet<Uuid>>,
+        now: Timestamp,
+    ) -> Vec<Uuid> {
         let limit = self.limits.forget_unavailable_after;
         let sight = self.at_most_a_tenth(SIGHT);
         let mut rows = self.rows();
         for agent in connected {
             rows.seen(*agent, now, sight);
         }
-        if limit.is_zero() {
+        if limit.is_zero() || (self.is_shared && elsewhere.is_none()) {
             return Vec::new();
         }
-        rows.forget_unseen(connected, now, limit)
+        let is_connected = |agent: &Uuid| {
+            connected.contains(agent) || elsewhere.is_some_and(|others| others.contains(agent))
+        };
+        rows.forget_unseen(is_connected, now, limit)
     }
 
     /// `usual`, but small against how long an agent may be gone: one that leaves

@@ -23,10 +23,11 @@ mod token_store;
 pub use boards::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
-pub use event_store::{Event, EventKind, EventLog, EventStore};
+pub use event_store::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
 pub use gateway::{Bound, Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
 pub use instance_store::{
-    AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,
+    AgentNews, AgentRecord, Health, InstanceBatch, InstanceCursor, InstanceNews, InstanceRecord,
+    InstanceStore, Registration,
 };
 pub use key_store::{
     Change, ChangeError, Durability, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore,

@@ -2,18 +2,22 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use crate::events::Events;
+use crate::events::{Cursor, Events};
 use crate::keys::KeyId;
 use crate::listener::Call;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::event_service_server::EventService;
 use crate::store::Event;
+
+/// How long a reader waits for the store to show what happened before he asked.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// The event service.
 pub(super) struct EventStream {
@@ -30,7 +34,7 @@ impl EventStream {
 /// before, so a slow one holds nothing up.
 struct Reader {
     events: Arc<Events>,
-    since: u64,
+    at: Cursor,
     key: Option<KeyId>,
     follow: bool,
     drain: CancellationToken,
@@ -39,20 +43,21 @@ struct Reader {
 impl Reader {
     async fn next(mut self) -> Option<(Result<pb::StreamEventsResponse, Status>, Option<Self>)> {
         loop {
-            let batch = self.events.after(self.since);
-            let Some(last) = batch.events.last() else {
+            let batch = self.events.after(self.at);
+            if batch.events.is_empty() && batch.missed == 0 {
+                self.at = batch.next;
                 if !self.follow {
                     return None;
                 }
                 tokio::select! {
-                    () = self.events.more(self.since) => continue,
+                    () = self.events.more(self.at) => continue,
                     () = self.drain.cancelled() => {
                         let status = Status::unavailable("the gateway is stopping: connect again");
                         return Some((Err(status), None));
                     }
                 }
-            };
-            self.since = last.id;
+            }
+            self.at = batch.next;
             let wanted = |event: &&Event| self.key.is_none() || event.key == self.key;
             let events: Vec<_> = batch.events.iter().filter(wanted).map(wire).collect();
             if events.is_empty() && batch.missed == 0 {
@@ -78,6 +83,7 @@ fn wire(event: &Event) -> pb::Event {
             .map(|agent| agent.to_string())
             .unwrap_or_default(),
         detail: event.detail.clone(),
+        gateway_name: event.gateway.clone(),
     }
 }
 
@@ -97,13 +103,13 @@ impl EventService for EventStream {
             "" => None,
             id => Some(convert::key_id("key_object_id", id)?),
         };
+        // Who asks after he has done something is told of it, on any gateway. A
+        // store that is away holds him up no longer than this; what is known is
+        // shown then.
+        let _ = tokio::time::timeout(SETTLE, self.events.catch_up()).await;
         let reader = Reader {
             events: Arc::clone(&self.events),
-            // From the first that is kept: nothing is missed by asking so.
-            since: match request.since_id {
-                0 => self.events.first().saturating_sub(1),
-                since => since,
-            },
+            at: self.events.cursor(request.since_id),
             key,
             follow: request.follow,
             drain,

@@ -44,6 +44,8 @@ struct EventJson<'a> {
     key_object_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     agent_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    gateway_name: &'a str,
     detail: &'a str,
 }
 
@@ -103,6 +105,7 @@ fn json(event: &Event) -> EventJson<'_> {
         kind: &event.kind,
         key_object_id: &event.key_object_id,
         agent_id: &event.agent_id,
+        gateway_name: &event.gateway_name,
         detail: &event.detail,
     }
 }
@@ -117,12 +120,13 @@ fn line(event: &Event) -> String {
         }
     };
     format!(
-        "{:>7}  {:<24}  {:<18}  {:<20}  {:<36}  {}\n",
+        "{:>7}  {:<24}  {:<18}  {:<20}  {:<36}  {:<12}  {}\n",
         event.id,
         rfc3339(event.at.as_ref()).unwrap_or_default(),
         cell(&event.kind),
         or_dash(&event.key_object_id),
         or_dash(&event.agent_id),
+        or_dash(&event.gateway_name),
         clean(&event.detail)
     )
 }
@@ -138,9 +142,11 @@ mod tests {
             at: Some(prost_types::Timestamp::default()),
             kind: "agent_joined".into(),
             detail: "\u{1b}[2J".into(),
+            gateway_name: "edge-1".into(),
             ..Event::default()
         };
         let told = line(&event);
+        assert!(told.contains("  edge-1        \\u{1b}"), "{told:?}");
         assert!(told.starts_with("      7  1970-01-01T00:00:00Z      agent_joined "));
         assert!(told.ends_with("  \\u{1b}[2J\n"), "{told:?}");
     }

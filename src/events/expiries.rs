@@ -1,5 +1,5 @@
-//! The event of a key that expires: told once, also if nobody was connected or
-//! the gateway was down at that moment.
+//! The event of a key that expires: told once by all gateways together, also if
+//! nobody was connected or every gateway was down at that moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Events;
-use crate::store::{EventKind, KeyStore, StoreError};
+use crate::store::{AppendOnce, EventKind, KeyStore, StoreError};
 
 /// Between two looks at the list of keys. Nothing hangs on it but the event.
 const LOOKS: Duration = Duration::from_secs(30);
 /// Keys read at a time.
 const PAGE: usize = 500;
 
-/// Looks for keys that expired since it looked last.
+/// Looks for keys that expired since some gateway told of any last.
 pub struct ExpiryEvents {
     events: Arc<Events>,
     keys: Arc<dyn KeyStore>,
@@ -26,45 +26,47 @@ impl ExpiryEvents {
         Self { events, keys }
     }
 
-    /// Notes each key that expired since the last look. How far it has looked
-    /// is written in one step with the events, so each is told once.
+    /// Tells of each key that expired since the last that was told of. How far
+    /// it has looked moves in one step with the events, and only from where it
+    /// was: of several gateways that find the same, one tells it. Where nothing
+    /// has expired, nothing is written.
     ///
     /// # Errors
     /// [`StoreError`]; then it looks again from where it was.
     pub async fn look(&self) -> Result<(), StoreError> {
-        let since = self.events.ring().expiries_until;
-        let now = self.keys.clock().now();
-        if now <= since {
-            return Ok(());
-        }
+        let from = self.events.store.expiries_until().await?;
+        let until = self.keys.clock().now();
         let mut expired = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.keys.list(after, PAGE).await?;
-            expired.extend(page.records.into_iter().filter(|record| {
-                record.revoked_at.is_none() && record.expires_at > since && record.expires_at <= now
-            }));
-            after = page.next;
-            if after.is_none() {
-                break;
+        // A new store tells no expiries from before it.
+        if let Some(since) = from {
+            let mut after = None;
+            loop {
+                let page = self.keys.list(after, PAGE).await?;
+                expired.extend(page.records.into_iter().filter(|record| {
+                    record.revoked_at.is_none()
+                        && record.expires_at > since
+                        && record.expires_at <= until
+                }));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            if expired.is_empty() {
+                return Ok(());
             }
         }
         expired.sort_by_key(|record| record.expires_at);
-        // Under one lock: no flush can write the events without the mark, or
-        // the mark without the events.
-        let mut ring = self.events.ring();
-        let mut last = None;
-        for record in expired {
+        let event = |record: &crate::keys::KeyRecord| {
             let detail = format!("expired at {}", record.expires_at);
             let key = Some(record.id);
-            last = Some(ring.push(now, EventKind::KeyExpired, key, None, detail));
-        }
-        ring.expiries_until = now;
-        drop(ring);
-        if let Some(last) = last {
-            self.events.tell(last);
-        }
-        Ok(())
+            self.events
+                .made(until, EventKind::KeyExpired, key, None, detail)
+        };
+        let new: Vec<_> = expired.iter().map(event).collect();
+        self.events
+            .append(new, AppendOnce::Expiries { from, until })
+            .await
     }
 
     /// Looks until `shutdown`.

@@ -1,6 +1,8 @@
 //! The rows and their indexes, and which of them are not yet written.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod merge;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 use super::report::{AgentReport, MAX_BYTES, MAX_ITEMS, ReportedInstance, fits};
 use crate::keys::{KeyId, Timestamp};
 use crate::store::{AgentRecord, Health, InstanceBatch, InstanceRecord, Registration};
+pub(super) use merge::Stored;
 
 #[derive(Default)]
 pub(super) struct Rows {
@@ -19,7 +22,13 @@ pub(super) struct Rows {
     registrations: HashMap<KeyId, HashMap<Uuid, Registration>>,
     keys_of: HashMap<Uuid, HashSet<KeyId>>,
     dirty: Dirty,
+    /// The last deleted keys: a gateway that was late may write registrations
+    /// under one of them.
+    deleted: VecDeque<KeyId>,
 }
+
+/// Deleted keys that are known.
+const DELETED_KEPT: usize = 1000;
 
 /// Names of rows whose content the store does not have.
 #[derive(Default)]
@@ -106,6 +115,7 @@ impl Rows {
             labels: BTreeMap::new(),
             first_seen: before.as_ref().map_or(now, |row| row.first_seen),
             last_seen: now,
+            reported_at: now,
             last_address: address,
             instances: before.map_or_else(Vec::new, |row| std::mem::take(&mut row.instances)),
         };
@@ -118,7 +128,7 @@ impl Rows {
 
     pub fn report(&mut self, agent: Uuid, report: AgentReport, now: Timestamp) {
         if let Some(record) = self.agents.get_mut(&agent) {
-            record.last_seen = now;
+            (record.last_seen, record.reported_at) = (now, now);
             take_over(record, report, now);
             self.dirty.agents.insert(agent);
         }
@@ -128,7 +138,7 @@ impl Rows {
         let Some(record) = self.agents.get_mut(&agent) else {
             return;
         };
-        record.last_seen = now;
+        (record.last_seen, record.reported_at) = (now, now);
         for (id, health) in healths {
             let known = record.instances.iter_mut().find(|i| i.reported_id == *id);
             if let Some(instance) = known {
@@ -151,7 +161,7 @@ impl Rows {
 
     pub fn forget_unseen(
         &mut self,
-        connected: &HashSet<Uuid>,
+        is_connected: impl Fn(&Uuid) -> bool,
         now: Timestamp,
         limit: Duration,
     ) -> Vec<Uuid> {
@@ -160,22 +170,22 @@ impl Rows {
             .values()
             .filter(|row| now.saturating_since(row.last_seen) >= limit)
             .map(|row| row.agent)
-            .filter(|agent| !connected.contains(agent))
+            .filter(|agent| !is_connected(agent))
             .collect();
         for agent in &unseen {
-            if let Some(row) = self.agents.remove(agent) {
-                self.one_less(row.key);
-            }
-            for key in self.keys_of.remove(agent).unwrap_or_default() {
-                self.drop_registration(key, *agent);
-            }
-            self.dirty.agents.remove(agent);
+            self.drop_agent(*agent);
             self.dirty.forgotten.insert(*agent);
         }
         unseen
     }
 
     pub fn forget_key(&mut self, key: KeyId) {
+        if !self.deleted.contains(&key) {
+            self.deleted.push_back(key);
+        }
+        if self.deleted.len() > DELETED_KEPT {
+            self.deleted.pop_front();
+        }
         for agent in self
             .registrations
             .remove(&key)
@@ -217,6 +227,17 @@ impl Rows {
         let agents = &self.agents;
         let gone = batch.forgotten.iter().filter(|a| !agents.contains_key(a));
         self.dirty.forgotten.extend(gone);
+    }
+
+    /// Drops an agent with all its registrations.
+    fn drop_agent(&mut self, agent: Uuid) {
+        if let Some(row) = self.agents.remove(&agent) {
+            self.one_less(row.key);
+        }
+        for key in self.keys_of.remove(&agent).unwrap_or_default() {
+            self.drop_registration(key, agent);
+        }
+        self.dirty.agents.remove(&agent);
     }
 
     fn drop_registration(&mut self, key: KeyId, agent: Uuid) {

@@ -213,11 +213,14 @@ async fn agents_that_are_gone_too_long_are_forgotten_with_their_registrations() 
     instances.flush().await.unwrap();
     let day = 24 * 3600 * 1000;
     let connected = HashSet::from([Uuid::from_u128(1)]);
-    assert!(instances.age(&connected, at(day - 1)).is_empty());
+    assert!(instances.age(&connected, None, at(day - 1)).is_empty());
     join(&instances, one, 3, day - 1);
-    assert_eq!(instances.age(&connected, at(day)), [Uuid::from_u128(2)]);
+    assert_eq!(
+        instances.age(&connected, None, at(day)),
+        [Uuid::from_u128(2)]
+    );
     // Seen at the end of its connection, so the day begins there.
-    assert!(instances.age(&HashSet::new(), at(day + 1)).is_empty());
+    assert!(instances.age(&HashSet::new(), None, at(day + 1)).is_empty());
     instances.flush().await.unwrap();
     let again = loaded(&store).await;
     assert_eq!(again.counts(one), AgentCounts { now: 2, ever: 2 });
@@ -239,15 +242,15 @@ async fn a_short_limit_begins_at_the_end_of_the_connection_too() {
     let connected = HashSet::from([Uuid::from_u128(1)]);
     for look in 1..=20 {
         let now = at(look * minute / 4);
-        assert!(instances.age(&connected, now).is_empty());
+        assert!(instances.age(&connected, None, now).is_empty());
     }
     let left = 5 * minute;
     assert!(
         instances
-            .age(&HashSet::new(), at(left + minute - 1))
+            .age(&HashSet::new(), None, at(left + minute - 1))
             .is_empty()
     );
-    let gone = instances.age(&HashSet::new(), at(left + minute));
+    let gone = instances.age(&HashSet::new(), None, at(left + minute));
     assert_eq!(gone, [Uuid::from_u128(1)]);
 }
 
@@ -280,7 +283,7 @@ async fn a_last_use_outlives_the_process_and_the_agents() {
     assert_eq!(instances.last_used(used), Some(at(7)), "only forward");
     instances.flush().await.unwrap();
     let day = 24 * 3600 * 1000;
-    assert_eq!(instances.age(&HashSet::new(), at(day + 5)).len(), 1);
+    assert_eq!(instances.age(&HashSet::new(), None, at(day + 5)).len(), 1);
     instances.flush().await.unwrap();
     let again = loaded(&store).await;
     assert_eq!(again.counts(joined).ever, 0);
@@ -308,6 +311,7 @@ async fn a_key_in_use_is_written_coarsely_and_at_the_end() {
     let nobody = || Connected {
         agents: HashSet::new(),
         keys: Vec::new(),
+        elsewhere: None,
     };
     let clock = StoreClock::default();
     instances

@@ -23,9 +23,14 @@ struct Use {
 
 impl Uses {
     /// Takes over what is stored.
-    pub fn put(&mut self, key: KeyId, at: Timestamp) {
+    pub fn merge(&mut self, key: KeyId, at: Timestamp) {
         let written = Some(at);
-        self.by_key.insert(key, Use { last: at, written });
+        let known = self.by_key.entry(key).or_insert(Use { last: at, written });
+        known.last = known.last.max(at);
+        known.written = known.written.max(written);
+        if known.last == at {
+            self.dirty.remove(&key);
+        }
     }
 
     pub fn note(&mut self, key: KeyId, now: Timestamp) {

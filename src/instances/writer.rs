@@ -19,56 +19,82 @@ impl Instances {
     /// # Errors
     /// [`StoreError`]; what was not written is dirty still.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let _writing = self.writing.lock().await;
+        self.flush_and_tell(&|_| {}).await
+    }
+
+    /// The same, and tells of each agent that it forgot, if no other gateway did
+    /// so before.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub async fn flush_and_tell(&self, forgotten: &impl Fn(Uuid)) -> Result<(), StoreError> {
+        let _storing = self.storing.lock().await;
         loop {
             let mut batch = self.rows().take_dirty(BATCH);
             batch.uses = self.uses().take_dirty(BATCH);
             if batch.is_empty() {
                 return Ok(());
             }
-            if let Err(error) = self.store.save_instances(batch.clone()).await {
-                self.rows().put_back(&batch);
-                self.uses().put_back(&batch.uses);
-                return Err(error);
+            match self.store.save_instances(batch.clone()).await {
+                Ok(gone) => gone.into_iter().for_each(forgotten),
+                Err(error) => {
+                    self.rows().put_back(&batch);
+                    self.uses().put_back(&batch.uses);
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// Writes every `interval` until `shutdown`, then once more. Notes the keys
-    /// that `connected` returns as used; forgets agents that were not among its
-    /// agents for too long by the store's `clock`, and tells `forgotten` of each.
+    /// Every `interval` until `shutdown` takes over what other gateways wrote,
+    /// and writes; then writes once more. Notes the keys that `connected`
+    /// returns as used; forgets agents that were not among its agents for too
+    /// long by the store's `clock`, and tells `forgotten` of each that no other
+    /// gateway forgot before.
     pub async fn run(
         self: Arc<Self>,
         interval: Duration,
         clock: StoreClock,
-        connected: impl Fn() -> Connected + Send,
-        forgotten: impl Fn(Uuid) + Send,
+        connected: impl Fn() -> Connected + Send + Sync,
+        forgotten: impl Fn(Uuid) + Send + Sync,
         shutdown: CancellationToken,
     ) {
         let mut aged = clock.now();
         let mut wait = AGING;
+        let mut is_behind = false;
         loop {
             let stopping = tokio::select! {
                 () = tokio::time::sleep(interval) => false,
                 () = shutdown.cancelled() => true,
             };
-            let now = clock.now();
-            // By the clock that counts their absence, should it be moved.
-            if now.saturating_since(aged) >= wait {
-                aged = now;
-                wait = self.at_most_a_tenth(AGING);
-                let Connected { agents, keys } = connected();
-                keys.into_iter().for_each(|key| self.used(key, now));
-                self.age(&agents, now).into_iter().for_each(&forgotten);
+            let followed = match stopping {
+                // At the stop nobody waits for what others wrote.
+                true => {
+                    self.uses().settle();
+                    Ok(())
+                }
+                false => self.follow(&connected).await,
+            };
+            let done = followed.and(self.flush_and_tell(&forgotten).await);
+            if let Err(error) = &done
+                && !is_behind
+            {
+                tracing::warn!(%error, "agents and registrations are not written or read; trying again");
             }
-            if stopping {
-                self.uses().settle();
-            }
-            if let Err(error) = self.flush().await {
-                tracing::warn!(%error, "agents and registrations are not written; trying again");
-            }
+            is_behind = done.is_err();
             if stopping {
                 return;
+            }
+            let now = clock.now();
+            // By the clock that counts their absence, should it be moved. Not by
+            // rows that are out of date: an agent may have come elsewhere. What
+            // it forgets has been written, and so is told of by the next write.
+            if now.saturating_since(aged) >= wait && !is_behind {
+                aged = now;
+                wait = self.at_most_a_tenth(AGING);
+                let is = connected();
+                is.keys.into_iter().for_each(|key| self.used(key, now));
+                self.age(&is.agents, is.elsewhere.as_ref(), now);
             }
         }
     }

@@ -193,12 +193,8 @@ impl Entry<'_> {
         let enrolling = Instant::now();
         let position = store.enrol(self.gateway.clone()).await?;
         let events = Events::load(store.clone(), store.clock().clone()).await?;
-        let mut limits = self.config.instances;
-        if self.is_shared() {
-            // An agent that is not connected here may be connected elsewhere.
-            limits.forget_unavailable_after = Duration::ZERO;
-        }
-        let instances = Instances::load(store.clone(), limits).await?;
+        let events = events.told_by(&self.config.gateway_name);
+        let instances = Instances::load(store.clone(), self.config.instances).await?;
         Ok(Entered {
             store,
             token,

@@ -28,7 +28,7 @@ use crate::revocation::Revocations;
 use crate::sessions::{ExpiryTimers, Registry, StaleWatch};
 use crate::store::{EventKind, GatewayId, Store};
 
-/// Between two writes of registrations, and of events.
+/// Between two writes of registrations, and two looks at those of other gateways.
 const WRITE_BEHIND: Duration = Duration::from_secs(1);
 
 /// All that a gateway is made of.
@@ -75,6 +75,8 @@ impl Parts {
         let connected = move || Connected {
             agents: registry.connected(),
             keys: registry.keys_in_use(),
+            // Until gateways tell each other who is connected.
+            elsewhere: None,
         };
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {
@@ -89,7 +91,7 @@ impl Parts {
             "the look for expired keys",
             Box::pin(expiries.run(stop.clone())),
         ));
-        let events = Arc::clone(&self.events).run(WRITE_BEHIND, stop.clone());
+        let events = Arc::clone(&self.events).run(stop.clone());
         background.spawn(part("the events", Box::pin(events)));
         let (presence, until) = (self.presence, stop.clone());
         let presence = async move { presence.run(until).await };

@@ -300,7 +300,12 @@ async fn clones_that_fight_are_both_left_alone_and_told_of_once() {
     let ended = guards.iter().filter(|guard| guard.slot.has_ended());
     assert_eq!(ended.count(), 3);
     assert_eq!(bench.registry.live_sessions(key.id), 7);
-    let told = bench.events.after(0).events.into_iter();
+    bench.events.catch_up().await.unwrap();
+    let told = bench
+        .events
+        .after(bench.events.cursor(0))
+        .events
+        .into_iter();
     let told: Vec<_> = told
         .filter(|event| event.kind == EventKind::DuplicateAgent)
         .collect();

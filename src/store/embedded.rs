@@ -26,9 +26,11 @@ pub use file::OpenError;
 use super::changes::Ask;
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
-use super::event_store::{EventLog, EventStore};
+use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
-use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
+use super::instance_store::{
+    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
+};
 use super::key_store::{
     ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
 };
@@ -333,12 +335,20 @@ impl InstanceStore for EmbeddedStore {
             .await
     }
 
-    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
-        self.put(move |t| instances::save(t, &batch)).await
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
+        self.put_if(move |t| instances::save(t, &batch).map(|gone| (gone, true)))
+            .await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.put(move |t| instances::forget(t, key)).await
+    }
+
+    async fn news(
+        &self,
+        _after: Option<InstanceCursor>,
+    ) -> Result<Option<InstanceNews>, StoreError> {
+        Ok(None)
     }
 }
 
@@ -352,12 +362,24 @@ impl ClaimStore for EmbeddedStore {
 
 #[async_trait]
 impl EventStore for EmbeddedStore {
-    async fn events(&self) -> Result<EventLog, StoreError> {
-        self.read(events::load).await
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError> {
+        self.put_if(move |t| events::append(t, events, once, keep).map(|done| (done, done)))
+            .await
     }
 
-    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
-        self.put(move |t| events::save(t, &log, keep)).await
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {
+        let epoch = self.shared.epoch;
+        self.read(move |t| events::after(t, epoch, after, limit))
+            .await
+    }
+
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(events::expiries_until).await
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::key_store::StoreError;
-use crate::keys::{KeyId, Timestamp};
+use crate::keys::{Epoch, Id, KeyId, Timestamp};
 
 /// Something that happened. Numbered in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,42 @@ pub struct Event {
     pub agent: Option<Uuid>,
     /// In words: a reason, an address, who did it. Never a secret.
     pub detail: String,
+    /// The name of the gateway that tells it; empty in rows from before it was
+    /// noted.
+    #[serde(default)]
+    pub gateway: String,
+}
+
+/// An event that the store has not numbered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// When, on the store's clock.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+    /// The key that it is about.
+    pub key: Option<KeyId>,
+    /// The agent that it is about. Self-declared.
+    pub agent: Option<Uuid>,
+    /// In words. Never a secret.
+    pub detail: String,
+    /// The name of the gateway that tells it.
+    pub gateway: String,
+}
+
+impl NewEvent {
+    /// The event under its number.
+    pub fn numbered(self, id: u64) -> Event {
+        Event {
+            id,
+            at: self.at,
+            kind: self.kind,
+            key: self.key,
+            agent: self.agent,
+            detail: self.detail,
+            gateway: self.gateway,
+        }
+    }
 }
 
 /// What can happen.
@@ -99,28 +135,79 @@ impl EventKind {
     }
 }
 
-/// What a store keeps of events.
-#[derive(Debug, Clone, Default)]
-pub struct EventLog {
-    /// In order; the newest last.
-    pub events: Vec<Event>,
-    /// Keys that expired up to here have had their event.
-    pub expiries_until: Option<Timestamp>,
+/// By what the store sees that events are appended once, however often they are
+/// sent: an answer may get lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendOnce {
+    /// The batch of that number by that writer, who counts them up from 1.
+    Batch {
+        /// Random, new at each start.
+        writer: Id,
+        /// One up on each batch.
+        number: u64,
+    },
+    /// Keys that expired up to `from` have had their event, and after this
+    /// step those up to `until`. `None`: the store has told of none yet.
+    Expiries {
+        /// As read before the look for expired keys.
+        from: Option<Timestamp>,
+        /// When it looked.
+        until: Timestamp,
+    },
 }
 
-/// Keeps the last events.
+/// A run of events, and where the store is.
+#[derive(Debug, Clone)]
+pub struct EventPage {
+    /// The history that the ids belong to.
+    pub epoch: Epoch,
+    /// In order of their ids.
+    pub events: Vec<Event>,
+    /// All kept events up to here were given by this page or the ones before.
+    pub upto: u64,
+    /// The id of the newest event in the store.
+    pub last: u64,
+}
+
+/// Keeps the last events of all gateways, in one order.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
-    /// All that is kept.
+    /// Gives events the next numbers, without a hole, in one step with what
+    /// `once` says, and drops all but the last `keep`. Answers whether that was
+    /// done: not if `once` tells that it was before, or that another gateway
+    /// was first.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether it was done is not known then: send the same
+    /// again.
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError>;
+
+    /// At most `limit` events after the one of that id, in order.
     ///
     /// # Errors
     /// [`StoreError`]. A damaged event is left out.
-    async fn events(&self) -> Result<EventLog, StoreError>;
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError>;
 
-    /// Adds events, in one step with how far expiries are told, and drops all
-    /// but the last `keep`.
+    /// Keys that expired up to here have had their event; `None` in a new store.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing is changed.
-    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError>;
+    /// [`StoreError`].
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_from_before_gateways_were_noted_is_read() {
+        let old = r#"{"id":7,"at":1,"kind":"key_created","key":null,"agent":null,"detail":"d"}"#;
+        let event: Event = serde_json::from_str(old).unwrap();
+        assert_eq!((event.id, event.gateway.as_str()), (7, ""));
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::key_store::StoreError;
-use crate::keys::{KeyId, Timestamp};
+use crate::keys::{Epoch, KeyId, Timestamp};
 
 /// An agent under a key: made by its first join, kept until the agent is
 /// forgotten or the key is deleted.
@@ -51,10 +51,18 @@ pub struct AgentRecord {
     pub first_seen: Timestamp,
     /// Its last join or report; while it is connected, at most minutes old.
     pub last_seen: Timestamp,
+    /// Its last join or report alone: of what two gateways know of an agent, the
+    /// later counts. 1970 in rows from before it was noted.
+    #[serde(default = "long_ago")]
+    pub reported_at: Timestamp,
     /// Where its last join came from.
     pub last_address: IpAddr,
     /// The NGINX instances that it ever reported since its first join.
     pub instances: Vec<InstanceRecord>,
+}
+
+fn long_ago() -> Timestamp {
+    Timestamp::from_millis(0)
 }
 
 /// An NGINX instance of an agent.
@@ -115,6 +123,42 @@ impl InstanceBatch {
     }
 }
 
+/// How far a gateway has followed what others write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceCursor {
+    pub(in crate::store) epoch: Epoch,
+    pub(in crate::store) entry: String,
+}
+
+/// What other gateways wrote. A row that is told of may be newer than what was
+/// written at that time.
+#[derive(Debug, Clone)]
+pub struct InstanceNews {
+    /// Where to go on.
+    pub cursor: InstanceCursor,
+    /// What happened in between can't be told: all has to be read again.
+    pub whole: bool,
+    /// Nothing more is known by now.
+    pub is_last: bool,
+    /// Agents that were written or forgotten.
+    pub agents: Vec<AgentNews>,
+    /// Keys that were used.
+    pub uses: Vec<(KeyId, Timestamp)>,
+    /// Keys that were deleted.
+    pub forgotten_keys: Vec<KeyId>,
+}
+
+/// All that the store has of an agent.
+#[derive(Debug, Clone)]
+pub struct AgentNews {
+    /// Which.
+    pub agent: Uuid,
+    /// Its row; `None`: it was forgotten.
+    pub record: Option<AgentRecord>,
+    /// Its registrations.
+    pub registrations: Vec<Registration>,
+}
+
 /// Keeps agents and registrations.
 #[async_trait]
 pub trait InstanceStore: Send + Sync + 'static {
@@ -150,15 +194,42 @@ pub trait InstanceStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(KeyId, Timestamp)>, StoreError>;
 
-    /// Writes and forgets, in one step.
+    /// Writes and forgets, in one step. Returns the agents whose row went by it:
+    /// of several gateways that forget one at the same time, one is told so.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing is changed.
-    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError>;
+    /// [`StoreError`]; send the same again.
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError>;
 
     /// Removes the registrations of a key, and when it was last used.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError>;
+
+    /// What others wrote after `after`; `None` to begin: the answer is whole
+    /// then, and to be asked for before the rows are read. No answer: nobody
+    /// else writes to this store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn news(&self, after: Option<InstanceCursor>)
+    -> Result<Option<InstanceNews>, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_from_before_reports_were_dated_is_read() {
+        let old = r#"{"agent":"00000000-0000-0000-0000-000000000001","key":"key_0123456789ABCDEF",
+            "hostname":"h","os_version":"","agent_version":"","in_container":false,"labels":{},
+            "first_seen":1,"last_seen":2,"last_address":"::1","instances":[]}"#;
+        let row: AgentRecord = serde_json::from_str(old).unwrap();
+        assert_eq!(
+            (row.last_seen, row.reported_at),
+            (Timestamp::from_millis(2), long_ago())
+        );
+    }
 }

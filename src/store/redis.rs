@@ -10,6 +10,7 @@ mod boards;
 mod claims;
 mod events;
 mod gateways;
+mod instance_feed;
 mod instances;
 mod keys;
 mod link;
@@ -35,9 +36,11 @@ pub use open::{RedisOpenError, RedisOptions};
 use super::changes::Ask;
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
-use super::event_store::{EventLog, EventStore};
+use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
-use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
+use super::instance_store::{
+    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
+};
 use super::key_store::{
     ChangeError, Durability, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
     StoreError, Written,
@@ -60,6 +63,8 @@ pub struct RedisStore {
 struct Shared {
     schema: Schema,
     id: Id,
+    /// Of this process, at random: tells its entries in the feed of instances.
+    writer: Id,
     clock: StoreClock,
     /// For loads of keys, and other reads: many at once.
     loads: Link,
@@ -256,12 +261,19 @@ impl InstanceStore for RedisStore {
         instances::key_uses(&self.shared, after, limit).await
     }
 
-    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
         instances::save(&self.shared, &batch).await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         instances::forget(&self.shared, key).await
+    }
+
+    async fn news(
+        &self,
+        after: Option<InstanceCursor>,
+    ) -> Result<Option<InstanceNews>, StoreError> {
+        instance_feed::news(&self.shared, after).await.map(Some)
     }
 }
 
@@ -274,11 +286,20 @@ impl ClaimStore for RedisStore {
 
 #[async_trait]
 impl EventStore for RedisStore {
-    async fn events(&self) -> Result<EventLog, StoreError> {
-        events::load(&self.shared).await
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError> {
+        events::append(&self.shared, &events, &once, keep).await
     }
 
-    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
-        events::save(&self.shared, &log, keep).await
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {
+        events::after(&self.shared, after, limit).await
+    }
+
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        events::expiries_until(&self.shared).await
     }
 }

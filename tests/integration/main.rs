@@ -16,6 +16,7 @@ mod expiry;
 mod key_lifecycle;
 mod layering;
 mod one_picture;
+mod one_picture_ledger;
 mod ops;
 mod protocol;
 mod races;

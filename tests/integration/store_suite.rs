@@ -14,11 +14,13 @@ use muster::store::{
 
 use crate::support::new_key;
 use records::{
-    a_revoke_of_a_token_is_idempotent, agents_replace_page_and_are_forgotten_whole,
+    a_batch_of_events_is_appended_once, a_revoke_of_a_token_is_idempotent,
+    agents_replace_page_and_are_forgotten_whole, an_expiry_is_told_by_the_first_who_finds_it,
+    events_are_numbered_by_the_store_and_the_last_are_kept,
     last_uses_move_forward_page_and_go_with_their_key,
-    registrations_replace_page_and_go_with_their_key, the_last_events_are_kept,
-    the_last_valid_admin_token_is_not_revoked, tokens_are_kept,
-    tokens_are_listed_in_order_of_creation_and_page, two_admins_who_revoke_each_other_leave_one,
+    registrations_replace_page_and_go_with_their_key, the_last_valid_admin_token_is_not_revoked,
+    tokens_are_kept, tokens_are_listed_in_order_of_creation_and_page,
+    two_admins_who_revoke_each_other_leave_one,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -55,7 +57,9 @@ macro_rules! suite {
             case!(what_a_revoke_did_is_kept_gateway_by_gateway);
             case!(a_claim_stands_once_it_is_made);
             case!(tokens_are_kept);
-            case!(the_last_events_are_kept);
+            case!(events_are_numbered_by_the_store_and_the_last_are_kept);
+            case!(a_batch_of_events_is_appended_once);
+            case!(an_expiry_is_told_by_the_first_who_finds_it);
             case!(tokens_are_listed_in_order_of_creation_and_page);
             case!(a_revoke_of_a_token_is_idempotent);
             case!(the_last_valid_admin_token_is_not_revoked);

@@ -116,7 +116,7 @@ pub(super) fn key_uses(
 pub(super) fn save(
     transaction: &WriteTransaction,
     batch: &InstanceBatch,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Uuid>, StoreError> {
     let mut registrations = transaction.open_table(REGISTRATIONS).map_err(failed)?;
     let mut by_agent = transaction.open_table(BY_AGENT).map_err(failed)?;
     let mut agents = transaction.open_table(AGENTS).map_err(failed)?;
@@ -158,8 +158,10 @@ pub(super) fn save(
         uses.insert(key.0.as_bytes(), value.as_slice())
             .map_err(failed)?;
     }
+    let mut gone = Vec::new();
     for agent in &batch.forgotten {
-        agents.remove(agent.as_bytes()).map_err(failed)?;
+        let row = agents.remove(agent.as_bytes()).map_err(failed)?;
+        gone.extend(row.map(|_| *agent));
         for key in keys_of(&by_agent, agent)? {
             registrations
                 .remove((&key, agent.as_bytes()))
@@ -167,7 +169,7 @@ pub(super) fn save(
             by_agent.remove((agent.as_bytes(), &key)).map_err(failed)?;
         }
     }
-    Ok(())
+    Ok(gone)
 }
 
 fn keys_of(

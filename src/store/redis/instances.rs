@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use super::schema::{parse_registration, registration, registrations_of};
 use super::step::Step;
-use super::{Over, Shared};
+use super::{Over, Shared, instance_feed};
 use crate::keys::{Id, KeyId, Timestamp};
 use crate::store::codec::{decode, encode};
 use crate::store::instance_rows::{AgentRow, RegistrationRow, sound};
-use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
+use crate::store::instance_store::{AgentNews, AgentRecord, InstanceBatch, Registration};
 use crate::store::key_store::StoreError;
 
 /// Rows in one command: Lua's stack holds 8,000 words.
@@ -35,15 +35,8 @@ pub(super) async fn registrations(
         )
         .await?;
         let rows = rows(shared, &schema.registrations(), &places).await?;
-        for (text, row) in places.iter().zip(rows) {
-            let Some((key, agent)) = parse_registration(text) else {
-                tracing::error!(place = ?text, "no registration's place; it is left out");
-                continue;
-            };
-            let what = || format!("{key}'s agent {agent}");
-            let row = row.and_then(|row| sound::<RegistrationRow>(&row, what));
-            found.extend(row.map(|row| row.to_registration(key, agent)));
-        }
+        let rows = places.iter().zip(rows);
+        found.extend(rows.filter_map(|(place, row)| to_registration(place, &row?)));
         if places.len() < wanted || found.len() == limit {
             return Ok(found);
         }
@@ -63,10 +56,8 @@ pub(super) async fn agents(
         let wanted = (limit - found.len()).min(ROWS_AT_ONCE);
         let ids = range(shared, &schema.agent_index(), start.as_deref(), wanted).await?;
         let rows = rows(shared, &schema.agents(), &ids).await?;
-        for (id, row) in ids.iter().zip(rows) {
-            let row = row.and_then(|row| sound::<AgentRow>(&row, || format!("agent {id}")));
-            found.extend(row.map(|row| row.record));
-        }
+        let rows = ids.iter().zip(rows);
+        found.extend(rows.filter_map(|(id, row)| to_agent(id, &row?)));
         if ids.len() < wanted || found.len() == limit {
             return Ok(found);
         }
@@ -85,19 +76,80 @@ pub(super) async fn key_uses(
     loop {
         let wanted = (limit - found.len()).min(ROWS_AT_ONCE);
         let ids = range(shared, &schema.use_index(), start.as_deref(), wanted).await?;
-        if !ids.is_empty() {
-            let mut scores = cmd("ZMSCORE");
-            scores.arg(schema.uses()).arg(&ids);
-            let scores: Vec<Option<i64>> = shared.ask(&scores, Over::Loads).await?;
-            found.extend(ids.iter().zip(scores).filter_map(|(id, millis)| {
-                Some((KeyId(Id::parse(id)?), Timestamp::from_millis(millis?)))
-            }));
-        }
+        found.extend(uses_of(shared, &ids).await?);
         if ids.len() < wanted || found.len() == limit {
             return Ok(found);
         }
         start = ids.last().cloned();
     }
+}
+
+/// When these keys were last used; those that never were are left out.
+pub(super) async fn uses_of(
+    shared: &Shared,
+    ids: &[String],
+) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(ROWS_AT_ONCE) {
+        let mut scores = cmd("ZMSCORE");
+        scores.arg(shared.schema.uses()).arg(ids);
+        let scores: Vec<Option<i64>> = shared.ask(&scores, Over::Loads).await?;
+        found.extend(ids.iter().zip(scores).filter_map(|(id, millis)| {
+            Some((KeyId(Id::parse(id)?), Timestamp::from_millis(millis?)))
+        }));
+    }
+    Ok(found)
+}
+
+/// All that there is of these agents.
+pub(super) async fn of_agents(
+    shared: &Shared,
+    agents: &[Uuid],
+) -> Result<Vec<AgentNews>, StoreError> {
+    let schema = &shared.schema;
+    let ids: Vec<_> = agents.iter().map(Uuid::to_string).collect();
+    let records = rows(shared, &schema.agents(), &ids).await?;
+    let mut news = Vec::with_capacity(agents.len());
+    for ((agent, id), row) in agents.iter().zip(&ids).zip(records) {
+        news.push(AgentNews {
+            agent: *agent,
+            record: row.and_then(|row| to_agent(id, &row)),
+            registrations: Vec::new(),
+        });
+    }
+    for news in news.chunks_mut(ROWS_AT_ONCE) {
+        let mut step = Step::new();
+        for one in &*news {
+            step = step.run(cmd("SMEMBERS").arg(schema.keys_of(one.agent)));
+        }
+        let mut answer = shared.take(step, Over::Loads).await?;
+        let mut places = Vec::new();
+        for (at, one) in news.iter().enumerate() {
+            let keys: Vec<String> = answer.reply()?;
+            let keys = keys.iter().filter_map(|key| Id::parse(key));
+            places.extend(keys.map(|key| (at, registration(KeyId(key), one.agent))));
+        }
+        let (of, places): (Vec<_>, Vec<_>) = places.into_iter().unzip();
+        let rows = rows(shared, &schema.registrations(), &places).await?;
+        for ((at, place), row) in of.into_iter().zip(&places).zip(rows) {
+            let row = row.and_then(|row| to_registration(place, &row));
+            news[at].registrations.extend(row);
+        }
+    }
+    Ok(news)
+}
+
+fn to_agent(id: &str, row: &[u8]) -> Option<AgentRecord> {
+    sound::<AgentRow>(row, || format!("agent {id}")).map(|row| row.record)
+}
+
+fn to_registration(place: &str, row: &[u8]) -> Option<Registration> {
+    let Some((key, agent)) = parse_registration(place) else {
+        tracing::error!(?place, "no registration's place; it is left out");
+        return None;
+    };
+    let what = || format!("{key}'s agent {agent}");
+    sound::<RegistrationRow>(row, what).map(|row| row.to_registration(key, agent))
 }
 
 async fn range(
@@ -123,7 +175,7 @@ async fn rows(shared: &Shared, hash: &str, fields: &[String]) -> Result<Vec<Row>
     Ok(all)
 }
 
-pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), StoreError> {
+pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
     let schema = &shared.schema;
     let places: Vec<_> = batch
         .registrations
@@ -136,6 +188,11 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), S
         .map(|row| row.agent.to_string())
         .collect();
     let mut step = Step::new();
+    // First, so that their replies are the first.
+    for agent in &batch.forgotten {
+        let id = agent.to_string();
+        step = step.run(cmd("HDEL").arg(schema.agents()).arg(id));
+    }
     let before = rows(shared, &schema.registrations(), &places).await?;
     for ((row, place), before) in batch.registrations.iter().zip(&places).zip(before) {
         // Fields of a newer muster are carried along, here and below.
@@ -191,10 +248,17 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<(), S
         let id = agent.to_string();
         step = step
             .run(cmd("DEL").arg(schema.keys_of(*agent)))
-            .run(cmd("HDEL").arg(schema.agents()).arg(&id))
             .run(cmd("ZREM").arg(schema.agent_index()).arg(&id));
     }
-    shared.take(step, Over::Writes).await.map(|_| ())
+    step = step.run(&instance_feed::saved(shared, batch));
+    let mut answer = shared.take(step, Over::Writes).await?;
+    let mut gone = Vec::new();
+    for agent in &batch.forgotten {
+        if answer.reply::<bool>()? {
+            gone.push(*agent);
+        }
+    }
+    Ok(gone)
 }
 
 fn without_registration(shared: &Shared, step: Step, place: &str) -> Step {
@@ -227,6 +291,7 @@ pub(super) async fn forget(shared: &Shared, key: KeyId) -> Result<(), StoreError
     let id = key.0.to_string();
     let step = Step::new()
         .run(cmd("ZREM").arg(schema.uses()).arg(&id))
-        .run(cmd("ZREM").arg(schema.use_index()).arg(&id));
+        .run(cmd("ZREM").arg(schema.use_index()).arg(&id))
+        .run(&instance_feed::forgot(shared, key));
     shared.take(step, Over::Writes).await.map(|_| ())
 }

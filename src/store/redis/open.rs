@@ -90,7 +90,7 @@ pub enum RedisOpenError {
     /// It can't be asked now: may pass.
     #[error(transparent)]
     Unavailable(#[from] StoreError),
-    /// There are no random numbers for a new store's id.
+    /// There are no random numbers for an id.
     #[error("no random numbers from the operating system: {0}")]
     NoRandomness(String),
 }
@@ -122,6 +122,7 @@ impl RedisStore {
         let shared = Arc::new(Shared {
             schema,
             id,
+            writer: Id::random().map_err(|e| RedisOpenError::NoRandomness(e.to_string()))?,
             clock: StoreClock::default(),
             loads,
             // The longest of them is for replicas.

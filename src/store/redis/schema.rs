@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::keys::{KeyId, Timestamp};
+use crate::keys::{Id, KeyId, Timestamp};
 use crate::store::boards::Board;
 use crate::store::gateway::GatewayId;
 
@@ -20,10 +20,20 @@ pub(super) const FIELD_EPOCH: &str = "epoch";
 pub(super) const FIELD_REVISION: &str = "revision";
 /// Counts changes of tokens, as a guard of their steps.
 pub(super) const FIELD_TOKEN_CHANGES: &str = "token_changes";
+/// The number of the newest event, as a guard of the steps that append some.
+pub(super) const FIELD_LAST_EVENT: &str = "last_event";
 /// Keys that expired up to here have had their event; milliseconds since 1970.
 pub(super) const FIELD_EXPIRIES_UNTIL: &str = "expiries_until";
 /// The field of a feed entry: a `FeedRow`.
 pub(super) const FIELD_CHANGE: &str = "change";
+/// Fields of an entry of [`Schema::instance_feed`]: who wrote, and the ids of
+/// what was written: agents of 16 bytes, keys of 16 characters, each after the
+/// other.
+pub(super) const FIELD_WRITER: &str = "writer";
+pub(super) const FIELD_AGENTS: &str = "agents";
+pub(super) const FIELD_USES: &str = "uses";
+/// The key whose registrations were forgotten.
+pub(super) const FIELD_FORGOTTEN: &str = "forgotten";
 
 /// The names under one prefix.
 #[derive(Debug, Clone)]
@@ -97,6 +107,11 @@ impl Schema {
         self.name("events")
     }
 
+    /// String: the number of the last batch of events by a writer.
+    pub fn event_writer(&self, writer: Id) -> String {
+        self.name(&format!("events:writer:{writer}"))
+    }
+
     /// Hash: agent -> `AgentRow`.
     pub fn agents(&self) -> String {
         self.name("agents")
@@ -125,6 +140,11 @@ impl Schema {
     /// Sorted set of the same, in order of their ids.
     pub fn use_index(&self) -> String {
         self.name("uses:index")
+    }
+
+    /// Stream: which agents, registrations and last uses were written, by whom.
+    pub fn instance_feed(&self) -> String {
+        self.name("instances:feed")
     }
 
     /// Set: the keys that an agent is registered under.
@@ -195,6 +215,12 @@ mod tests {
         assert_eq!(schema.asks(gateway), "{muster}:asks:0123456789ABCDEF");
         assert_eq!(schema.tokens(), "{muster}:tokens");
         assert_eq!(schema.events(), "{muster}:events");
+        let writer = Id::parse("0123456789ABCDEF").unwrap();
+        assert_eq!(
+            schema.event_writer(writer),
+            "{muster}:events:writer:0123456789ABCDEF"
+        );
+        assert_eq!(schema.instance_feed(), "{muster}:instances:feed");
         assert_eq!(schema.agents(), "{muster}:agents");
         assert_eq!(schema.agent_index(), "{muster}:agents:index");
         assert_eq!(schema.registrations(), "{muster}:registrations");

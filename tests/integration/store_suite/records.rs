@@ -1,8 +1,8 @@
 //! Tokens, events, registrations and agents: what a store keeps besides keys.
 
-use muster::keys::{KeyId, KeyStatus, Kind, Timestamp, TokenId, mint};
+use muster::keys::{Id, KeyId, KeyStatus, Kind, Timestamp, TokenId, mint};
 use muster::store::{
-    AgentRecord, Event, EventKind, EventLog, InstanceBatch, Registration, Role, Store,
+    AgentRecord, AppendOnce, EventKind, InstanceBatch, NewEvent, Registration, Role, Store,
     TokenChangeError, TokenRecord,
 };
 use uuid::Uuid;
@@ -112,27 +112,81 @@ pub async fn two_admins_who_revoke_each_other_leave_one(store: &dyn Store) {
     assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
 }
 
-pub async fn the_last_events_are_kept(store: &dyn Store) {
-    let event = |id| Event {
-        id,
+fn event(store: &dyn Store, detail: &str) -> NewEvent {
+    NewEvent {
         at: store.clock().now(),
         kind: EventKind::KeyCreated,
         key: None,
         agent: None,
-        detail: id.to_string(),
+        detail: detail.into(),
+        gateway: "g".into(),
+    }
+}
+
+/// Appends a batch of that many; whether it was done.
+async fn append(store: &dyn Store, writer: Id, number: u64, count: usize) -> bool {
+    let events = (0..count).map(|n| event(store, &format!("{number}.{n}")));
+    let once = AppendOnce::Batch { writer, number };
+    let done = store.append_events(events.collect(), once, 5).await;
+    done.unwrap()
+}
+
+pub async fn events_are_numbered_by_the_store_and_the_last_are_kept(store: &dyn Store) {
+    let empty = store.events_after(0, 9).await.unwrap();
+    assert_eq!((empty.events.len(), empty.upto, empty.last), (0, 0, 0));
+    let (one, two) = (Id::random().unwrap(), Id::random().unwrap());
+    assert!(append(store, one, 1, 2).await);
+    assert!(append(store, two, 1, 1).await);
+    assert!(append(store, one, 2, 4).await);
+    let ids = async |after, limit| {
+        let page = store.events_after(after, limit).await.unwrap();
+        let ids: Vec<_> = page.events.iter().map(|event| event.id).collect();
+        (ids, page.upto, page.last)
     };
-    let log = |ids: std::ops::Range<u64>, until| EventLog {
-        events: ids.map(event).collect(),
-        expiries_until: until,
+    assert_eq!(ids(0, 9).await, (vec![3, 4, 5, 6, 7], 7, 7));
+    assert_eq!(ids(0, 2).await, (vec![3, 4], 4, 7));
+    assert_eq!(ids(4, 2).await, (vec![5, 6], 6, 7));
+    assert_eq!(ids(6, 2).await, (vec![7], 7, 7));
+    assert_eq!(ids(7, 2).await, (vec![], 7, 7));
+    assert_eq!(ids(u64::MAX, 2).await, (vec![], 7, 7));
+    let page = store.events_after(2, 1).await.unwrap();
+    assert_eq!(page.events[0].detail, "1.0");
+    assert_eq!(page.events[0].gateway, "g");
+    let (_, position) = store.gateways().await.unwrap();
+    assert_eq!(page.epoch, position.epoch);
+}
+
+pub async fn a_batch_of_events_is_appended_once(store: &dyn Store) {
+    let writer = Id::random().unwrap();
+    assert!(append(store, writer, 1, 2).await);
+    assert!(!append(store, writer, 1, 2).await, "the answer got lost");
+    assert!(append(store, writer, 2, 1).await);
+    assert!(!append(store, writer, 2, 1).await);
+    assert_eq!(store.events_after(0, 9).await.unwrap().last, 3);
+}
+
+pub async fn an_expiry_is_told_by_the_first_who_finds_it(store: &dyn Store) {
+    let at = Timestamp::from_millis;
+    let tell = async |from: Option<i64>, until, count: usize| {
+        let events = (0..count).map(|_| event(store, "expired")).collect();
+        let once = AppendOnce::Expiries {
+            from: from.map(at),
+            until: at(until),
+        };
+        store.append_events(events, once, 9).await.unwrap()
     };
-    let until = Some(store.clock().now());
-    store.save_events(log(1..8, None), 5).await.unwrap();
-    store.save_events(log(8..9, until), 5).await.unwrap();
-    store.save_events(log(0..0, None), 5).await.unwrap();
-    let kept = store.events().await.unwrap();
-    let ids: Vec<_> = kept.events.iter().map(|event| event.id).collect();
-    assert_eq!(ids, [4, 5, 6, 7, 8]);
-    assert_eq!(kept.expiries_until, until);
+    assert_eq!(store.expiries_until().await.unwrap(), None);
+    // Who begins moves no number.
+    assert!(tell(None, 10, 0).await);
+    assert!(!tell(None, 20, 0).await);
+    assert!(!tell(None, 20, 1).await);
+    assert_eq!(store.expiries_until().await.unwrap(), Some(at(10)));
+    let (one, two) = tokio::join!(tell(Some(10), 30, 1), tell(Some(10), 31, 1));
+    assert!(one != two, "one of two");
+    assert!(!tell(Some(10), 40, 1).await);
+    let until = store.expiries_until().await.unwrap().unwrap();
+    assert_eq!(until, if one { at(30) } else { at(31) });
+    assert_eq!(store.events_after(0, 9).await.unwrap().last, 1);
 }
 
 pub async fn registrations_replace_page_and_go_with_their_key(store: &dyn Store) {
@@ -187,6 +241,7 @@ pub async fn agents_replace_page_and_are_forgotten_whole(store: &dyn Store) {
         labels: [("a".to_owned(), "b".to_owned())].into(),
         first_seen: store.clock().now(),
         last_seen: store.clock().now(),
+        reported_at: store.clock().now(),
         last_address: "127.0.0.1".parse().unwrap(),
         instances: Vec::new(),
     };
@@ -209,7 +264,10 @@ pub async fn agents_replace_page_and_are_forgotten_whole(store: &dyn Store) {
         forgotten: vec![Uuid::from_u128(3)],
         ..InstanceBatch::default()
     };
-    store.save_instances(batch).await.unwrap();
+    let gone = store.save_instances(batch.clone()).await.unwrap();
+    assert_eq!(gone, [Uuid::from_u128(3)]);
+    let gone = store.save_instances(batch).await.unwrap();
+    assert!(gone.is_empty(), "another was first");
     let first = store.agents(None, 2).await.unwrap();
     let rest = store.agents(Some(first[1].agent), 9).await.unwrap();
     let all: Vec<_> = first.into_iter().chain(rest).collect();

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, Board, BoardStore, BoardUpdate, ChangeError, ClaimStore, Enrolled, EventLog,
-    EventStore, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor,
-    KeyEdit, KeyPage, KeyStore, Loaded, NewKey, Outcome, Registration, Shown, StoreClock,
-    StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
+    AgentRecord, AppendOnce, Board, BoardStore, BoardUpdate, ChangeError, ClaimStore, Enrolled,
+    EventPage, EventStore, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch, InstanceCursor,
+    InstanceNews, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewEvent, NewKey,
+    Outcome, Registration, Shown, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage,
+    TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -214,7 +215,7 @@ impl InstanceStore for FaultyStore {
         self.inner.key_uses(after, limit).await
     }
 
-    async fn save_instances(&self, batch: InstanceBatch) -> Result<(), StoreError> {
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
         let park = self.park_save.lock().unwrap().take();
         if let Some(park) = park {
             park.wait().await;
@@ -226,6 +227,14 @@ impl InstanceStore for FaultyStore {
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.up()?;
         self.inner.forget_registrations(key).await
+    }
+
+    async fn news(
+        &self,
+        after: Option<InstanceCursor>,
+    ) -> Result<Option<InstanceNews>, StoreError> {
+        self.up()?;
+        self.inner.news(after).await
     }
 }
 
@@ -272,14 +281,24 @@ impl ClaimStore for FaultyStore {
 
 #[async_trait]
 impl EventStore for FaultyStore {
-    async fn events(&self) -> Result<EventLog, StoreError> {
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError> {
         self.up()?;
-        self.inner.events().await
+        self.inner.append_events(events, once, keep).await
     }
 
-    async fn save_events(&self, log: EventLog, keep: u64) -> Result<(), StoreError> {
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {
         self.up()?;
-        self.inner.save_events(log, keep).await
+        self.inner.events_after(after, limit).await
+    }
+
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.up()?;
+        self.inner.expiries_until().await
     }
 }
 
