@@ -79,9 +79,6 @@ pub struct Connected {
     pub agents: HashSet<Uuid>,
     /// The keys of live sessions here.
     pub keys: Vec<KeyId>,
-    /// The agents with a live session on other gateways; `None`: not known, and
-    /// where there may be others no agent is forgotten then.
-    pub elsewhere: Option<HashSet<Uuid>>,
 }
 
 /// How many agents a key has.

@@ -311,11 +311,10 @@ async fn a_key_in_use_is_written_coarsely_and_at_the_end() {
     let nobody = || Connected {
         agents: HashSet::new(),
         keys: Vec::new(),
-        elsewhere: None,
     };
     let clock = StoreClock::default();
     instances
-        .run(Duration::MAX, clock, nobody, |_| {}, stop)
+        .run(Duration::MAX, clock, nobody, async || None, |_| {}, stop)
         .await;
     assert_eq!(stored().await, [(key, at(19 * minute))]);
 }

@@ -1,5 +1,6 @@
 //! Writing behind: dirty rows to the store, batch by batch.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,14 +49,16 @@ impl Instances {
 
     /// Every `interval` until `shutdown` takes over what other gateways wrote,
     /// and writes; then writes once more. Notes the keys that `connected`
-    /// returns as used; forgets agents that were not among its agents for too
-    /// long by the store's `clock`, and tells `forgotten` of each that no other
-    /// gateway forgot before.
+    /// returns as used; forgets agents that for too long by the store's `clock`
+    /// were neither among its agents nor among those that `elsewhere` returns
+    /// (`None`: not known, and nobody is forgotten where there may be others).
+    /// Tells `forgotten` of each that no other gateway forgot before.
     pub async fn run(
         self: Arc<Self>,
         interval: Duration,
         clock: StoreClock,
         connected: impl Fn() -> Connected + Send + Sync,
+        elsewhere: impl AsyncFn() -> Option<HashSet<Uuid>> + Send + Sync,
         forgotten: impl Fn(Uuid) + Send + Sync,
         shutdown: CancellationToken,
     ) {
@@ -92,9 +95,10 @@ impl Instances {
             if now.saturating_since(aged) >= wait && !is_behind {
                 aged = now;
                 wait = self.at_most_a_tenth(AGING);
-                let is = connected();
-                is.keys.into_iter().for_each(|key| self.used(key, now));
-                self.age(&is.agents, is.elsewhere.as_ref(), now);
+                let elsewhere = elsewhere().await;
+                let Connected { agents, keys } = connected();
+                keys.into_iter().for_each(|key| self.used(key, now));
+                self.age(&agents, elsewhere.as_ref(), now);
             }
         }
     }

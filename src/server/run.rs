@@ -75,16 +75,23 @@ impl Parts {
         let connected = move || Connected {
             agents: registry.connected(),
             keys: registry.keys_in_use(),
-            // Until gateways tell each other who is connected.
-            elsewhere: None,
         };
+        // Until gateways tell each other who is connected.
+        let elsewhere = async || None;
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {
             let detail = "it was not connected for too long";
             events.note(EventKind::AgentForgotten, None, Some(agent), detail);
         };
         let instances = Arc::clone(&self.instances);
-        let instances = instances.run(WRITE_BEHIND, clock, connected, forgotten, stop.clone());
+        let instances = instances.run(
+            WRITE_BEHIND,
+            clock,
+            connected,
+            elsewhere,
+            forgotten,
+            stop.clone(),
+        );
         background.spawn(part("the registrations", Box::pin(instances)));
         let expiries = ExpiryEvents::new(Arc::clone(&self.events), self.store.clone());
         background.spawn(part(

@@ -41,7 +41,6 @@ fn connected_are(agents: &[Uuid]) -> impl Fn() -> Connected {
     move || Connected {
         agents: agents.iter().copied().collect(),
         keys: Vec::new(),
-        elsewhere: None,
     }
 }
 
