@@ -76,8 +76,8 @@ impl Parts {
             agents: registry.connected(),
             keys: registry.keys_in_use(),
         };
-        // Until gateways tell each other who is connected.
-        let elsewhere = async || None;
+        let others = Arc::clone(&self.presence);
+        let elsewhere = async move || others.connected().await.ok();
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {
             let detail = "it was not connected for too long";

@@ -1,9 +1,11 @@
 //! Any gateway shows the sessions, agents and refusals of all of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use muster::proto::admin::v1 as pb;
+use muster::store::KeyStore;
 use tonic::Code;
 
 use crate::support::{
@@ -162,6 +164,61 @@ async fn what_the_store_loses_of_it_is_shown_anew() {
     let mut del = redis::cmd("DEL");
     let () = del.arg(&boards).query_async(&mut raw).await.unwrap();
     eventually("it shows again", &shows).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_is_forgotten_by_all_and_one_that_is_connected_anywhere_by_none() {
+    const HOUR: i64 = 3_600_000;
+    let redis = RedisServer::start();
+    let (mut stores, mut gateways) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let store = Arc::new(redis.store(|_| {}).await);
+        let started = TestGateway::over(store.clone(), |config| {
+            config.instances.forget_unavailable_after = Duration::from_secs(3_600);
+        });
+        gateways.push(started.await);
+        stores.push(store);
+    }
+    let operators = operators(&gateways).await;
+    let (_, key) = operators[0].key("k").await;
+    let gone = gateways[0].agent(&key).await;
+    gone.join().await.unwrap();
+    let stays = gateways[1].agent(&key).await;
+    let _stream = stays.connect().await;
+    let agents = async |operator: &Operator| {
+        let request = pb::ListAgentsRequest::default();
+        let page = operator.agents().list_agents(request).await.unwrap();
+        let agents = page.into_inner().agents.into_iter();
+        agents.map(|agent| agent.agent_id).collect::<BTreeSet<_>>()
+    };
+    for operator in &operators {
+        eventually("both show on both", async || {
+            agents(operator).await.len() == 2
+        })
+        .await;
+        eventually("the session shows on both", async || {
+            all_sessions(operator, 9).await.len() == 1
+        })
+        .await;
+    }
+    // The gateway that the connected one is not on looks first.
+    stores[0].clock().set_shift_millis(2 * HOUR);
+    let left = BTreeSet::from([stays.id.to_string()]);
+    for operator in &operators {
+        eventually("one is left", async || agents(operator).await == left).await;
+    }
+    stores[1].clock().set_shift_millis(2 * HOUR);
+    eventually("its sight is written", async || {
+        let request = pb::GetAgentRequest {
+            agent_id: stays.id.to_string(),
+        };
+        let agent = operators[0].agents().get_agent(request).await.unwrap();
+        let seen = agent.into_inner().agent.unwrap().last_seen.unwrap();
+        let seen = SystemTime::try_from(seen).unwrap();
+        seen > SystemTime::now() + Duration::from_secs(3_600)
+    })
+    .await;
+    assert_eq!(agents(&operators[0]).await, left);
 }
 
 /// Real processes: one is killed, and leaves no ghosts.

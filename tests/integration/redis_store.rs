@@ -185,6 +185,11 @@ async fn killed_connections_lose_no_acknowledged_change() {
             Err(error) => {
                 println!("{n}: {error}");
                 refused += 1;
+                // Whoever asks while it can't connect is refused at once.
+                eventually("it takes changes again", async || {
+                    store.create(new_key("again")).await.is_ok()
+                })
+                .await;
             }
         }
     }

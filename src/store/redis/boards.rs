@@ -127,14 +127,18 @@ async fn change(
     Ok(read_version(&answer.reply::<Vec<String>>()?) == Some(from))
 }
 
-/// Writes a board anew. It has no version until it is whole.
+/// Writes a board anew: in one step, or where it is long in several, and then it
+/// has no version until it is whole.
 async fn replace(shared: &Shared, name: &str, update: &BoardUpdate) -> Result<(), StoreError> {
     let mut step = Step::new().run(cmd("DEL").arg(name));
-    for rows in update.added.chunks(ROWS) {
+    let mut chunks = update.added.chunks(ROWS).peekable();
+    while let Some(rows) = chunks.next() {
         if let Some(add) = added(name, rows) {
-            let whole = confirmed(step.run(&add), name);
-            shared.take(whole, Over::Loads).await?;
-            step = Step::new();
+            step = step.run(&add);
+        }
+        if chunks.peek().is_some() {
+            let part = std::mem::take(&mut step);
+            shared.take(confirmed(part, name), Over::Loads).await?;
         }
     }
     let step = confirmed(stamped(step, name, update.to), name);

@@ -1,6 +1,7 @@
 //! Three gateways in this process on one Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Operator, RedisServer, TestGateway};
 
@@ -9,7 +10,11 @@ pub async fn three_on(redis: &RedisServer) -> Vec<TestGateway> {
     let mut gateways = Vec::new();
     for name in ["a", "b", "c"] {
         let store = Arc::new(redis.store(|_| {}).await);
-        let started = TestGateway::over(store, |config| config.gateway_name = name.into());
+        let started = TestGateway::over(store, |config| {
+            config.gateway_name = name.into();
+            // Tests go on over connections whose session was ended.
+            config.limits.cut_after = Duration::from_secs(10);
+        });
         gateways.push(started.await);
     }
     gateways
