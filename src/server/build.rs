@@ -120,6 +120,7 @@ pub(super) async fn build(
         Arc::clone(&registry),
         Arc::clone(&authenticator),
         Arc::clone(&view),
+        Arc::clone(&events),
         Arc::clone(&metrics),
         config.timing.feed_interval,
         position,
@@ -137,6 +138,7 @@ pub(super) async fn build(
     let registrar = Registrar::new(
         Arc::clone(&authenticator),
         Arc::clone(&registry),
+        Arc::clone(&revocations),
         Arc::clone(&instances),
         Arc::clone(&senders),
         Arc::clone(&events),
