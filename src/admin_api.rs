@@ -27,6 +27,7 @@ use crate::events::Events;
 use crate::gateways::Gateways;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
+use crate::presence::Presence;
 use crate::proto::admin::v1::DESCRIPTORS;
 use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::event_service_server::EventServiceServer;
@@ -35,9 +36,7 @@ use crate::proto::admin::v1::key_service_server::KeyServiceServer;
 use crate::proto::admin::v1::rejection_service_server::RejectionServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
-use crate::rejections::Rejections;
 use crate::senders::Senders;
-use crate::sessions::Registry;
 use crate::tokens::Tokens;
 
 pub use authenticate::Authenticate;
@@ -47,16 +46,14 @@ pub use door::Door;
 pub struct Behind {
     /// Keys.
     pub keys: Arc<KeyAdmin>,
-    /// Live sessions.
-    pub registry: Arc<Registry>,
+    /// Live sessions and refusals, of all gateways.
+    pub presence: Arc<Presence>,
     /// Agents and instances.
     pub instances: Arc<Instances>,
     /// Who sends telemetry.
     pub senders: Arc<Senders>,
     /// What happened.
     pub events: Arc<Events>,
-    /// Who was refused.
-    pub rejections: Arc<Rejections>,
     /// Admin tokens: also who may come in.
     pub tokens: Tokens,
     /// The gateways of the store.
@@ -70,11 +67,10 @@ pub struct Behind {
 pub fn service(behind: Behind) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
     let Behind {
         keys,
-        registry,
+        presence,
         instances,
         senders,
         events,
-        rejections,
         tokens,
         gateways,
     } = behind;
@@ -83,9 +79,9 @@ pub fn service(behind: Behind) -> Result<Authenticate<Routes>, tonic_reflection:
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
     let key_service = keys::Keys::new(keys, senders);
-    let agent_service = agents::Agents::new(instances, Arc::clone(&registry));
-    let session_service = sessions::Sessions::new(registry);
-    let rejection_service = rejections::Refused::new(rejections);
+    let agent_service = agents::Agents::new(instances, Arc::clone(&presence));
+    let session_service = sessions::Sessions::new(Arc::clone(&presence));
+    let rejection_service = rejections::Refused::new(presence);
     let gateway_service = gateways::GatewayAdmin::new(gateways);
     let token_service = tokens::TokenAdmin::new(tokens.clone());
     let routes = Routes::new(KeyServiceServer::new(key_service))

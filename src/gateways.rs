@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::keys::Revision;
+use crate::keys::{Revision, Timestamp};
 use crate::sessions::Registry;
 use crate::store::{Enrolled, GatewayId, KeyStore, StoreError};
 
@@ -54,6 +54,11 @@ impl Gateways {
     /// The gateway that this runs on.
     pub fn own(&self) -> GatewayId {
         self.registry.gateway()
+    }
+
+    /// The store's time.
+    pub fn now(&self) -> Timestamp {
+        self.store.clock().now()
     }
 
     /// Those that are enrolled in order of their ids, and the store's revision.

@@ -16,8 +16,9 @@ use secrecy::SecretString;
 use crate::events::Events;
 use crate::instances::{AgentCounts, Instances};
 use crate::keys::{KeyId, KeyRecord, Kind, Revision, RuleError, Timestamp, check_name, mint};
+use crate::presence::{Elsewhere, Presence};
 use crate::revocation::Revocations;
-use crate::sessions::{Closing, Registry};
+use crate::sessions::Closing;
 use crate::store::{
     Change, ChangeError, Enrolled, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage, KeyStore,
     Lookup, NewKey, StoreError, Written,
@@ -76,7 +77,7 @@ pub struct CreatedKey {
 pub struct Usage {
     /// Agents whose last join was with it, and that ever joined with it.
     pub agents: AgentCounts,
-    /// Sessions live on this gateway.
+    /// Sessions live on all gateways.
     pub live_sessions: usize,
     /// When it was last in use, if ever: now, while a session is live.
     pub last_used: Option<Timestamp>,
@@ -108,6 +109,13 @@ pub struct GatewayOutcome {
     pub name: String,
     /// It has applied the revoke.
     pub applied: bool,
+    /// It is enrolled; if not, it has signed off since or was forgotten.
+    pub enrolled: bool,
+    /// Its last heartbeat, if none came for [`Enrolled::LAPSES`].
+    pub unreachable_since: Option<Timestamp>,
+    /// Where it has not applied the revoke: by then it has ended all its sessions
+    /// by itself (strict); `None`: it keeps them until it hears of the revoke.
+    pub ends_by: Option<Timestamp>,
     /// Sessions ended there whose stream has closed.
     pub closed: usize,
     /// Sessions ended there whose stream still stands.
@@ -127,8 +135,8 @@ impl GatewayOutcome {
 pub struct KeyAdmin {
     store: Arc<dyn KeyStore>,
     revocations: Arc<Revocations>,
-    registry: Arc<Registry>,
     instances: Arc<Instances>,
+    presence: Arc<Presence>,
     events: Arc<Events>,
     metrics: Arc<Metrics>,
     pending: Arc<Pending>,
@@ -141,8 +149,8 @@ impl KeyAdmin {
     pub fn new(
         store: Arc<dyn KeyStore>,
         revocations: Arc<Revocations>,
-        registry: Arc<Registry>,
         instances: Arc<Instances>,
+        presence: Arc<Presence>,
         events: Arc<Events>,
         metrics: Arc<Metrics>,
         revoke_wait: Duration,
@@ -155,8 +163,8 @@ impl KeyAdmin {
             ),
             store,
             revocations,
-            registry,
             instances,
+            presence,
             events,
             metrics,
             revoke_wait,
@@ -168,9 +176,17 @@ impl KeyAdmin {
         self.store.clock().now()
     }
 
-    /// What lives under a key here: agents ever, sessions now, its last use.
-    pub fn usage(&self, key: KeyId) -> Usage {
-        let live_sessions = self.registry.live_sessions(key);
+    /// Who is connected to the other gateways, for [`KeyAdmin::usage`].
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn elsewhere(&self) -> Result<Elsewhere, KeyAdminError> {
+        Ok(self.presence.elsewhere().await?)
+    }
+
+    /// What lives under a key: agents ever, sessions now, its last use.
+    pub fn usage(&self, key: KeyId, elsewhere: &Elsewhere) -> Usage {
+        let live_sessions = self.presence.live_sessions(key, elsewhere);
         Usage {
             agents: self.instances.counts(key),
             live_sessions,
@@ -183,7 +199,7 @@ impl KeyAdmin {
 
     /// The gateway that this runs on.
     pub fn gateway(&self) -> GatewayId {
-        self.registry.gateway()
+        self.presence.own()
     }
 
     /// Makes a key.
@@ -293,7 +309,7 @@ impl KeyAdmin {
         } else {
             tracing::warn!(%key, standing = closing.open(), "streams of a revoked key still stand");
         }
-        let own = self.registry.gateway();
+        let own = self.presence.own();
         let left = wait.saturating_sub(elapsed);
         let others = barrier::wait(&*self.store, &record, own, left).await;
         let mut gateways = others.unwrap_or_else(|error| {
@@ -301,15 +317,8 @@ impl KeyAdmin {
             let others = written.enrolled.iter().filter(|g| g.info.id != own);
             others.map(unheard).collect()
         });
-        let standing = closing.open();
-        gateways.push(GatewayOutcome {
-            id: own,
-            name: own_name(&written, own),
-            applied: true,
-            closed: closing.total() - standing,
-            closing: standing,
-            elapsed,
-        });
+        let name = own_name(&written, own);
+        gateways.push(own_outcome(own, name, &closing, elapsed));
         gateways.sort_by_key(|gateway| gateway.id);
         Ok(RevokeOutcome {
             revision: record.revision,
@@ -336,15 +345,8 @@ impl KeyAdmin {
             audit(&events, &actor, "revoke", written)
         });
         let _ = tokio::time::timeout(wait, closing.closed()).await;
-        let (id, standing) = (self.registry.gateway(), closing.open());
-        let own = GatewayOutcome {
-            id,
-            name: id.to_string(),
-            applied: true,
-            closed: closing.total() - standing,
-            closing: standing,
-            elapsed: started.elapsed(),
-        };
+        let (id, name) = (self.presence.own(), self.presence.own_name());
+        let own = own_outcome(id, name.to_owned(), &closing, started.elapsed());
         RevokeOutcome {
             record,
             revision: Revision(0),
@@ -352,6 +354,22 @@ impl KeyAdmin {
             pending: true,
             gateways: vec![own],
         }
+    }
+
+    /// What the gateways have reported of a key's revoke so far; `None` of a key
+    /// that is not revoked.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn revocation(
+        &self,
+        record: &KeyRecord,
+    ) -> Result<Option<Vec<GatewayOutcome>>, KeyAdminError> {
+        if record.revoked_at.is_none() {
+            return Ok(None);
+        }
+        let picture = barrier::picture(&*self.store, record).await;
+        Ok(Some(picture?))
     }
 
     /// Forgets a revoked or expired key.
@@ -411,9 +429,33 @@ fn unheard(gateway: &Enrolled) -> GatewayOutcome {
         id: gateway.info.id,
         name: gateway.info.name.clone(),
         applied: false,
+        enrolled: true,
+        unreachable_since: None,
+        ends_by: None,
         closed: 0,
         closing: 0,
         elapsed: Duration::ZERO,
+    }
+}
+
+/// What the revoke did here.
+fn own_outcome(
+    id: GatewayId,
+    name: String,
+    closing: &Closing,
+    elapsed: Duration,
+) -> GatewayOutcome {
+    let standing = closing.open();
+    GatewayOutcome {
+        id,
+        name,
+        applied: true,
+        enrolled: true,
+        unreachable_since: None,
+        ends_by: None,
+        closed: closing.total() - standing,
+        closing: standing,
+        elapsed,
     }
 }
 

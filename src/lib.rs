@@ -15,6 +15,7 @@ pub mod key_admin;
 pub mod keys;
 pub mod listener;
 pub mod ops;
+pub mod presence;
 pub mod proto;
 pub mod registrar;
 pub mod rejections;

@@ -63,6 +63,14 @@ pub struct Filter {
     pub agent: Option<Uuid>,
 }
 
+impl Filter {
+    /// Whether it asks for a group.
+    pub fn takes(&self, group: &Group) -> bool {
+        self.key.is_none_or(|key| group.key == Some(key))
+            && self.agent.is_none_or(|agent| group.agent == Some(agent))
+    }
+}
+
 /// The last refusals of one gateway. Kept in memory alone.
 #[derive(Debug)]
 pub struct Rejections {
@@ -159,11 +167,7 @@ impl Rejections {
             .range(..before.unwrap_or(u64::MAX))
             .rev()
             .map(|(_, rejection)| rejection)
-            .filter(|rejection| {
-                let group = &rejection.group;
-                filter.key.is_none_or(|key| group.key == Some(key))
-                    && filter.agent.is_none_or(|agent| group.agent == Some(agent))
-            })
+            .filter(|rejection| filter.takes(&rejection.group))
             .take(limit)
             .cloned()
             .collect()

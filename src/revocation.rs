@@ -12,7 +12,7 @@ mod resync;
 #[cfg(test)]
 mod turn_test;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ use crate::auth::{Authenticator, View};
 use crate::events::Events;
 use crate::keys::{KeyId, KeyRecord, Position, latest_expiry};
 use crate::sessions::{Closing, Registry};
-use crate::store::{Change, Feed, Heartbeat, KeyChange, KeyStore, StoreError};
+use crate::store::{Bound, Change, Feed, Heartbeat, KeyChange, KeyStore, Standing, StoreError};
 use crate::telemetry::Metrics;
 
 /// Between two sweeps of spent gates; each looks at every gate.
@@ -43,6 +43,7 @@ pub struct Revocations {
     metrics: Arc<Metrics>,
     interval: Duration,
     position: Mutex<Position>,
+    bound: OnceLock<Bound>,
     outcomes: Outcomes,
     recent: Recent,
     lost: Lost,
@@ -74,6 +75,7 @@ impl Revocations {
             metrics,
             interval,
             position: Mutex::new(position),
+            bound: OnceLock::new(),
         }
     }
 
@@ -183,6 +185,7 @@ impl Revocations {
                 gateway: self.registry.gateway(),
                 position,
                 live_sessions: self.registry.live_total() as u64,
+                standing: self.standing(),
                 outcomes: news.clone(),
             })
             .await?;
@@ -225,6 +228,20 @@ impl Revocations {
         if self.view.set_foreign(None) {
             self.metrics.store_foreign.set(0);
             tracing::info!("the store that this gateway knows, or one in its place, answers again");
+        }
+    }
+
+    /// This gateway is bound there: from now on its heartbeats say so.
+    pub fn bound(&self, bound: Bound) {
+        // Set once, at the start.
+        let _ = self.bound.set(bound);
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            view_age: self.view.age(),
+            bound: self.bound.get().copied(),
+            ends_after: self.view.staleness().ends_all_after(),
         }
     }
 

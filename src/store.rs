@@ -5,6 +5,7 @@
 //! Invariant: each change of any key raises the revision by one and enters the
 //! feed in the same atomic step; order comes from revisions, never from clocks.
 
+mod boards;
 mod changes;
 mod claims;
 mod clock;
@@ -19,10 +20,11 @@ pub mod redis;
 mod token_changes;
 mod token_store;
 
+pub use boards::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
 pub use event_store::{Event, EventKind, EventLog, EventStore};
-pub use gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
+pub use gateway::{Bound, Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
 pub use instance_store::{
     AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,
 };
@@ -33,6 +35,12 @@ pub use key_store::{
 pub use token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 
 /// All that a gateway needs of a backend.
-pub trait Store: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore {}
+pub trait Store:
+    KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore
+{
+}
 
-impl<S: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore> Store for S {}
+impl<S> Store for S where
+    S: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore
+{
+}

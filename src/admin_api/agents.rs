@@ -7,13 +7,13 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::status::invalid;
+use super::status::{invalid, store_status};
 use super::{convert, page};
 use crate::instances::{InstanceId, InstanceStatus, Instances, Under};
 use crate::keys::KeyId;
+use crate::presence::Presence;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::agent_service_server::AgentService;
-use crate::sessions::Registry;
 use crate::store::{AgentRecord, InstanceRecord};
 
 /// What an operator reads of an agent that is connected and reports nothing.
@@ -22,14 +22,14 @@ const NO_NGINX: &str = "connected, no NGINX found: is nginx running, and may ngi
 /// The agent service.
 pub(super) struct Agents {
     instances: Arc<Instances>,
-    registry: Arc<Registry>,
+    presence: Arc<Presence>,
 }
 
 impl Agents {
-    pub fn new(instances: Arc<Instances>, registry: Arc<Registry>) -> Self {
+    pub fn new(instances: Arc<Instances>, presence: Arc<Presence>) -> Self {
         Self {
             instances,
-            registry,
+            presence,
         }
     }
 }
@@ -90,6 +90,13 @@ fn optional_key(id: &str) -> Result<Option<KeyId>, Status> {
     }
 }
 
+impl Agents {
+    async fn connected(&self) -> Result<HashSet<Uuid>, Status> {
+        let connected = self.presence.connected().await;
+        connected.map_err(|error| store_status(&error))
+    }
+}
+
 #[tonic::async_trait]
 impl AgentService for Agents {
     async fn list_agents(
@@ -111,7 +118,7 @@ impl AgentService for Agents {
                 ));
             }
         };
-        let connected = self.registry.connected();
+        let connected = self.connected().await?;
         let under = match key {
             Some(key) if request.ever => Under::Ever(key),
             key => key.map_or(Under::Any, Under::Now),
@@ -146,7 +153,7 @@ impl AgentService for Agents {
             let text = format!("{id}: there is no such agent; `muster agents list` shows them");
             return Err(Status::not_found(text));
         };
-        let connected = self.registry.connected().contains(&id);
+        let connected = self.connected().await?.contains(&id);
         let instances = record.instances.iter();
         Ok(Response::new(pb::GetAgentResponse {
             agent: Some(agent(&record, connected)),
@@ -174,7 +181,7 @@ impl AgentService for Agents {
         let key = optional_key(&request.key_object_id)?;
         let status = pb::InstanceStatus::try_from(request.status)
             .map_err(|_| invalid("status", "must be UNKNOWN, ONLINE, OFFLINE or UNAVAILABLE"))?;
-        let connected = self.registry.connected();
+        let connected = self.connected().await?;
         Ok(Response::new(
             self.instances_page(&connected, key, status, after, size),
         ))

@@ -8,10 +8,9 @@ use tonic::Status;
 use super::status::invalid;
 use crate::key_admin::Usage;
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
+use crate::presence::{RejectionThere, SessionThere};
 use crate::proto::admin::v1 as pb;
-use crate::rejections::Rejection;
 use crate::senders::Sender;
-use crate::sessions::SessionView;
 
 /// An optional time of a request; `field` names it in the error.
 pub(super) fn from_wire(field: &str, time: Option<WireTime>) -> Result<Option<Timestamp>, Status> {
@@ -60,7 +59,8 @@ pub(super) fn sender(sender: &Sender) -> pb::TelemetrySender {
     }
 }
 
-pub(super) fn session(view: SessionView) -> pb::Session {
+pub(super) fn session(there: SessionThere) -> pb::Session {
+    let view = there.view;
     pb::Session {
         session_id: view.id.to_string(),
         gateway_id: view.id.gateway.to_string(),
@@ -69,10 +69,12 @@ pub(super) fn session(view: SessionView) -> pb::Session {
         peer: view.peer.to_string(),
         user_agent: view.user_agent,
         opened_at: Some(view.opened_at.into()),
+        gateway_name: there.gateway,
     }
 }
 
-pub(super) fn rejection(rejection: &Rejection) -> pb::Rejection {
+pub(super) fn rejection(there: RejectionThere) -> pb::Rejection {
+    let rejection = there.rejection;
     let group = rejection.group;
     pb::Rejection {
         reason: group.reason.as_str().into(),
@@ -84,6 +86,8 @@ pub(super) fn rejection(rejection: &Rejection) -> pb::Rejection {
         count: rejection.count,
         first_at: Some(rejection.first_at.into()),
         last_at: Some(rejection.last_at.into()),
+        gateway_id: there.gateway_id.to_string(),
+        gateway_name: there.gateway,
     }
 }
 

@@ -1,14 +1,16 @@
 //! `muster.admin.v1.GatewayService`.
 
+use std::net::SocketAddr;
+
 use tonic::{Request, Response, Status};
 
 use super::authenticate::actor;
-use super::page;
 use super::status::{gateway_status, invalid};
+use super::{convert, page};
 use crate::gateways::{GatewayError, Gateways};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::gateway_service_server::GatewayService;
-use crate::store::GatewayId;
+use crate::store::{Bound, Enrolled, GatewayId};
 
 /// The gateway service.
 pub(super) struct GatewayAdmin {
@@ -19,6 +21,11 @@ impl GatewayAdmin {
     pub fn new(gateways: Gateways) -> Self {
         Self { gateways }
     }
+}
+
+fn address(gateway: &Enrolled, which: impl Fn(Bound) -> SocketAddr) -> String {
+    let bound = gateway.standing.bound;
+    bound.map_or_else(String::new, |bound| which(bound).to_string())
 }
 
 #[tonic::async_trait]
@@ -36,11 +43,16 @@ impl GatewayService for GatewayAdmin {
             .into_iter()
             .filter(|gateway| after.is_none_or(|after| gateway.info.id > after));
         let own = self.gateways.own();
+        let now = self.gateways.now();
         let gateways: Vec<_> = rest
             .by_ref()
             .take(size)
             .map(|gateway| pb::Gateway {
                 answering: gateway.info.id == own,
+                agent_address: address(&gateway, |bound| bound.agent),
+                admin_address: address(&gateway, |bound| bound.admin),
+                view_age_milliseconds: convert::millis(gateway.view_age(now)),
+                unreachable: gateway.is_lapsed(now),
                 gateway_id: gateway.info.id.to_string(),
                 name: gateway.info.name,
                 version: gateway.info.version,

@@ -11,6 +11,7 @@ use super::status::{invalid, key_status};
 use super::{convert, page};
 use crate::key_admin::{Actor, GatewayOutcome, KeyAdmin, KeyAdminError};
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
+use crate::presence::Elsewhere;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::key_service_server::KeyService;
@@ -70,8 +71,16 @@ impl Keys {
         Self { admin, senders }
     }
 
-    fn show(&self, record: &KeyRecord) -> pb::Key {
-        convert::key(record, self.admin.now(), self.admin.usage(record.id))
+    fn show(&self, record: &KeyRecord, elsewhere: &Elsewhere) -> pb::Key {
+        let usage = self.admin.usage(record.id, elsewhere);
+        convert::key(record, self.admin.now(), usage)
+    }
+
+    /// A key that was changed: that must be told, also if nothing is known of
+    /// the other gateways at the moment.
+    async fn changed(&self, record: &KeyRecord) -> pb::Key {
+        let elsewhere = self.admin.elsewhere().await.unwrap_or_default();
+        self.show(record, &elsewhere)
     }
 
     async fn delete_one(&self, actor: &Actor, object_id: String) -> pb::DeleteOutcome {
@@ -115,6 +124,9 @@ fn gateway_outcome(outcome: GatewayOutcome) -> pb::GatewayOutcome {
         sessions_closed: outcome.closed as u64,
         sessions_closing: outcome.closing as u64,
         milliseconds: convert::millis(outcome.elapsed),
+        enrolled: outcome.enrolled,
+        unreachable_since: outcome.unreachable_since.map(Into::into),
+        ends_by: outcome.ends_by.map(Into::into),
     }
 }
 
@@ -133,7 +145,7 @@ impl KeyService for Keys {
             .await
             .map_err(refused)?;
         Ok(Response::new(pb::CreateKeyResponse {
-            key: Some(self.show(&created.record)),
+            key: Some(self.changed(&created.record).await),
             secret: created.secret.expose_secret().to_owned(),
         }))
     }
@@ -144,12 +156,18 @@ impl KeyService for Keys {
     ) -> Result<Response<pb::GetKeyResponse>, Status> {
         let key = convert::key_id("object_id", &request.get_ref().object_id)?;
         let record = self.admin.get(key).await.map_err(refused)?;
+        let elsewhere = self.admin.elsewhere().await.map_err(refused)?;
+        let revocation = self.admin.revocation(&record).await.map_err(refused)?;
         let senders = self.senders.of(key, self.admin.now());
         let shown = senders.iter().take(MAX_SENDERS);
         Ok(Response::new(pb::GetKeyResponse {
-            key: Some(self.show(&record)),
+            key: Some(self.show(&record, &elsewhere)),
             telemetry_senders: shown.map(convert::sender).collect(),
             telemetry_senders_total: senders.len() as u64,
+            revocation: revocation.map(|gateways| pb::Revocation {
+                complete: gateways.iter().all(GatewayOutcome::is_done),
+                gateways: gateways.into_iter().map(gateway_outcome).collect(),
+            }),
         }))
     }
 
@@ -163,6 +181,7 @@ impl KeyService for Keys {
             page::place(&request.page_token)?.map(|(created_at, id)| KeyCursor { created_at, id });
         let now = self.admin.now();
         let filter = Filter::of(request, now)?;
+        let elsewhere = self.admin.elsewhere().await.map_err(refused)?;
         let mut response = pb::ListKeysResponse::default();
         loop {
             let found = self.admin.list(after, size).await.map_err(refused)?;
@@ -170,7 +189,7 @@ impl KeyService for Keys {
                 .unreadable
                 .extend(found.unreadable.iter().map(KeyId::to_string));
             for record in found.records.iter().filter(|r| filter.takes(r, now)) {
-                response.keys.push(self.show(record));
+                response.keys.push(self.show(record, &elsewhere));
                 if response.keys.len() == size {
                     let here = (record.created_at, record.id);
                     response.next_page_token = page::place_token(Some(here));
@@ -197,7 +216,7 @@ impl KeyService for Keys {
         };
         let record = self.admin.edit(&actor, key, edit).await.map_err(refused)?;
         Ok(Response::new(pb::EditKeyResponse {
-            key: Some(self.show(&record)),
+            key: Some(self.changed(&record).await),
         }))
     }
 
@@ -211,7 +230,12 @@ impl KeyService for Keys {
         let outcome = self.admin.revoke(&actor, key, wait).await;
         let outcome = outcome.map_err(refused)?;
         Ok(Response::new(pb::RevokeKeyResponse {
-            key: outcome.record.as_ref().map(|record| self.show(record)),
+            key: match &outcome.record {
+                // The store is away: it is not to be asked about others, too.
+                Some(record) if outcome.pending => Some(self.show(record, &Default::default())),
+                Some(record) => Some(self.changed(record).await),
+                None => None,
+            },
             pending: outcome.pending,
             revision: outcome.revision.0,
             complete: outcome.complete,

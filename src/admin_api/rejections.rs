@@ -5,21 +5,33 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::status::invalid;
+use super::status::{invalid, store_status};
 use super::{convert, page};
+use crate::presence::{Presence, RejectionPlace, RejectionThere};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::rejection_service_server::RejectionService;
-use crate::rejections::{Filter, Rejections};
+use crate::rejections::Filter;
+use crate::sessions::SessionId;
 
-/// The rejection service over this gateway's list.
+/// The rejection service over the lists of all gateways.
 pub(super) struct Refused {
-    rejections: Arc<Rejections>,
+    presence: Arc<Presence>,
 }
 
 impl Refused {
-    pub fn new(rejections: Arc<Rejections>) -> Self {
-        Self { rejections }
+    pub fn new(presence: Arc<Presence>) -> Self {
+        Self { presence }
     }
+}
+
+/// A place in the list as a token: `<milliseconds>.<gateway>-<number>`.
+fn place_token(there: &RejectionThere) -> String {
+    let place = there.place();
+    let id = SessionId {
+        gateway: place.gateway,
+        number: place.number,
+    };
+    page::place_token(Some((place.last_at, id)))
 }
 
 #[tonic::async_trait]
@@ -30,7 +42,12 @@ impl RejectionService for Refused {
     ) -> Result<Response<pb::ListRejectionsResponse>, Status> {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
-        let before: Option<u64> = page::token(&request.page_token)?;
+        let before = page::place::<SessionId>(&request.page_token)?;
+        let before = before.map(|(last_at, id)| RejectionPlace {
+            last_at,
+            gateway: id.gateway,
+            number: id.number,
+        });
         let key = match request.key_object_id.as_str() {
             "" => None,
             id => Some(convert::key_id("key_object_id", id)?),
@@ -42,13 +59,15 @@ impl RejectionService for Refused {
                     .map_err(|_| invalid("agent_id", "not a UUID, which every agent's id is"))?,
             ),
         };
-        let found = self.rejections.list(Filter { key, agent }, before, size);
+        let filter = Filter { key, agent };
+        let found = self.presence.rejections(filter, before, size).await;
+        let found = found.map_err(|error| store_status(&error))?;
         let next_page_token = match found.last() {
-            Some(last) if found.len() == size => last.number.to_string(),
+            Some(last) if found.len() == size => place_token(last),
             _ => String::new(),
         };
         Ok(Response::new(pb::ListRejectionsResponse {
-            rejections: found.iter().map(convert::rejection).collect(),
+            rejections: found.into_iter().map(convert::rejection).collect(),
             next_page_token,
         }))
     }

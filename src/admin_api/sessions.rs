@@ -6,23 +6,24 @@ use std::time::{Duration, Instant};
 use tonic::{Request, Response, Status};
 
 use super::authenticate::actor;
-use super::status::invalid;
+use super::status::{invalid, store_status};
 use super::{convert, page};
+use crate::presence::{Disconnected, Presence};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::session_service_server::SessionService;
-use crate::sessions::{Registry, SessionId};
+use crate::sessions::SessionId;
 
 /// How long a disconnect waits for the stream to close before it answers.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
-/// The session service over the registry.
+/// The session service over the sessions of all gateways.
 pub(super) struct Sessions {
-    registry: Arc<Registry>,
+    presence: Arc<Presence>,
 }
 
 impl Sessions {
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry }
+    pub fn new(presence: Arc<Presence>) -> Self {
+        Self { presence }
     }
 }
 
@@ -34,18 +35,19 @@ impl SessionService for Sessions {
     ) -> Result<Response<pb::ListSessionsResponse>, Status> {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
-        let after: Option<u64> = page::token(&request.page_token)?;
+        let after: Option<SessionId> = page::token(&request.page_token)?;
         let key = match request.key_object_id.as_str() {
             "" => None,
             id => Some(convert::key_id("key_object_id", id)?),
         };
-        let views = self.registry.list(key, after.unwrap_or(0), size);
-        let next_page_token = match views.last() {
-            Some(last) if views.len() == size => last.id.number.to_string(),
+        let found = self.presence.sessions(key, after, size).await;
+        let found = found.map_err(|error| store_status(&error))?;
+        let next_page_token = match found.last() {
+            Some(last) if found.len() == size => last.view.id.to_string(),
             _ => String::new(),
         };
         Ok(Response::new(pb::ListSessionsResponse {
-            sessions: views.into_iter().map(convert::session).collect(),
+            sessions: found.into_iter().map(convert::session).collect(),
             next_page_token,
         }))
     }
@@ -61,18 +63,18 @@ impl SessionService for Sessions {
             .session_id
             .parse()
             .map_err(|error| invalid("session_id", error))?;
-        let Some(closing) = self.registry.disconnect(id) else {
-            let text =
-                format!("{id}: there is no such live session; `muster sessions list` shows them");
-            return Err(Status::not_found(text));
-        };
-        tracing::info!(target: "muster::audit", actor = %actor.0, session = %id, "session disconnected");
-        let closed = tokio::time::timeout(CLOSE_WAIT, closing.closed())
-            .await
-            .is_ok();
-        Ok(Response::new(pb::DisconnectSessionResponse {
-            closed,
-            milliseconds: convert::millis(started.elapsed()),
-        }))
+        let disconnected = self.presence.disconnect(id, CLOSE_WAIT).await;
+        match disconnected.map_err(|error| store_status(&error))? {
+            Disconnected::NotFound => Err(Status::not_found(format!(
+                "{id}: there is no such live session; `muster sessions list` shows them"
+            ))),
+            Disconnected::Ended { closed } => {
+                tracing::info!(target: "muster::audit", actor = %actor.0, session = %id, "session disconnected");
+                Ok(Response::new(pb::DisconnectSessionResponse {
+                    closed,
+                    milliseconds: convert::millis(started.elapsed()),
+                }))
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use crate::gateways::GatewayError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::TokenId;
-use crate::store::{ChangeError, Role, TokenChangeError};
+use crate::store::{ChangeError, Role, StoreError, TokenChangeError};
 use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a good token may not make a call.
@@ -83,6 +83,11 @@ pub(super) fn gateway_status(error: &GatewayError) -> Status {
         GatewayError::Store(_) => Code::Unavailable,
     };
     Status::new(code, error.to_string())
+}
+
+/// A store that failed to tell.
+pub(super) fn store_status(error: &StoreError) -> Status {
+    Status::unavailable(error.to_string())
 }
 
 /// A field that breaks a rule, in words.

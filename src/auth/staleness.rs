@@ -71,6 +71,12 @@ impl Staleness {
         self.mode == StaleMode::Strict && self.is_stale(age)
     }
 
+    /// At which age the last live session has ended; `None`: they stay.
+    pub fn ends_all_after(&self) -> Option<Duration> {
+        let strict = self.mode == StaleMode::Strict;
+        strict.then(|| self.stale_after + self.spread)
+    }
+
     /// How many of `total` sessions must have ended so long after their end
     /// began: none at first, so that a process that was only suspended hears
     /// from its store before it ends anybody.

@@ -28,7 +28,10 @@ enum GatewaysCommand {
   muster gateways list
   muster gateways list -o json
 
-BEHIND: changes of keys that the gateway has yet to apply.")]
+BEHIND: changes of keys that the gateway has yet to apply.
+VIEW AGE: how long ago what it knows of the store was true, at most.
+AGENTS AT: where its agent listener is bound.
+unreachable: no heartbeat came for 3 s; it may still hold sessions.")]
     List,
     /// Forget a gateway that died: a revoke waits for it no longer
     #[command(after_help = "Examples:
@@ -53,6 +56,10 @@ struct GatewayJson<'a> {
     applied_revision: u64,
     live_sessions: u64,
     answering: bool,
+    agent_address: &'a str,
+    admin_address: &'a str,
+    view_age_milliseconds: u64,
+    unreachable: bool,
 }
 
 pub(super) async fn run(args: GatewaysArgs, console: &mut Console) -> Result<(), CliError> {
@@ -117,11 +124,16 @@ async fn list(client: &mut Client, console: &mut Console) -> Result<(), CliError
                 revision
                     .saturating_sub(gateway.applied_revision)
                     .to_string(),
+                seconds(gateway.view_age_milliseconds),
                 gateway.live_sessions.to_string(),
-                if gateway.answering {
-                    format!("{name} (answering)")
-                } else {
-                    name
+                match gateway.agent_address.as_str() {
+                    "" => "-".to_owned(),
+                    address => cell(address),
+                },
+                match (gateway.answering, gateway.unreachable) {
+                    (true, _) => format!("{name} (answering)"),
+                    (false, true) => format!("{name} (unreachable)"),
+                    (false, false) => name,
                 },
             ]
         })
@@ -132,7 +144,9 @@ async fn list(client: &mut Client, console: &mut Console) -> Result<(), CliError
         "ENROLLED",
         "HEARTBEAT",
         "BEHIND",
+        "VIEW AGE",
         "SESSIONS",
+        "AGENTS AT",
         "NAME",
     ];
     console.print(&table(&header, rows, &[]))
@@ -148,5 +162,14 @@ fn row(gateway: &Gateway) -> GatewayJson<'_> {
         applied_revision: gateway.applied_revision,
         live_sessions: gateway.live_sessions,
         answering: gateway.answering,
+        agent_address: &gateway.agent_address,
+        admin_address: &gateway.admin_address,
+        view_age_milliseconds: gateway.view_age_milliseconds,
+        unreachable: gateway.unreachable,
     }
+}
+
+/// `0.9 s`.
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
 }

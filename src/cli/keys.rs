@@ -4,6 +4,7 @@
 
 mod create;
 mod delete;
+mod gateways;
 mod revoke;
 pub(super) mod rows;
 mod show;

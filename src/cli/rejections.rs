@@ -25,14 +25,14 @@ pub(super) struct RejectionsArgs {
 
 #[derive(Debug, Subcommand)]
 enum RejectionsCommand {
-    /// List the last refusals of the gateway, newest first, and what to do
+    /// List the last refusals of all gateways, newest first, and what to do
     #[command(after_help = "Examples:
   muster rejections list
   muster rejections list --key web
   muster rejections list --agent 7f0c2f5e-0f43-3d2b-8b7e-1a3f5c9d2e60
   muster rejections list -o json
 
-What is alike in reason, key, agent and address is one row. An agent's id is
+What is alike in reason, key, agent, address and gateway is one row. An agent's id is
 what it calls itself; failed TLS handshakes are known by their address alone.")]
     List {
         /// Only refusals that name this key: its id (key_…) or unambiguous name
@@ -53,6 +53,8 @@ struct RejectionJson<'a> {
     key_object_id: &'a str,
     agent_id: &'a str,
     address: &'a str,
+    gateway_id: &'a str,
+    gateway_name: &'a str,
     count: u64,
     first_at: Option<String>,
     last_at: Option<String>,
@@ -135,10 +137,13 @@ fn sheet(rejections: &[Rejection], now: Timestamp) -> String {
                 or_dash(&rejection.key_object_id),
                 or_dash(&rejection.agent_id),
                 or_dash(&rejection.address),
+                cell(&rejection.gateway_name),
             ]
         })
         .collect();
-    let header = ["LAST", "COUNT", "REASON", "KEY", "AGENT", "ADDRESS"];
+    let header = [
+        "LAST", "COUNT", "REASON", "KEY", "AGENT", "ADDRESS", "GATEWAY",
+    ];
     let mut text = table(&header, rows, &[]);
     let mut told: Vec<&str> = Vec::new();
     for rejection in rejections {
@@ -172,6 +177,8 @@ fn row(rejection: &Rejection) -> RejectionJson<'_> {
         key_object_id: &rejection.key_object_id,
         agent_id: &rejection.agent_id,
         address: &rejection.address,
+        gateway_id: &rejection.gateway_id,
+        gateway_name: &rejection.gateway_name,
         count: rejection.count,
         first_at: rfc3339(rejection.first_at.as_ref()),
         last_at: rfc3339(rejection.last_at.as_ref()),

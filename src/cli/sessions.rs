@@ -23,7 +23,7 @@ pub(super) struct SessionsArgs {
 
 #[derive(Debug, Subcommand)]
 enum SessionsCommand {
-    /// List the live sessions of the gateway
+    /// List the live sessions of all gateways
     #[command(after_help = "Examples:
   muster sessions list
   muster sessions list --key web
@@ -50,6 +50,7 @@ To keep an agent out, revoke its key: muster keys revoke KEY")]
 struct SessionJson<'a> {
     session_id: &'a str,
     gateway_id: &'a str,
+    gateway_name: &'a str,
     key_object_id: &'a str,
     agent_id: &'a str,
     peer: &'a str,
@@ -122,11 +123,20 @@ async fn list(
                 cell(&session.agent_id),
                 cell(&session.peer),
                 relative(from_wire(session.opened_at.as_ref()), now),
+                cell(&session.gateway_name),
                 cell(&session.user_agent),
             ]
         })
         .collect();
-    let header = ["ID", "KEY", "AGENT", "ADDRESS", "OPENED", "USER AGENT"];
+    let header = [
+        "ID",
+        "KEY",
+        "AGENT",
+        "ADDRESS",
+        "OPENED",
+        "GATEWAY",
+        "USER AGENT",
+    ];
     console.print(&table(&header, rows, &[]))
 }
 
@@ -134,6 +144,7 @@ fn row(session: &Session) -> SessionJson<'_> {
     SessionJson {
         session_id: &session.session_id,
         gateway_id: &session.gateway_id,
+        gateway_name: &session.gateway_name,
         key_object_id: &session.key_object_id,
         agent_id: &session.agent_id,
         peer: &session.peer,

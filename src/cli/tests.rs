@@ -166,6 +166,7 @@ fn sessions_and_gateways_are_listed() {
         .map(|n| Session {
             session_id: format!("g1-{n}"),
             gateway_id: "g1".to_owned(),
+            gateway_name: "one".to_owned(),
             key_object_id: format!("key_{:016}", 1 + n % 2),
             agent_id: "a".to_owned(),
             peer: "192.0.2.7:5555".to_owned(),
@@ -187,7 +188,8 @@ fn sessions_and_gateways_are_listed() {
 
     let done = type_in(&fake, &["gateways", "list"]);
     assert!(
-        done.out.ends_with("  2       2         one (answering)\n"),
+        done.out
+            .ends_with("  2       0.9 s     2         192.0.2.1:9443  one (answering)\n"),
         "{}",
         done.out
     );
@@ -221,6 +223,8 @@ fn rejections_are_listed_with_their_cure() {
             },
             agent_id: if n == 1 { agent } else { "" }.to_owned(),
             address: "192.0.2.7".to_owned(),
+            gateway_id: "g1".to_owned(),
+            gateway_name: "one".to_owned(),
             count: n,
             first_at: fake::time(1_700_000_000),
             last_at: fake::time(1_700_000_001),
@@ -231,11 +235,13 @@ fn rejections_are_listed_with_their_cure() {
     let header: Vec<&str> = lines[0].split_whitespace().collect();
     assert_eq!(
         header,
-        ["LAST", "COUNT", "REASON", "KEY", "AGENT", "ADDRESS"]
+        [
+            "LAST", "COUNT", "REASON", "KEY", "AGENT", "ADDRESS", "GATEWAY"
+        ]
     );
     assert!(
         lines[5].ends_with(
-            "NOT_TLS      -                     -                                     192.0.2.7"
+            "NOT_TLS      -                     -                                     192.0.2.7  one"
         ),
         "{}",
         done.out

@@ -16,28 +16,31 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long the store may take to tell, at least.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// What has been reported of a revoked key by the gateways but `own`.
-async fn picture(
+/// What all gateways have reported of a revoked key, in order of their ids; also
+/// those that have signed off since.
+pub(super) async fn picture(
     store: &dyn KeyStore,
     key: &KeyRecord,
-    own: GatewayId,
 ) -> Result<Vec<GatewayOutcome>, StoreError> {
     // In this order: a gateway reports what a change did in the same step with
     // which it says that it has applied it.
     let (enrolled, _) = store.gateways().await?;
     let outcomes = store.outcomes(key.id).await?;
-    let others = enrolled
-        .into_iter()
-        .filter(|gateway| gateway.info.id != own);
-    Ok(others
-        .map(|gateway| {
-            let told = outcomes.iter().find(|(of, _)| *of == gateway.info.id);
-            outcome(gateway, told.map(|(_, outcome)| outcome), key)
-        })
-        .collect())
+    let now = store.clock().now();
+    let left = outcomes
+        .iter()
+        .filter(|(id, _)| enrolled.iter().all(|gateway| gateway.info.id != *id))
+        .map(|(id, told)| signed_off(*id, told, key));
+    let mut all: Vec<_> = left.collect();
+    all.extend(enrolled.into_iter().map(|gateway| {
+        let told = outcomes.iter().find(|(of, _)| *of == gateway.info.id);
+        outcome(gateway, told.map(|(_, outcome)| outcome), key, now)
+    }));
+    all.sort_by_key(|gateway| gateway.id);
+    Ok(all)
 }
 
-/// Looks until all of them are done, at most so long.
+/// Looks until all but `own` are done, at most so long.
 pub(super) async fn wait(
     store: &dyn KeyStore,
     key: &KeyRecord,
@@ -46,9 +49,10 @@ pub(super) async fn wait(
 ) -> Result<Vec<GatewayOutcome>, StoreError> {
     let until = Instant::now() + at_most;
     loop {
-        let looked = tokio::time::timeout(at_most.max(ANSWER), picture(store, key, own)).await;
-        let picture =
+        let looked = tokio::time::timeout(at_most.max(ANSWER), picture(store, key)).await;
+        let mut picture =
             looked.map_err(|_| StoreError::Failed("no answer within the deadline".into()))??;
+        picture.retain(|gateway| gateway.id != own && gateway.enrolled);
         if picture.iter().all(GatewayOutcome::is_done) || Instant::now() >= until {
             return Ok(picture);
         }
@@ -56,21 +60,47 @@ pub(super) async fn wait(
     }
 }
 
-fn outcome(gateway: Enrolled, told: Option<&Outcome>, key: &KeyRecord) -> GatewayOutcome {
-    let since = |at: Timestamp| {
-        key.revoked_at
-            .map_or(Duration::ZERO, |begun| at.saturating_since(begun))
-    };
+fn outcome(
+    gateway: Enrolled,
+    told: Option<&Outcome>,
+    key: &KeyRecord,
+    now: Timestamp,
+) -> GatewayOutcome {
     // What a gateway closed is kept for a while only; how far it is, always.
     let applied = told.is_some() || gateway.applied >= key.revision;
+    let ends_after = gateway.standing.ends_after.filter(|_| !applied);
     GatewayOutcome {
         id: gateway.info.id,
-        name: gateway.info.name,
         applied,
+        enrolled: true,
+        unreachable_since: Some(gateway.last_heartbeat).filter(|_| gateway.is_lapsed(now)),
+        ends_by: ends_after.map(|after| gateway.last_heartbeat.saturating_add(after)),
+        name: gateway.info.name,
         closed: told.map_or(0, |told| count(told.closed)),
         closing: told.map_or(0, |told| count(told.closing)),
-        elapsed: told.map_or(Duration::ZERO, |told| since(told.at)),
+        elapsed: told.map_or(Duration::ZERO, |told| since_revoke(key, told)),
     }
+}
+
+/// It reported, and has gone since: stopped, or forgotten.
+fn signed_off(id: GatewayId, told: &Outcome, key: &KeyRecord) -> GatewayOutcome {
+    GatewayOutcome {
+        id,
+        name: String::new(),
+        applied: true,
+        enrolled: false,
+        unreachable_since: None,
+        ends_by: None,
+        closed: count(told.closed + told.closing),
+        // With its process its streams have ended, too.
+        closing: 0,
+        elapsed: since_revoke(key, told),
+    }
+}
+
+fn since_revoke(key: &KeyRecord, told: &Outcome) -> Duration {
+    let begun = key.revoked_at;
+    begun.map_or(Duration::ZERO, |begun| told.at.saturating_since(begun))
 }
 
 fn count(sessions: u64) -> usize {

@@ -69,6 +69,11 @@ impl Reason {
         self.words().0
     }
 
+    /// The reason of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// What it means.
     pub fn meaning(self) -> &'static str {
         self.words().1

@@ -24,12 +24,13 @@ use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
 use crate::listener::{Limits, Listener};
 use crate::ops::Ops;
+use crate::presence::Presence;
 use crate::registrar::Registrar;
 use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
 use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
-use crate::store::{GatewayId, GatewayInfo};
+use crate::store::{Bound, GatewayId, GatewayInfo};
 use crate::telemetry::Metrics;
 use crate::tokens::{FirstToken, Tokens};
 
@@ -142,11 +143,20 @@ pub(super) async fn build(
         config.timing.feed_interval,
         position,
     ));
+    let clock = store.clock().clone();
+    let rejections = Rejections::new(rejections::CAPACITY, clock).telling(Arc::clone(&events));
+    let rejections = Arc::new(rejections);
+    let presence = Arc::new(Presence::new(
+        store.clone(),
+        Arc::clone(&registry),
+        Arc::clone(&rejections),
+        config.gateway_name.clone(),
+    ));
     let key_admin = Arc::new(KeyAdmin::new(
         store.clone(),
         Arc::clone(&revocations),
-        Arc::clone(&registry),
         Arc::clone(&instances),
+        Arc::clone(&presence),
         Arc::clone(&events),
         Arc::clone(&metrics),
         config.timing.revoke_wait,
@@ -162,9 +172,6 @@ pub(super) async fn build(
         Arc::clone(&metrics),
         config.timing.identity_conflict_after,
     );
-    let clock = store.clock().clone();
-    let rejections = Rejections::new(rejections::CAPACITY, clock).telling(Arc::clone(&events));
-    let rejections = Arc::new(rejections);
     let (agent_service, health) = agent_api::service(
         registrar,
         Arc::clone(&metrics),
@@ -174,11 +181,10 @@ pub(super) async fn build(
     .await;
     let admin_service = admin_api::service(admin_api::Behind {
         keys: key_admin,
-        registry: Arc::clone(&registry),
+        presence: Arc::clone(&presence),
         instances: Arc::clone(&instances),
         senders,
         events: Arc::clone(&events),
-        rejections: Arc::clone(&rejections),
         tokens: Tokens::new(store.clone(), store.clock().clone()),
         gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
     })?;
@@ -195,6 +201,10 @@ pub(super) async fn build(
         admin: admin.address(),
         ops: ops.address(),
     };
+    revocations.bound(Bound {
+        agent: addresses.agent,
+        admin: addresses.admin,
+    });
     data_dir.announce_agent(
         addresses.agent,
         config.tls.agent_address.as_ref(),
@@ -216,6 +226,7 @@ pub(super) async fn build(
             certs,
             revocations,
             instances,
+            presence,
             events,
             registry: Arc::clone(&registry),
             expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),

@@ -23,6 +23,7 @@ use crate::certs::Certs;
 use crate::events::{Events, ExpiryEvents};
 use crate::instances::{Connected, Instances};
 use crate::listener::Listener;
+use crate::presence::Presence;
 use crate::revocation::Revocations;
 use crate::sessions::{ExpiryTimers, Registry, StaleWatch};
 use crate::store::{EventKind, GatewayId, Store};
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub certs: Arc<Certs>,
     pub revocations: Arc<Revocations>,
     pub instances: Arc<Instances>,
+    pub presence: Arc<Presence>,
     pub events: Arc<Events>,
     pub registry: Arc<Registry>,
     pub expiry: ExpiryTimers,
@@ -88,6 +90,12 @@ impl Parts {
         ));
         let events = Arc::clone(&self.events).run(WRITE_BEHIND, stop.clone());
         background.spawn(part("the events", Box::pin(events)));
+        let (presence, until) = (self.presence, stop.clone());
+        let presence = async move { presence.run(until).await };
+        background.spawn(part(
+            "what other gateways see of this one",
+            Box::pin(presence),
+        ));
         let ops = self.ops.ops.clone();
         let ops_listener = self.ops.run(stop.clone());
         background.spawn(part("the ops listener", Box::pin(ops_listener)));

@@ -19,15 +19,26 @@ impl Registry {
             .after(after)
             .filter(|slot| key.is_none_or(|key| key == slot.key) && !slot.has_ended())
             .take(limit)
-            .map(|slot| SessionView {
-                id: self.session_id(slot.number),
-                key: slot.key,
-                agent: slot.info.agent,
-                peer: slot.info.peer,
-                user_agent: slot.info.user_agent.clone(),
-                opened_at: slot.opened_at,
-            })
+            .map(|slot| self.viewed(slot))
             .collect()
+    }
+
+    /// A live session by its number.
+    pub fn view(&self, number: u64) -> Option<SessionView> {
+        let live = self.live();
+        let slot = live.get(number).filter(|slot| !slot.has_ended())?;
+        Some(self.viewed(slot))
+    }
+
+    fn viewed(&self, slot: &Slot) -> SessionView {
+        SessionView {
+            id: self.session_id(slot.number),
+            key: slot.key,
+            agent: slot.info.agent,
+            peer: slot.info.peer,
+            user_agent: slot.info.user_agent.clone(),
+            opened_at: slot.opened_at,
+        }
     }
 
     /// How many sessions of a key are live.
@@ -67,6 +78,13 @@ impl Registry {
     }
 
     /// The numbers of all live sessions, oldest first.
+    pub fn live_numbers(&self) -> Vec<u64> {
+        let live = self.live();
+        let live = live.after(0).filter(|slot| !slot.has_ended());
+        live.map(|slot| slot.number).collect()
+    }
+
+    /// The numbers of all sessions whose stream stands, oldest first.
     pub(super) fn numbers(&self) -> Vec<u64> {
         let live = self.live();
         live.after(0).map(|slot| slot.number).collect()

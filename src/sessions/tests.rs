@@ -203,6 +203,7 @@ async fn a_principal_older_than_an_edit_is_stale() {
             ..fresh.position()
         },
         live_sessions: 0,
+        standing: crate::store::Standing::default(),
         outcomes: Vec::new(),
     };
     for entry in feed.renew(heartbeat).await.unwrap().entries {

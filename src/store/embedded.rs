@@ -4,6 +4,7 @@
 //! holds the lock). Must not know: sessions, gRPC.
 //! Invariant: a change is on the disk (fsync) before its call returns.
 
+mod boards;
 mod claims;
 mod events;
 mod file;
@@ -26,7 +27,7 @@ use super::changes::Ask;
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
 use super::event_store::{EventLog, EventStore};
-use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
+use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
     Change, ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError,
@@ -232,6 +233,7 @@ impl KeyStore for EmbeddedStore {
             last_heartbeat: now,
             applied: revision,
             live_sessions: 0,
+            standing: Standing::default(),
         });
         enrolled.sort_by_key(|gateway| gateway.info.id);
         Ok(Position {
@@ -253,6 +255,7 @@ impl KeyStore for EmbeddedStore {
             own.last_heartbeat = now;
             own.applied = heartbeat.position.revision;
             own.live_sessions = heartbeat.live_sessions;
+            own.standing = heartbeat.standing;
         }
         Ok(feed)
     }

@@ -1,7 +1,11 @@
 //! Gateways as a store knows them: who is enrolled and how far each has come.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::keys::{Id, KeyId, ParseIdError, Position, Revision, Timestamp};
 
@@ -36,6 +40,27 @@ pub struct GatewayInfo {
     pub version: String,
 }
 
+/// How a gateway stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// How old its view of the store is.
+    pub view_age: Duration,
+    /// Where it is bound; `None` until it is.
+    pub bound: Option<Bound>,
+    /// So long after its last heartbeat it has ended all its sessions by itself
+    /// (strict); `None`: it keeps them.
+    pub ends_after: Option<Duration>,
+}
+
+/// Where a gateway is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// For agents.
+    pub agent: SocketAddr,
+    /// For operators.
+    pub admin: SocketAddr,
+}
+
 /// What a gateway reports each time it renews its lease.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
@@ -45,6 +70,8 @@ pub struct Heartbeat {
     pub position: Position,
     /// Sessions live there.
     pub live_sessions: u64,
+    /// How it stands.
+    pub standing: Standing,
     /// What final changes did there, where that is new.
     pub outcomes: Vec<Outcome>,
 }
@@ -77,4 +104,22 @@ pub struct Enrolled {
     pub applied: Revision,
     /// Sessions live there at that time.
     pub live_sessions: u64,
+    /// How it stood then.
+    pub standing: Standing,
+}
+
+impl Enrolled {
+    /// How long a gateway may be silent before it counts as unreachable: three
+    /// times the default interval of its heartbeat.
+    pub const LAPSES: Duration = Duration::from_secs(3);
+
+    /// How old its view of the store is at `now` at most, by what it said last.
+    pub fn view_age(&self, now: Timestamp) -> Duration {
+        self.standing.view_age + now.saturating_since(self.last_heartbeat)
+    }
+
+    /// Whether its heartbeat has lapsed at `now`.
+    pub fn is_lapsed(&self, now: Timestamp) -> bool {
+        now.saturating_since(self.last_heartbeat) > Self::LAPSES
+    }
 }

@@ -6,6 +6,7 @@
 //! store's identity and history in the same atomic step; an answer that does not
 //! come in time is an error, and its connection is not used again.
 
+mod boards;
 mod claims;
 mod events;
 mod gateways;

@@ -22,7 +22,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("senders", "keys"),
     ("registrar", "keys store auth events sessions revocation instances senders telemetry"),
     ("rejections", "keys store events"),
-    ("key_admin", "keys store events sessions instances revocation telemetry"),
+    ("presence", "keys store sessions rejections"),
+    ("key_admin", "keys store events sessions instances presence revocation telemetry"),
     ("gateways", "keys store sessions"),
     ("tokens", "keys files store"),
     ("listener", "keys"),
@@ -30,11 +31,11 @@ const LAYERS: &[(&str, &str)] = &[
     ("config", "auth listener instances"),
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
-    ("admin_api", "keys store listener events sessions instances gateways senders rejections key_admin \
-                   tokens proto"),
+    ("admin_api", "keys store listener events sessions instances gateways senders rejections presence \
+                   key_admin tokens proto"),
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
-                rejections key_admin tokens listener certs config agent_api admin_api ops telemetry"),
+                rejections presence key_admin tokens listener certs config agent_api admin_api ops telemetry"),
     ("cli", "keys config server proto"),
 ];
 

@@ -16,6 +16,7 @@ mod expiry;
 mod key_lifecycle;
 mod layering;
 mod lost_history;
+mod one_picture;
 mod ops;
 mod protocol;
 mod races;

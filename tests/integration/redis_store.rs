@@ -23,6 +23,7 @@ fn beat(gateway: &GatewayInfo, position: Position) -> Heartbeat {
         gateway: gateway.id,
         position,
         live_sessions: 0,
+        standing: muster::store::Standing::default(),
         outcomes: Vec::new(),
     }
 }

@@ -110,6 +110,7 @@ fn at(epoch_of: Position, revision: u64, gateway: GatewayId) -> Heartbeat {
             ..epoch_of
         },
         live_sessions: 3,
+        standing: muster::store::Standing::default(),
         outcomes: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ mod nginx_host;
 mod operator;
 mod process;
 mod redis_server;
+mod several;
 
 pub use agent::{TestAgent, reason_of};
 pub use deaf_peer::DeafPeer;
@@ -18,6 +19,7 @@ pub use nginx_host::{NginxHost, agent_binary};
 pub use operator::Operator;
 pub use process::{Launched, Process, get_from_ops};
 pub use redis_server::RedisServer;
+pub use several::{operators, three_on};
 
 use std::future::Future;
 use std::time::Duration;

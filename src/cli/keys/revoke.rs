@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::gateways::{GatewayJson, closed, lines};
 use super::get;
 use super::rows::{resolve, rfc3339, title};
 use crate::cli::connect::Client;
@@ -41,16 +42,6 @@ struct DoneJson {
     sessions_closing: u64,
     milliseconds: u64,
     gateways: Vec<GatewayJson>,
-}
-
-#[derive(Debug, Serialize)]
-struct GatewayJson {
-    gateway_id: String,
-    gateway_name: String,
-    applied: bool,
-    sessions_closed: u64,
-    sessions_closing: u64,
-    milliseconds: u64,
 }
 
 pub(in crate::cli) async fn run(
@@ -119,7 +110,7 @@ fn announce(keys: &[Key], yes: bool, console: &mut Console) -> bool {
     }
     for key in &to_cut {
         console.note(&format!(
-            "{}: a revoke cuts {} on this gateway, and all on any other; {} registered with it.",
+            "{}: a revoke cuts {}; {} registered with it.",
             title(&key.object_id, &key.name),
             plural(key.live_sessions, "live session"),
             match key.current_agents {
@@ -153,7 +144,6 @@ fn milliseconds(answer: &RevokeKeyResponse) -> u64 {
 
 /// What the revoke did, in words.
 fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
-    let closed = |count| format!("{} closed", plural(count, "session"));
     let mut text = format!(
         "{}: revoked; {} in {} ms\n",
         title(&key.object_id, &key.name),
@@ -161,20 +151,7 @@ fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
         milliseconds(answer)
     );
     if answer.gateways.len() > 1 || !answer.complete {
-        for gateway in &answer.gateways {
-            let mut line = format!("  {}: ", title(&gateway.gateway_id, &gateway.gateway_name));
-            if gateway.applied {
-                line += &closed(gateway.sessions_closed);
-                line += &format!(" in {} ms", gateway.milliseconds);
-            } else {
-                line += "has not applied it yet and may hold sessions";
-            }
-            if gateway.sessions_closing > 0 {
-                line += &format!("; {} still closing", gateway.sessions_closing);
-            }
-            text += &line;
-            text.push('\n');
-        }
+        text += &lines(&answer.gateways);
     }
     if answer.pending {
         text += &format!(
@@ -186,7 +163,7 @@ fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
     } else if !answer.complete {
         text += &format!(
             "  NOT COMPLETE: the key is revoked for good, but not every gateway has closed its \
-             sessions yet.\n  See where it stands: muster keys revoke {} --yes\n",
+             sessions yet.\n  See where it stands: muster keys show {}\n",
             clean(&key.object_id)
         );
     }
@@ -195,14 +172,7 @@ fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
 
 impl DoneJson {
     fn of(answer: &RevokeKeyResponse) -> Self {
-        let gateways = answer.gateways.iter().map(|gateway| GatewayJson {
-            gateway_id: gateway.gateway_id.clone(),
-            gateway_name: gateway.gateway_name.clone(),
-            applied: gateway.applied,
-            sessions_closed: gateway.sessions_closed,
-            sessions_closing: gateway.sessions_closing,
-            milliseconds: gateway.milliseconds,
-        });
+        let gateways = answer.gateways.iter().map(GatewayJson::from);
         let revoked = answer.key.as_ref().and_then(|key| key.revoked_at.as_ref());
         Self {
             revoked_at: rfc3339(revoked),
@@ -229,6 +199,8 @@ mod tests {
             sessions_closed: closed,
             sessions_closing: closing,
             milliseconds: closed,
+            enrolled: true,
+            ..GatewayOutcome::default()
         }
     }
 

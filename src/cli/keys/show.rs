@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::gateways::{GatewayJson, lines};
 use super::rows::{KeyJson, key_sheet, resolve, rfc3339};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
@@ -22,6 +23,13 @@ struct SheetJson<'a> {
     registered_agents: u64,
     telemetry_senders_total: u64,
     telemetry_senders: Vec<SenderJson<'a>>,
+    revocation: Option<RevocationJson>,
+}
+
+#[derive(Serialize)]
+struct RevocationJson {
+    complete: bool,
+    gateways: Vec<GatewayJson>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +98,10 @@ fn json<'a>(key: &Key, rest: &'a GetKeyResponse) -> SheetJson<'a> {
         registered_agents: key.registered_agents,
         telemetry_senders_total: rest.telemetry_senders_total,
         telemetry_senders: rest.telemetry_senders.iter().map(sender).collect(),
+        revocation: rest.revocation.as_ref().map(|revocation| RevocationJson {
+            complete: revocation.complete,
+            gateways: revocation.gateways.iter().map(GatewayJson::from).collect(),
+        }),
     }
 }
 
@@ -97,6 +109,19 @@ fn sheet(key: &Key, rest: &GetKeyResponse, now: Timestamp) -> String {
     let total = rest.telemetry_senders_total;
     let senders = plural(total, "sender");
     let mut text = key_sheet(key, now);
+    if let Some(revocation) = &rest.revocation {
+        text += match revocation.complete {
+            true => "  revoke    complete\n",
+            false => {
+                "  revoke    NOT COMPLETE: the key is revoked for good, but not every \
+                      gateway has closed its sessions\n"
+            }
+        };
+        let lines = lines(&revocation.gateways);
+        lines
+            .lines()
+            .for_each(|line| text += &format!("          {line}\n"));
+    }
     text += &format!("  telemetry {senders} in the last 5 minutes\n");
     if rest.telemetry_senders.is_empty() {
         return text;

@@ -200,6 +200,7 @@ impl KeyService for Api {
                 key,
                 telemetry_senders: senders.take(PAGE).cloned().collect(),
                 telemetry_senders_total: state.senders.len() as u64,
+                revocation: None,
             })
         })
     }
@@ -265,6 +266,8 @@ impl KeyService for Api {
                     sessions_closed,
                     sessions_closing: 0,
                     milliseconds: 12,
+                    enrolled: true,
+                    ..GatewayOutcome::default()
                 }],
             })
         })
@@ -398,6 +401,10 @@ impl GatewayService for Api {
                     applied_revision: 5,
                     live_sessions: 2,
                     answering: true,
+                    agent_address: "192.0.2.1:9443".to_owned(),
+                    admin_address: "127.0.0.1:9444".to_owned(),
+                    view_age_milliseconds: 940,
+                    unreachable: false,
                 }],
                 next_page_token: String::new(),
                 revision: 7,

@@ -184,6 +184,7 @@ fn a_key_is_shown_with_its_agents_senders_and_last_use() {
             "current_agents": 2,
             "registered_agents": 2,
             "telemetry_senders_total": 3,
+            "revocation": null,
             "telemetry_senders": [
                 {
                     "address": "192.0.2.1",

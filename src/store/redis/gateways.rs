@@ -12,9 +12,10 @@ use super::schema::FIELD_CHANGE;
 use super::step::{Answer, Step};
 use super::{Over, Shared};
 use crate::keys::{KeyId, Position, Revision, Timestamp};
+use crate::store::boards::Board;
 use crate::store::changes::to_change;
 use crate::store::codec::{FeedRow, decode, encode};
-use crate::store::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
+use crate::store::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
 use crate::store::key_store::{Feed, KeyChange, StoreError};
 
 /// Changes given out in one call.
@@ -25,8 +26,8 @@ const OUTCOMES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a gateway said when it enrolled.
 #[derive(Serialize, Deserialize)]
-struct GatewayRow {
-    name: String,
+pub(super) struct GatewayRow {
+    pub name: String,
     version: String,
     enrolled_at: Timestamp,
     #[serde(flatten)]
@@ -39,6 +40,8 @@ struct BeatRow {
     at: Timestamp,
     applied: Revision,
     live_sessions: u64,
+    #[serde(default)]
+    standing: Standing,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -99,6 +102,7 @@ async fn put(
         at: shared.clock.now(),
         applied: applied.unwrap_or_default(),
         live_sessions: 0,
+        standing: Standing::default(),
         unknown: Map::new(),
     })?;
     let id = info.id.to_string();
@@ -116,6 +120,7 @@ pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed,
         at: shared.clock.now(),
         applied: position.revision,
         live_sessions: heartbeat.live_sessions,
+        standing: heartbeat.standing,
         unknown: Map::new(),
     })?;
     let step = Step::new()
@@ -232,7 +237,7 @@ pub(super) async fn outcomes(
     Ok(all)
 }
 
-fn gateway_id(text: &str) -> Result<GatewayId, StoreError> {
+pub(super) fn gateway_id(text: &str) -> Result<GatewayId, StoreError> {
     text.parse().map_err(|_| StoreError::Corrupt {
         what: format!("the gateway {text:?}"),
         why: "its id is not one".into(),
@@ -248,7 +253,12 @@ pub(super) async fn leave(shared: &Shared, gateway: GatewayId) -> Result<(), Sto
     let id = gateway.to_string();
     let step = Step::new()
         .run(cmd("HDEL").arg(shared.schema.gateways()).arg(&id))
-        .run(cmd("HDEL").arg(shared.schema.beats()).arg(&id));
+        .run(cmd("HDEL").arg(shared.schema.beats()).arg(&id))
+        .run(
+            cmd("DEL")
+                .arg(shared.schema.board(Board::Sessions, gateway))
+                .arg(shared.schema.board(Board::Rejections, gateway)),
+        );
     shared.take(step, Over::Tail).await.map(|_| ())
 }
 
@@ -277,7 +287,8 @@ pub(super) fn read_enrolled(answer: &mut Answer) -> Result<Vec<Enrolled>, StoreE
             enrolled_at: row.enrolled_at,
             last_heartbeat: beat.as_ref().map_or(row.enrolled_at, |beat| beat.at),
             applied: beat.as_ref().map_or(Revision(0), |beat| beat.applied),
-            live_sessions: beat.map_or(0, |beat| beat.live_sessions),
+            live_sessions: beat.as_ref().map_or(0, |beat| beat.live_sessions),
+            standing: beat.map_or_else(Standing::default, |beat| beat.standing),
         });
     }
     all.sort_by_key(|gateway| gateway.info.id);

@@ -6,6 +6,8 @@
 use uuid::Uuid;
 
 use crate::keys::{Id, KeyId, Timestamp};
+use crate::store::boards::Board;
+use crate::store::gateway::GatewayId;
 
 /// The format that this muster writes.
 pub(super) const FORMAT: &str = "1";
@@ -75,6 +77,16 @@ impl Schema {
     /// Hash: gateway id -> what the last final change of a key did there.
     pub fn outcomes(&self, key: KeyId) -> String {
         self.name(&format!("outcomes:{}", key.0))
+    }
+
+    /// Sorted set: what a gateway shows on a board, by number; expires.
+    pub fn board(&self, board: Board, gateway: GatewayId) -> String {
+        self.name(&format!("board:{}:{gateway}", board.as_str()))
+    }
+
+    /// List: lines left for a gateway; expires.
+    pub fn asks(&self, gateway: GatewayId) -> String {
+        self.name(&format!("asks:{gateway}"))
     }
 
     /// Hash: token id -> `TokenRow`.
@@ -187,6 +199,12 @@ mod tests {
         assert_eq!(schema.gateways(), "{muster}:gateways");
         assert_eq!(schema.beats(), "{muster}:beats");
         assert_eq!(schema.outcomes(key), "{muster}:outcomes:0123456789ABCDEF");
+        let gateway = "0123456789ABCDEF".parse().unwrap();
+        assert_eq!(
+            schema.board(Board::Sessions, gateway),
+            "{muster}:board:sessions:0123456789ABCDEF"
+        );
+        assert_eq!(schema.asks(gateway), "{muster}:asks:0123456789ABCDEF");
         assert_eq!(schema.tokens(), "{muster}:tokens");
         assert_eq!(schema.events(), "{muster}:events");
         assert_eq!(schema.agents(), "{muster}:agents");

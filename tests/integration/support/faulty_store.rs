@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, Change, ChangeError, ClaimStore, Enrolled, EventLog, EventStore, Feed, GatewayId,
-    GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore,
-    Loaded, NewKey, Outcome, Registration, StoreClock, StoreError, TokenChangeError, TokenCursor,
-    TokenPage, TokenRecord, TokenStore, Written,
+    AgentRecord, Board, BoardStore, BoardUpdate, Change, ChangeError, ClaimStore, Enrolled,
+    EventLog, EventStore, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch, InstanceStore,
+    KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, Outcome, Registration, Shown,
+    StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore,
+    Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -231,6 +232,39 @@ impl InstanceStore for FaultyStore {
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
         self.up()?;
         self.inner.forget_registrations(key).await
+    }
+}
+
+#[async_trait]
+impl BoardStore for FaultyStore {
+    async fn show(
+        &self,
+        gateway: GatewayId,
+        board: Board,
+        update: BoardUpdate,
+    ) -> Result<bool, StoreError> {
+        self.up()?;
+        self.inner.show(gateway, board, update).await
+    }
+
+    async fn shown(
+        &self,
+        own: GatewayId,
+        board: Board,
+        known: &[(GatewayId, u64)],
+    ) -> Result<Vec<Shown>, StoreError> {
+        self.up()?;
+        self.inner.shown(own, board, known).await
+    }
+
+    async fn ask(&self, gateway: GatewayId, line: String) -> Result<(), StoreError> {
+        self.up()?;
+        self.inner.ask(gateway, line).await
+    }
+
+    async fn asked(&self, own: GatewayId) -> Result<Vec<String>, StoreError> {
+        self.up()?;
+        self.inner.asked(own).await
     }
 }
 

@@ -1,0 +1,90 @@
+//! What the other gateways show on one board, read when somebody asks.
+//!
+//! Invariant: nothing is told that was read longer ago than [`FRESH`]; of
+//! several who ask at once, one reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::store::{Board, BoardRow, BoardStore, GatewayId, StoreError};
+
+/// How long what was read is told again.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// A gateway's board.
+#[derive(Debug)]
+pub(super) struct Theirs<T> {
+    pub name: String,
+    version: u64,
+    /// By number.
+    pub rows: Arc<BTreeMap<u64, T>>,
+}
+
+type Boards<T> = Arc<BTreeMap<GatewayId, Theirs<T>>>;
+
+/// The boards of the others.
+pub(super) struct Mirror<T> {
+    store: Arc<dyn BoardStore>,
+    own: GatewayId,
+    board: Board,
+    last: Mutex<Option<(Instant, Boards<T>)>>,
+}
+
+impl<T: DeserializeOwned> Mirror<T> {
+    pub fn new(store: Arc<dyn BoardStore>, own: GatewayId, board: Board) -> Self {
+        Self {
+            store,
+            own,
+            board,
+            last: Mutex::default(),
+        }
+    }
+
+    /// What they show.
+    pub async fn read(&self) -> Result<Boards<T>, StoreError> {
+        let mut last = self.last.lock().await;
+        let before = match &*last {
+            Some((at, boards)) if at.elapsed() < FRESH => return Ok(Arc::clone(boards)),
+            Some((_, boards)) => Arc::clone(boards),
+            None => Arc::default(),
+        };
+        let asked = Instant::now();
+        let known: Vec<_> = before.iter().map(|(id, b)| (*id, b.version)).collect();
+        let mut boards = BTreeMap::new();
+        for shown in self.store.shown(self.own, self.board, &known).await? {
+            let rows = match (shown.rows, before.get(&shown.gateway)) {
+                (Some(rows), _) => Arc::new(read(rows)),
+                (None, Some(known)) => Arc::clone(&known.rows),
+                (None, None) => Arc::default(),
+            };
+            let theirs = Theirs {
+                name: shown.name,
+                version: shown.version,
+                rows,
+            };
+            boards.insert(shown.gateway, theirs);
+        }
+        let boards = Arc::new(boards);
+        *last = Some((asked, Arc::clone(&boards)));
+        Ok(boards)
+    }
+}
+
+/// A row that can't be read is left out: another muster version wrote it.
+fn read<T: DeserializeOwned>(rows: Vec<BoardRow>) -> BTreeMap<u64, T> {
+    let mut all = BTreeMap::new();
+    for row in rows {
+        match serde_json::from_str(&row.content) {
+            Ok(content) => {
+                all.insert(row.number, content);
+            }
+            Err(error) => tracing::debug!(%error, "a row of another gateway can't be read"),
+        }
+    }
+    all
+}
