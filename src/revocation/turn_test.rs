@@ -4,9 +4,9 @@ use super::*;
 use crate::auth::{AuthOptions, Staleness};
 use crate::events::Events;
 use crate::keys::{Epoch, Id, KeyId, Kind, mint};
-use crate::sessions::RegistryOptions;
+use crate::sessions::{Final, RegistryOptions};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{GatewayId, NewKey};
+use crate::store::{GatewayId, Lookup, NewKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than a store gives out in one call.
@@ -87,4 +87,42 @@ async fn the_view_is_fresh_after_a_resync() {
     assert!(!revocations.turn().await.unwrap());
     assert!(revocations.view.age() < SECOND);
     assert_eq!(revocations.view.epoch(), now.epoch);
+}
+
+/// Its gate was swept, its record is in no cache: the memory of the last
+/// changes alone knows.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
+    let store = EmbeddedStore::in_memory().unwrap();
+    let minted = mint(Kind::DataPlaneKey).unwrap();
+    let key = NewKey {
+        id: KeyId(minted.id),
+        digest: minted.digest,
+        name: "k".into(),
+        expires_at: None,
+    };
+    let created = store.create(key).await.unwrap().change;
+    let Change::Created(mut record) = created.change else {
+        panic!("{created:?}");
+    };
+    let at = crate::keys::Timestamp::from_millis(1_234);
+    record.revoked_at = Some(at);
+    let elsewhere = Position {
+        epoch: Epoch(created.position.epoch.0 ^ 1),
+        ..created.position
+    };
+    let revocations = revocations(&store, elsewhere).await;
+    revocations.recent.note(&Change::Revoked(record.clone()));
+    revocations.turn().await.unwrap();
+    let (end, _) = revocations.registry.end_of(record.id).unwrap();
+    assert_eq!(end, Final::Revoked(at));
+    let Lookup::Present(stored) = store.load(record.id).await.unwrap().lookup else {
+        panic!("gone");
+    };
+    assert_eq!(stored.revoked_at, Some(at));
+    assert_eq!(revocations.metrics.reasserted.get(), 1);
+    // What it wrote itself it hears of like every change.
+    assert_eq!(revocations.position(), created.position);
+    assert!(!revocations.turn().await.unwrap());
+    assert_eq!(revocations.position().revision, stored.revision);
 }
