@@ -8,6 +8,7 @@
 mod agents;
 mod authenticate;
 mod convert;
+mod door;
 mod events;
 mod gateways;
 mod keys;
@@ -39,6 +40,7 @@ use crate::senders::Senders;
 use crate::tokens::Tokens;
 
 pub use authenticate::Authenticate;
+pub use door::Door;
 
 /// What the admin API is a door to.
 pub struct Behind {

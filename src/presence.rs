@@ -112,6 +112,11 @@ impl Presence {
         self.registry.gateway()
     }
 
+    /// And its name.
+    pub fn own_name(&self) -> &str {
+        &self.own_name
+    }
+
     /// Live sessions of a key here and there.
     pub fn live_sessions(&self, key: KeyId, elsewhere: &Elsewhere) -> usize {
         let there = elsewhere.of_key.get(&key).copied().unwrap_or(0);

@@ -239,7 +239,13 @@ impl KeyService for Keys {
         let outcome = self.admin.revoke(&actor, key, wait).await;
         let outcome = outcome.map_err(refused)?;
         Ok(Response::new(pb::RevokeKeyResponse {
-            key: Some(self.changed(&outcome.record).await),
+            key: match &outcome.record {
+                // The store is away: it is not to be asked about others, too.
+                Some(record) if outcome.pending => Some(self.show(record, &Default::default())),
+                Some(record) => Some(self.changed(record).await),
+                None => None,
+            },
+            pending: outcome.pending,
             revision: outcome.revision.0,
             complete: outcome.complete,
             durable: outcome.durability.is_durable(),

@@ -3,10 +3,10 @@
 use super::*;
 use crate::auth::{AuthOptions, Staleness};
 use crate::events::Events;
-use crate::keys::{Epoch, Id, Kind, mint};
-use crate::sessions::RegistryOptions;
+use crate::keys::{Epoch, Id, KeyId, Kind, mint};
+use crate::sessions::{Final, RegistryOptions};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{GatewayId, NewKey};
+use crate::store::{GatewayId, Lookup, NewKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than a store gives out in one call.
@@ -17,6 +17,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
     let shared: Arc<EmbeddedStore> = Arc::new(store.clone());
     let clock = store.clock().clone();
     let events = Events::load(shared.clone(), clock.clone()).await.unwrap();
+    let events = Arc::new(events);
     let registry = Registry::new(
         RegistryOptions {
             gateway: GatewayId(Id::random().unwrap()),
@@ -24,7 +25,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
         },
         clock,
         Arc::clone(&metrics),
-        Arc::new(events),
+        Arc::clone(&events),
     );
     let view = View::new(position.epoch, Staleness::default(), Instant::now());
     let view = Arc::new(view);
@@ -43,6 +44,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
         Arc::new(registry),
         Arc::new(authenticator),
         view,
+        events,
         metrics,
         SECOND,
         position,
@@ -85,4 +87,42 @@ async fn the_view_is_fresh_after_a_resync() {
     assert!(!revocations.turn().await.unwrap());
     assert!(revocations.view.age() < SECOND);
     assert_eq!(revocations.view.epoch(), now.epoch);
+}
+
+/// Its gate was swept, its record is in no cache: the memory of the last
+/// changes alone knows.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
+    let store = EmbeddedStore::in_memory().unwrap();
+    let minted = mint(Kind::DataPlaneKey).unwrap();
+    let key = NewKey {
+        id: KeyId(minted.id),
+        digest: minted.digest,
+        name: "k".into(),
+        expires_at: None,
+    };
+    let created = store.create(key).await.unwrap().change;
+    let Change::Created(mut record) = created.change else {
+        panic!("{created:?}");
+    };
+    let at = crate::keys::Timestamp::from_millis(1_234);
+    record.revoked_at = Some(at);
+    let elsewhere = Position {
+        epoch: Epoch(created.position.epoch.0 ^ 1),
+        ..created.position
+    };
+    let revocations = revocations(&store, elsewhere).await;
+    revocations.recent.note(&Change::Revoked(record.clone()));
+    revocations.turn().await.unwrap();
+    let (end, _) = revocations.registry.end_of(record.id).unwrap();
+    assert_eq!(end, Final::Revoked(at));
+    let Lookup::Present(stored) = store.load(record.id).await.unwrap().lookup else {
+        panic!("gone");
+    };
+    assert_eq!(stored.revoked_at, Some(at));
+    assert_eq!(revocations.metrics.reasserted.get(), 1);
+    // What it wrote itself it hears of like every change.
+    assert_eq!(revocations.position(), created.position);
+    assert!(!revocations.turn().await.unwrap());
+    assert_eq!(revocations.position().revision, stored.revision);
 }

@@ -42,7 +42,7 @@ use super::instance_store::{
     AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
 };
 use super::key_store::{
-    ChangeError, Durability, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
+    Change, ChangeError, Durability, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
     StoreError, Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
@@ -183,6 +183,10 @@ impl KeyStore for RedisStore {
             replicas, writes, ..
         } = &*self.shared;
         replicas.settle(writes, written.receipt).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        keys::change(&self.shared, Ask::Reassert(end)).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

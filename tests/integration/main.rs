@@ -15,6 +15,7 @@ mod events;
 mod expiry;
 mod key_lifecycle;
 mod layering;
+mod lost_history;
 mod one_picture;
 mod one_picture_ledger;
 mod ops;

@@ -55,7 +55,9 @@ async fn next(follower: &mut Streaming<pb::StreamEventsResponse>, count: usize) 
     while told.len() < count {
         let batch = within("events", follower.message()).await.unwrap().unwrap();
         assert_eq!(batch.missed, 0);
-        told.extend(batch.events);
+        // That the store's history changed is told by each gateway for itself.
+        let of_keys = |event: &pb::Event| event.kind != "store_new_history";
+        told.extend(batch.events.into_iter().filter(of_keys));
     }
     told
 }
@@ -171,7 +173,8 @@ async fn followers_outlive_a_restart_of_redis_and_lost_events() {
     };
     create(&members[0], "three").await;
     let told = next(&mut follower, 1).await;
-    assert_eq!((told[0].id, told[0].kind.as_str()), (3, "key_created"));
+    assert_eq!(told[0].kind, "key_created");
+    assert!(told[0].id > 2, "{told:?}");
 
     // As a failover that lost the last two: another epoch, and the numbers are
     // given anew before anybody has looked.
@@ -188,15 +191,16 @@ async fn followers_outlive_a_restart_of_redis_and_lost_events() {
         create(&members[1], name).await;
     }
     let told = next(&mut follower, 3).await;
-    let told: Vec<_> = told
-        .iter()
-        .map(|e| (e.id, e.gateway_name.as_str()))
-        .collect();
-    assert_eq!(told, [(2, "b"), (3, "b"), (4, "b")]);
-    let shown = events(&members[0].operator, "").await;
-    assert_eq!(shown.len(), 4);
-    for member in &members[1..] {
-        assert_eq!(events(&member.operator, "").await, shown);
+    assert_eq!(told.len(), 3, "each once: {told:?}");
+    assert!(told.iter().all(|e| e.gateway_name == "b"), "{told:?}");
+    assert!(told.iter().map(|e| e.id).is_sorted(), "{told:?}");
+    for member in &members {
+        eventually("all show the same", async || {
+            let shown = events(&member.operator, "").await;
+            let kinds = shown.iter().filter(|e| e.kind == "key_created");
+            kinds.count() == 4 && shown == events(&members[0].operator, "").await
+        })
+        .await;
     }
 }
 

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, AppendOnce, Board, BoardStore, BoardUpdate, ChangeError, ClaimStore, Enrolled,
-    EventPage, EventStore, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch, InstanceCursor,
-    InstanceNews, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewEvent, NewKey,
-    Outcome, Registration, Shown, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage,
-    TokenRecord, TokenStore, Written,
+    AgentRecord, AppendOnce, Board, BoardStore, BoardUpdate, Change, ChangeError, ClaimStore,
+    Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch,
+    InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded,
+    NewEvent, NewKey, Outcome, Registration, Shown, StoreClock, StoreError, TokenChangeError,
+    TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -153,6 +153,11 @@ impl KeyStore for FaultyStore {
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
         self.up()?;
         self.inner.delete(id).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        self.up()?;
+        self.inner.reassert(end).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

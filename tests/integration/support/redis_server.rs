@@ -17,7 +17,7 @@ const LOGIN: &str = "muster:change-me";
 /// Ends with the test.
 pub struct RedisServer {
     daemon: Daemon,
-    _folder: TempDir,
+    folder: TempDir,
     port: u16,
 }
 
@@ -44,7 +44,7 @@ impl RedisServer {
         let daemon = Daemon::start("redis-server", folder.path(), port, &config);
         Self {
             daemon,
-            _folder: folder,
+            folder,
             port,
         }
     }
@@ -77,6 +77,11 @@ impl RedisServer {
     /// A start over what it had saved, with the role of its first start.
     pub fn restart(&mut self) {
         self.daemon.restart();
+    }
+
+    /// Where it saves.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// SIGSTOP: it is there, and answers nobody.
