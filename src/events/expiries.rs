@@ -72,12 +72,13 @@ impl ExpiryEvents {
     /// Looks until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         loop {
+            let moved = self.keys.clock().moved();
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "expired keys are not looked for; trying again");
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOKS) => {}
-                () = self.keys.clock().moved() => {}
+                () = moved => {}
                 () = shutdown.cancelled() => return,
             }
         }

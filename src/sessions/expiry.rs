@@ -36,6 +36,7 @@ impl ExpiryTimers {
         // each of them by the deadline, not one after the other.
         let mut looks = JoinSet::new();
         loop {
+            let moved = this.registry.clock().moved();
             let now = this.registry.clock().now();
             let (due, next) = this.registry.deadlines().due(now);
             for key in due {
@@ -48,7 +49,7 @@ impl ExpiryTimers {
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = this.registry.deadlines().sooner() => {}
-                () = this.registry.clock().moved() => {}
+                () = moved => {}
                 Some(_) = looks.join_next() => {}
                 () = shutdown.cancelled() => return,
             }

@@ -63,9 +63,10 @@ impl StoreClock {
         }
     }
 
-    /// Waits for the next change of the offset.
-    pub async fn moved(&self) {
-        self.shared.moved.notified().await;
+    /// Waits for the next change of the offset after this call, not after the
+    /// first poll: called before the clock is read, it misses none.
+    pub fn moved(&self) -> impl Future<Output = ()> {
+        self.shared.moved.notified()
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::proto::admin::v1 as pb;
-use muster::store::KeyStore;
 use muster::store::embedded::EmbeddedStore;
+use muster::store::{EventStore, KeyStore};
 use tonic::{Code, Status, Streaming};
 
 use crate::support::{Operator, TestGateway, eventually, within};
@@ -86,6 +86,10 @@ async fn an_expiry_is_told_once_also_across_a_restart() {
     let gateway = TestGateway::over(store.clone(), |_| {}).await;
     let operator = gateway.operator().await;
     let (id, _) = operator.key_for("k", Duration::from_secs(3600)).await;
+    eventually("it looks for what expires from now on", async || {
+        store.expiries_until().await.unwrap().is_some()
+    })
+    .await;
     store.clock().set_shift_millis(2 * 3600 * 1000);
     let expired = async |operator: &Operator| {
         let kinds = kinds(operator, &id).await;
