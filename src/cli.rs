@@ -8,6 +8,7 @@
 
 mod agent_config;
 mod agents;
+mod ca;
 mod connect;
 mod error;
 mod events;
@@ -90,6 +91,8 @@ enum Command {
     Rejections(rejections::RejectionsArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
+    /// Issue certificates for gateways that share the store
+    Ca(ca::CaArgs),
     /// Print the block for nginx-agent.conf that connects an agent
     AgentConfig(agent_config::AgentConfigArgs),
     /// Print the completion script of a shell
@@ -166,6 +169,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
             let matches = matches.subcommand().map_or(matches, |(_, serve)| serve);
             serve::run(*args, matches, console)
         }
+        Command::Ca(args) => ca::run(&args, console),
         Command::AgentConfig(args) => agent_config::run(&args, console),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
                 rejections key_admin tokens listener certs config agent_api admin_api ops telemetry"),
-    ("cli", "keys config server proto"),
+    ("cli", "keys config certs server proto"),
 ];
 
 /// Crates whose types stay where they belong.
