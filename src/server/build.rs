@@ -30,7 +30,7 @@ use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
 use crate::store::{GatewayId, GatewayInfo};
 use crate::telemetry::Metrics;
-use crate::tokens::{FirstToken, Tokens};
+use crate::tokens::Tokens;
 
 /// The protocol of both TLS listeners.
 const HTTP2: &[&[u8]] = &[b"h2"];
@@ -194,7 +194,7 @@ pub(super) async fn build(
     )?;
     Ok(Server {
         addresses,
-        first_start: token == FirstToken::Made,
+        token,
         _lock: lock,
         parts: Parts {
             gateway,

@@ -21,8 +21,8 @@ use crate::instances::Instances;
 use crate::keys::Position;
 use crate::ops::Ops;
 use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
-use crate::store::{ClaimStore, GatewayInfo, Store, StoreError};
-use crate::tokens::{FirstToken, first_token};
+use crate::store::{ClaimStore, GatewayInfo, KeyStore, Store, StoreError};
+use crate::tokens::{FirstToken, first_token, shared_first_token};
 
 /// Between two attempts, besides the deadlines of Redis.
 const RETRY: Duration = Duration::from_secs(2);
@@ -131,7 +131,10 @@ impl Entry<'_> {
     }
 
     async fn enter(&self) -> Result<Entered, StartError> {
-        let entered = async { self.enter_over(self.open().await?).await };
+        let entered = async {
+            let (store, token) = self.open().await?;
+            self.enter_over(store, token).await
+        };
         entered.await.map_err(|error| match error {
             StartError::Store(StoreError::Foreign(found)) => StartError::OtherStore {
                 found,
@@ -141,18 +144,25 @@ impl Entry<'_> {
         })
     }
 
-    async fn open(&self) -> Result<Arc<dyn Store>, StartError> {
+    async fn open(&self) -> Result<(Arc<dyn Store>, FirstToken), StartError> {
+        let path = self.data_dir.admin_token();
         let options = match &self.source {
-            Source::Own(store) => return Ok(store.clone()),
+            Source::Own(store) => {
+                let token = first_token(&**store, &path, store.clock().now()).await?;
+                return Ok((store.clone(), token));
+            }
             Source::Shared(options) => options,
         };
         let store = RedisStore::open(options.clone()).await?;
         self.agree_on_authority(&store).await?;
+        let (name, known) = (&self.gateway.name, options.known.is_some());
+        let now = store.clock().now();
+        let token = shared_first_token(&store, &path, name, known, now).await?;
         // From its first start on this gateway takes no other store for this.
         if options.known.is_none() {
             self.data_dir.remember_store(store.id())?;
         }
-        Ok(Arc::new(store))
+        Ok((Arc::new(store), token))
     }
 
     /// Agents move between the gateways of a store, and trust one CA. With a
@@ -174,9 +184,11 @@ impl Entry<'_> {
         })
     }
 
-    async fn enter_over(&self, store: Arc<dyn Store>) -> Result<Entered, StartError> {
-        let now = store.clock().now();
-        let token = first_token(&*store, &self.data_dir.admin_token(), now).await?;
+    async fn enter_over(
+        &self,
+        store: Arc<dyn Store>,
+        token: FirstToken,
+    ) -> Result<Entered, StartError> {
         let enrolling = Instant::now();
         let position = store.enrol(self.gateway.clone()).await?;
         let events = Events::load(store.clone(), store.clock().clone()).await?;
