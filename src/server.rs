@@ -31,6 +31,7 @@ use run::Parts;
 pub use data_dir::{DataDir, DataDirError};
 
 pub use crate::tokens::FirstToken;
+pub use enter::redis_options;
 
 /// Where the listeners are bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +155,7 @@ impl Server {
             }
             StorePlace::Redis(url) => {
                 let lock = data_dir.lock()?;
-                let source = Source::redis(&config.store, url, &data_dir)?;
+                let source = Source::redis(&config.store, url, data_dir.known_store()?)?;
                 (source, Some(lock))
             }
         };

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::{DataDir, StartError};
 use crate::certs::Certs;
-use crate::config::{Config, RedisUrl, StoreConfig};
+use crate::config::{Config, RedisUrl, StoreConfig, StorePlace};
 use crate::events::Events;
 use crate::files;
 use crate::instances::Instances;
-use crate::keys::Position;
+use crate::keys::{Id, Position};
 use crate::ops::Ops;
 use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
 use crate::store::{ClaimStore, GatewayInfo, KeyStore, Store, StoreError};
@@ -42,7 +42,7 @@ impl Source {
     pub fn redis(
         config: &StoreConfig,
         url: &RedisUrl,
-        data_dir: &DataDir,
+        known: Option<Id>,
     ) -> Result<Self, StartError> {
         let password = config.redis_password_file.as_deref().map(read_password);
         Ok(Self::Shared(RedisOptions {
@@ -51,8 +51,27 @@ impl Source {
             prefix: config.redis_prefix.clone(),
             connect_deadline: config.redis_connect_deadline,
             answer_deadline: config.redis_answer_deadline,
-            known: data_dir.known_store()?,
+            known,
         }))
+    }
+}
+
+/// How the Redis of a configuration is reached, with the store that the data
+/// directory knows, if one is given; `None`: it is not on Redis.
+///
+/// # Errors
+/// [`StartError`] when a file that the settings name can't be read.
+pub fn redis_options(
+    config: &StoreConfig,
+    data_dir: Option<&DataDir>,
+) -> Result<Option<RedisOptions>, StartError> {
+    let StorePlace::Redis(url) = &config.place else {
+        return Ok(None);
+    };
+    let known = data_dir.map(DataDir::known_store).transpose()?.flatten();
+    match Source::redis(config, url, known)? {
+        Source::Shared(options) => Ok(Some(options)),
+        Source::Own(_) => Ok(None),
     }
 }
 

@@ -9,6 +9,7 @@ mod events;
 mod file;
 mod instances;
 mod steps;
+mod survey;
 mod tokens;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use file::OpenError;
+pub use survey::{Held, hold, survey};
 
 use super::changes::Ask;
 use super::claims::ClaimStore;

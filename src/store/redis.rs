@@ -6,15 +6,19 @@
 //! store's identity and history in the same atomic step; an answer that does not
 //! come in time is an error, and its connection is not used again.
 
+mod adopt;
 mod claims;
+mod copy;
 mod events;
 mod gateways;
 mod instances;
 mod keys;
 mod link;
 mod open;
+mod plain;
 mod schema;
 mod step;
+mod survey;
 mod tokens;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +31,10 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+pub use adopt::Standing;
+pub use copy::{CopyEnd, CopyTarget};
 pub use open::{RedisOpenError, RedisOptions};
+pub use survey::survey;
 
 use super::changes::Ask;
 use super::claims::ClaimStore;

@@ -32,3 +32,4 @@ mod senders;
 mod sessions;
 mod staleness;
 mod store_suite;
+mod upkeep;

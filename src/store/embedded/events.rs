@@ -10,7 +10,7 @@ use crate::store::event_store::{Event, EventLog};
 use crate::store::key_store::StoreError;
 
 /// Id -> [`Event`].
-const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const EXPIRIES_UNTIL: &str = "expiries_until";
 
 pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {
@@ -29,13 +29,19 @@ pub(super) fn load(transaction: &ReadTransaction) -> Result<EventLog, StoreError
         }
     }
     let meta = transaction.open_table(META).map_err(failed)?;
-    let until = meta.get(EXPIRIES_UNTIL).map_err(failed)?;
     Ok(EventLog {
         events,
-        expiries_until: until
-            .and_then(|value| value.value().try_into().ok())
-            .map(|bytes| Timestamp::from_millis(i64::from_be_bytes(bytes))),
+        expiries_until: expiries_until(&meta)?,
     })
+}
+
+pub(super) fn expiries_until(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Option<Timestamp>, StoreError> {
+    let until = meta.get(EXPIRIES_UNTIL).map_err(failed)?;
+    Ok(until
+        .and_then(|value| value.value().try_into().ok())
+        .map(|bytes| Timestamp::from_millis(i64::from_be_bytes(bytes))))
 }
 
 pub(super) fn save(

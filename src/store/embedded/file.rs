@@ -50,6 +50,21 @@ pub enum OpenError {
         /// Its layout number.
         found: u64,
     },
+    /// There is none, and none is made.
+    #[error("{path}: there is no store; give the --data-dir of a gateway that has been started")]
+    Absent {
+        /// Where it should be.
+        path: String,
+    },
+    /// Its last gateway crashed, and it can't be read before it is repaired.
+    #[error(
+        "{path}: it was not closed cleanly; start its gateway once, which repairs it, stop it, \
+         and try again"
+    )]
+    Unclean {
+        /// The file.
+        path: String,
+    },
     /// It can't be read or written.
     #[error("{path}: {why}")]
     Failed {
@@ -88,6 +103,21 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     drop(database);
     files::rename(&unfinished, path).map_err(|e| failed(&name, e))?;
     open(path)
+}
+
+/// Opens a file that is there, and writes nothing to it.
+pub(super) fn open_for_reading(path: &Path) -> Result<ReadOnlyDatabase, OpenError> {
+    let name = path.display().to_string();
+    if !path.try_exists().map_err(|e| failed(&name, e))? {
+        return Err(OpenError::Absent { path: name });
+    }
+    let database = match ReadOnlyDatabase::open(path) {
+        Err(DatabaseError::RepairAborted) => return Err(OpenError::Unclean { path: name }),
+        database => database.map_err(|e| cannot_open(&name, e))?,
+    };
+    let transaction = database.begin_read().map_err(|e| failed(&name, e))?;
+    identify(&transaction, &name)?;
+    Ok(database)
 }
 
 pub(super) fn in_memory() -> Result<(Database, Identity), OpenError> {

@@ -83,8 +83,28 @@ pub async fn shared_first_token(
     }
 }
 
-/// The claim that a token is a store's first, made by that gateway.
-pub(in crate::tokens) fn claim_of(token: TokenId, gateway: &str) -> String {
+/// The claim, name and value, that a token is a store's first, made by that
+/// gateway: for a store that is made with it.
+pub fn first_token_claim(token: TokenId, gateway: &str) -> (String, String) {
+    (CLAIM.to_owned(), claim_of(token, gateway))
+}
+
+/// Makes a token that `gateway` holds the first of a store that has none.
+///
+/// # Errors
+/// [`StoreError`], also when there is one of that id.
+pub async fn name_first_token(
+    store: &(impl TokenStore + ClaimStore),
+    token: PresentedToken,
+    gateway: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    store.put_token(record(token.id, token.digest, now)).await?;
+    let claim = claim_of(token.id, gateway);
+    store.claim(CLAIM, &claim).await.map(|_| ())
+}
+
+fn claim_of(token: TokenId, gateway: &str) -> String {
     format!("{token} {gateway}")
 }
 

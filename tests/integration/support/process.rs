@@ -119,6 +119,15 @@ impl Process {
         TestAgent::new(connected(endpoint).await, key)
     }
 
+    /// One that trusts this CA (PEM) alone.
+    pub async fn agent_trusting(&self, ca: &str, key: &str) -> TestAgent {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(ca))
+            .domain_name("localhost");
+        let endpoint = Endpoint::from_shared(self.agent_url()).unwrap();
+        TestAgent::new(connected(endpoint.tls_config(tls).unwrap()).await, key)
+    }
+
     fn agent_url(&self) -> String {
         let port = self.agent.rsplit_once(':').unwrap().1;
         format!("https://localhost:{port}")
