@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use redb::{
-    Key, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, TableDefinition, TableError, TableHandle, Value,
+    Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableError, TableHandle, Value,
 };
 use uuid::Uuid;
 
 use super::events::{self, EVENTS};
 use super::failed;
-use super::file::{self, META, OpenError};
+use super::file::{self, META, OpenError, Reading};
 use super::instances::{AGENTS, BY_AGENT, Place, REGISTRATIONS, USES};
 use super::steps::{BY_CREATION, FEED, KEYS, read_revision};
 use super::tokens::TOKENS;
@@ -22,11 +22,10 @@ use crate::store::key_store::StoreError;
 use crate::store::survey::{Gone, OddKind, Oddity, Pages, Row, Survey};
 
 /// Opens a store file that is there for reading alone. While it is surveyed no
-/// gateway can open it.
+/// gateway can open it, unless it was not closed cleanly: then a copy is read.
 ///
 /// # Errors
-/// [`OpenError`] when there is no such file, it is not ours, is in use, or was
-/// not closed cleanly and has to be repaired first.
+/// [`OpenError`] when there is no such file, it is not ours, or is in use.
 pub fn survey(path: &Path) -> Result<Survey, OpenError> {
     let database = file::open_for_reading(path)?;
     let name = path.display().to_string();
@@ -34,7 +33,7 @@ pub fn survey(path: &Path) -> Result<Survey, OpenError> {
         path: name.clone(),
         why,
     };
-    let transaction = database.begin_read().map_err(|e| odd(e.to_string()))?;
+    let transaction = database.begin().map_err(|e| odd(e.to_string()))?;
     let read = || -> Result<(Revision, Option<Timestamp>), StoreError> {
         let meta = transaction.open_table(META).map_err(failed)?;
         let until = match transaction.open_table(EVENTS) {
@@ -65,13 +64,15 @@ pub fn survey(path: &Path) -> Result<Survey, OpenError> {
 }
 
 /// Keeps gateways off the file as long as it lives.
-pub struct Held(#[expect(dead_code, reason = "holds a lock")] ReadOnlyDatabase);
+pub struct Held(#[expect(dead_code, reason = "holds a lock")] Reading);
 
-/// Keeps gateways off a store file; others may still survey it.
+/// Keeps gateways off a store file, which is repaired first if its last one
+/// crashed; others may still survey it.
 ///
 /// # Errors
 /// Those of [`survey`].
 pub fn hold(path: &Path) -> Result<Held, OpenError> {
+    file::repair(path)?;
     file::open_for_reading(path).map(Held)
 }
 

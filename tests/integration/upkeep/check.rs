@@ -217,6 +217,45 @@ async fn what_is_wrong_in_redis_is_found() {
     }
 }
 
+#[tokio::test]
+async fn a_file_is_checked_and_copied_after_a_crash() {
+    let site = Site::new();
+    let mut gateway = site.launch_with("own", &[]).ready().await;
+    let operator = gateway.operator().await;
+    for n in 0..3 {
+        let (id, _) = operator.key(&n.to_string()).await;
+        operator.revoke(&id).await;
+    }
+    // The file of a running gateway can be checked in a copy.
+    std::fs::create_dir(site.dir("copy")).unwrap();
+    std::fs::copy(site.dir("own/store.redb"), site.dir("copy/store.redb")).unwrap();
+    gateway.kill().await;
+    for dir in ["copy", "own"] {
+        let file = site.dir(dir).join("store.redb");
+        let before = std::fs::read(&file).unwrap();
+        let check = ["store", "check", "--data-dir", dir];
+        assert!(
+            site.run(&check)
+                .await
+                .ok()
+                .contains("read 3 keys, 6 changes")
+        );
+        assert!(
+            std::fs::read(&file).unwrap() == before,
+            "a look changes nothing"
+        );
+    }
+    let copy = [
+        "store",
+        "copy",
+        "--from",
+        "embedded:own",
+        "--to",
+        &site.url(),
+    ];
+    assert!(site.run(&copy).await.ok().contains("3 keys"));
+}
+
 /// Changes the store file of a gateway that is stopped.
 fn tamper(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
     let database = Database::open(path).unwrap();
