@@ -43,7 +43,8 @@ use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
-    ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
+    Change, ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError,
+    Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 use crate::keys::{Id, KeyId, Position, Revision, Timestamp, TokenId};
@@ -172,6 +173,10 @@ impl KeyStore for RedisStore {
 
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
         keys::change(&self.shared, Ask::Delete(id)).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        keys::change(&self.shared, Ask::Reassert(end)).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

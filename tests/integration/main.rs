@@ -15,6 +15,7 @@ mod events;
 mod expiry;
 mod key_lifecycle;
 mod layering;
+mod lost_history;
 mod ops;
 mod protocol;
 mod races;

@@ -257,6 +257,7 @@ impl KeyService for Api {
                 key: Some(key.clone()),
                 revision: 7,
                 complete: true,
+                pending: false,
                 gateways: vec![GatewayOutcome {
                     gateway_id: "g1".to_owned(),
                     gateway_name: "one".to_owned(),

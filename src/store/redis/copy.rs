@@ -9,8 +9,8 @@ use redis::{Pipeline, Value, cmd};
 use super::open::{RedisOpenError, RedisOptions, random_epoch_text};
 use super::plain::Plain;
 use super::schema::{
-    FIELD_COPYING, FIELD_EPOCH, FIELD_EXPIRIES_UNTIL, FIELD_FORMAT, FIELD_REPLID, FIELD_REVISION,
-    FIELD_STORE_ID, FORMAT, claim, place, registration,
+    FIELD_COPYING, FIELD_EPOCH, FIELD_EXPIRIES_UNTIL, FIELD_FORMAT, FIELD_HAD_KEYS, FIELD_REPLID,
+    FIELD_REVISION, FIELD_STORE_ID, FORMAT, claim, place, registration,
 };
 use crate::keys::{Id, Revision, Timestamp};
 use crate::store::key_store::StoreError;
@@ -227,6 +227,9 @@ impl CopyTarget {
         set(FIELD_REPLID, replid.unwrap_or("").trim());
         set(FIELD_EPOCH, &random_epoch_text()?);
         set(FIELD_REVISION, &end.revision.to_string());
+        if end.revision > Revision(0) {
+            set(FIELD_HAD_KEYS, "1");
+        }
         if let Some(until) = end.expiries_until {
             set(FIELD_EXPIRIES_UNTIL, &until.as_millis().to_string());
         }

@@ -16,6 +16,8 @@ pub(super) const FIELD_STORE_ID: &str = "store_id";
 pub(super) const FIELD_REPLID: &str = "replid";
 pub(super) const FIELD_EPOCH: &str = "epoch";
 pub(super) const FIELD_REVISION: &str = "revision";
+/// There once a key was created, whatever became of it.
+pub(super) const FIELD_HAD_KEYS: &str = "had_keys";
 /// Counts changes of tokens, as a guard of their steps.
 pub(super) const FIELD_TOKEN_CHANGES: &str = "token_changes";
 /// Keys that expired up to here have had their event; milliseconds since 1970.

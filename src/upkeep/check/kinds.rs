@@ -89,8 +89,8 @@ impl Kind {
                 "Edit the key, which writes its record anew: muster keys edit KEY --name NAME."
             }
             Self::List => {
-                "Restore the store from a backup. On Redis, an edit puts a key that the list \
-                 lacks into it again."
+                "An edit puts a key that the list lacks into it again: muster keys edit KEY \
+                 --name NAME. For the rest restore the store from a backup."
             }
             Self::Revision => {
                 "Restore the store from a backup. On Redis, a gateway that saw that revision \

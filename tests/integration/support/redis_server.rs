@@ -1,6 +1,7 @@
 //! A real redis-server of a test's own, in a temporary folder on loopback.
 
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,10 +42,25 @@ impl RedisServer {
 
     /// SIGKILL, and a start over what it had saved by then.
     pub fn restart_after_a_kill(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// A start over what it had saved.
+    pub fn restart(&mut self) {
         self.child = spawn(&self.folder, self.port);
         self.wait_until_it_listens();
+    }
+
+    /// Where it saves.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// SIGSTOP: it is there, and answers nobody.

@@ -1,7 +1,7 @@
 //! `muster store adopt`.
 
 use super::{PASSWORD, Site};
-use crate::support::{PATIENCE, eventually, within};
+use crate::support::{PATIENCE, eventually, reason_of, within};
 
 #[tokio::test]
 async fn running_gateways_go_on_with_an_adopted_store() {
@@ -11,6 +11,8 @@ async fn running_gateways_go_on_with_an_adopted_store() {
     let operator = first.operator().await;
     let (_, key) = operator.key("lost").await;
     let mut stream = first.agent(&key).await.connect().await;
+    let (revoked, revoked_key) = operator.key("revoked").await;
+    operator.revoke(&revoked).await;
     let token = first.file("admin.token");
     site.raw(&["FLUSHALL"]).await;
 
@@ -47,6 +49,16 @@ async fn running_gateways_go_on_with_an_adopted_store() {
     .await;
     let agent = first.agent(&key).await;
     eventually("it joins the other", async || agent.join().await.is_ok()).await;
+    // What the old store had is not forgotten by those who knew it.
+    let refused = first.agent(&key).await.join().await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
+    for gateway in [&first, &second] {
+        eventually("the revoke is in the new store", async || {
+            let refused = gateway.agent(&revoked_key).await.join().await.unwrap_err();
+            reason_of(&refused) == "KEY_REVOKED"
+        })
+        .await;
+    }
     // Nobody who was in was cut.
     let cut = tokio::time::timeout(std::time::Duration::from_millis(100), stream.end()).await;
     assert!(cut.is_err(), "{cut:?}");
