@@ -46,11 +46,12 @@ pub async fn first_token(
     path: &Path,
     now: Timestamp,
 ) -> Result<FirstToken, FirstTokenError> {
-    match files::read_if_present(path).map_err(at(path))? {
-        Some(bytes) => keep(store, path, &bytes, now)
-            .await
-            .map(|_| FirstToken::Kept),
-        None => make(store, path, now).await,
+    let Some(bytes) = files::read_if_present(path).map_err(at(path))? else {
+        return make(store, path, now).await;
+    };
+    match keep(store, path, &bytes, now).await? {
+        Some(_) => Ok(FirstToken::Kept),
+        None => Err(unknown(path)),
     }
 }
 
@@ -58,23 +59,24 @@ fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// The token in the file that is there, which the store must know.
+fn unknown(path: &Path) -> FirstTokenError {
+    let text = "the store does not know this token (was the store replaced?); move the file away \
+                and start again to get a new one";
+    at(path)(io::Error::other(text)).into()
+}
+
+/// The token in the file that is there; `None`: the store does not know it.
 async fn keep(
     store: &(impl TokenStore + ?Sized),
     path: &Path,
     bytes: &[u8],
     now: Timestamp,
-) -> Result<TokenRecord, FirstTokenError> {
-    let at = at(path);
+) -> Result<Option<TokenRecord>, FirstTokenError> {
     let presented = PresentedToken::parse(bytes)
-        .map_err(|fault| at(io::Error::other(TokenError::from(fault))))?;
+        .map_err(|fault| at(path)(io::Error::other(TokenError::from(fault))))?;
     let found = store.token(presented.id).await?;
     let Some(token) = found.filter(|token| token.digest == presented.digest) else {
-        return Err(at(io::Error::other(
-            "the store does not know this token (was the store replaced?); move the file \
-             away and start again to get a new one",
-        ))
-        .into());
+        return Ok(None);
     };
     let status = token.status(now);
     if status != KeyStatus::Valid {
@@ -87,7 +89,7 @@ async fn keep(
              a new one"
         );
     }
-    Ok(token)
+    Ok(Some(token))
 }
 
 async fn make(

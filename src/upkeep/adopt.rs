@@ -20,7 +20,7 @@ pub enum Look {
     KnowsNone,
     /// The store is the one that it knows, or was adopted already.
     Known(Id),
-    /// It can be done.
+    /// It can be done; or the known store has no valid admin token.
     Possible(Adoption),
 }
 
@@ -72,7 +72,14 @@ pub async fn look(config: &Config) -> Result<Look, UpkeepError> {
     };
     let found = RedisStore::look(&options, lost).await?;
     if found == Standing::Known {
-        return Ok(Look::Known(lost));
+        let known = Some(lost);
+        let store = RedisStore::open(RedisOptions {
+            known,
+            ..options.clone()
+        });
+        if has_admin(&store.await?).await? {
+            return Ok(Look::Known(lost));
+        }
     }
     Ok(Look::Possible(Adoption {
         lost,
@@ -90,16 +97,18 @@ impl Adoption {
     /// [`UpkeepError`]; `Foreign` when another store came in between.
     pub async fn adopt(self) -> Result<Adopted, UpkeepError> {
         let mut options = self.options.clone();
-        if let Standing::Other { id, .. } = self.found {
-            options.known = Some(id);
-        }
+        options.known = match self.found {
+            Standing::Empty => None,
+            Standing::Known => Some(self.lost),
+            Standing::Other { id, .. } => Some(id),
+        };
         let store = RedisStore::open(options).await?;
-        // Any answer brings the store's time.
-        store.tokens(None, 1).await?;
-        let now = store.clock().now();
-        let note = format!("{now} by {}", self.by);
-        store.adopt(self.lost, &note).await?;
-        let token = if some_opens_all(&store, now).await? {
+        let has_admin = has_admin(&store).await?;
+        if self.found != Standing::Known {
+            let note = format!("{} by {}", store.clock().now(), self.by);
+            store.adopt(self.lost, &note).await?;
+        }
+        let token = if has_admin {
             TokenFate::NotNeeded
         } else {
             self.put_back(&store).await?
@@ -126,4 +135,10 @@ impl Adoption {
         name_first_token(store, presented, &self.by, store.clock().now()).await?;
         Ok(TokenFate::PutBack(presented.id))
     }
+}
+
+async fn has_admin(store: &RedisStore) -> Result<bool, UpkeepError> {
+    // Any answer brings the store's time.
+    store.tokens(None, 1).await?;
+    Ok(some_opens_all(store, store.clock().now()).await?)
 }

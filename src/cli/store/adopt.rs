@@ -38,11 +38,11 @@ pub(super) async fn run(config: &Config, yes: bool, console: &mut Console) -> Re
     if !yes && !console.confirm("Adopt it?") {
         return Err(CliError::Refused("nothing was adopted".to_owned()));
     }
-    let lost = adoption.lost;
+    let (lost, known) = (adoption.lost, adoption.found == Standing::Known);
     let done = adoption.adopt().await?;
     if console.json_wanted() {
         return console.print_json(&AdoptedJson {
-            adopted: true,
+            adopted: !known,
             lost: Some(lost.to_string()),
             store: Some(done.store.to_string()),
             admin_token: Some(match done.token {
@@ -52,6 +52,9 @@ pub(super) async fn run(config: &Config, yes: bool, console: &mut Console) -> Re
                 TokenFate::Ended(_) => "ended",
             }),
         });
+    }
+    if known {
+        return console.print(&of_token(&done));
     }
     console.print(&format!(
         "The store {} answers for {lost} from now on: gateways that wait go on by themselves.\n",
@@ -93,6 +96,13 @@ fn nothing_to_adopt(
 
 fn announcement(adoption: &Adoption, at: &str, config: &Config) -> String {
     let lost = adoption.lost;
+    if adoption.found == Standing::Known {
+        return format!(
+            "{at} answers as the store {lost} that its gateway knows, but has no valid admin \
+             token. The one in {} is put into it, if it has not ended there.",
+            config.data_dir.join("admin.token").display()
+        );
+    }
     let found = match adoption.found {
         Standing::Other { id, keys, gateways } => format!(
             "there is the store {id}, with {} and {} enrolled",
@@ -123,9 +133,9 @@ fn of_token(done: &Adopted) -> String {
             format!("It had no valid admin token: {id}, from admin.token, is in it again.\n")
         }
         TokenFate::NoneHere => {
-            "It has no valid admin token, and there is none here: adopt it once more with the \
-             --data-dir of a gateway that has an admin.token, or start a gateway again, which \
-             makes one.\n"
+            "It has no valid admin token, and there is none here: do the same with the --data-dir \
+             of a gateway that has an admin.token, or start this gateway again, which makes \
+             one.\n"
                 .to_owned()
         }
         TokenFate::Ended(id) => format!(

@@ -12,7 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{FirstToken, FirstTokenError, at, keep, make, record};
+use super::{FirstToken, FirstTokenError, at, keep, make, record, unknown};
 use crate::files::{self, Access};
 use crate::keys::{Digest, KeyStatus, Kind, PresentedToken, Timestamp, TokenId, mint};
 use crate::store::{ClaimStore, Role, StoreError, TokenRecord, TokenStore};
@@ -37,7 +37,20 @@ pub async fn shared_first_token(
 ) -> Result<FirstToken, FirstTokenError> {
     let (new, elsewhere) = (beside(path, "new"), beside(path, "elsewhere"));
     if let Some(bytes) = files::read_if_present(path).map_err(at(path))? {
-        let token = keep(store, path, &bytes, now).await?;
+        let Some(token) = keep(store, path, &bytes, now).await? else {
+            if !known {
+                return Err(unknown(path));
+            }
+            // A store that was adopted, or that lost it: agents are not to
+            // suffer for it.
+            tracing::warn!(
+                file = %path.display(),
+                "the store does not know the token in this file, which opens nothing; put it \
+                 back with muster store adopt, or move the file away and start again to get a \
+                 new one"
+            );
+            return Ok(FirstToken::Elsewhere(None));
+        };
         if opens_all(&token, now) {
             // A store that was copied or adopted has no claim: then this is it.
             store.claim(CLAIM, &claim_of(token.id, gateway)).await?;
@@ -293,6 +306,21 @@ mod tests {
         assert_eq!(site.start("two", true).await, FirstToken::Made);
         assert_eq!(site.start("three", false).await, of_others);
         assert_eq!(site.tokens().await, 3);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_the_store_lost_stops_no_gateway_that_was_there() {
+        let site = Site::new();
+        mint_into(&site.file("one")).unwrap();
+        assert_eq!(site.start("one", true).await, FirstToken::Elsewhere(None));
+        let now = site.store.clock().now();
+        let file = site.file("one");
+        let refused = shared_first_token(&site.store, &file, "one", false, now).await;
+        assert!(
+            refused.is_err(),
+            "another store's token is not taken for its own"
+        );
+        assert_eq!(site.tokens().await, 0);
     }
 
     #[tokio::test]

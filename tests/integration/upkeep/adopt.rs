@@ -128,3 +128,44 @@ async fn there_may_be_nothing_to_adopt() {
     assert!(!site.dir("absent").exists());
     assert_eq!(site.raw(&["DBSIZE"]).await, redis::Value::Int(0));
 }
+
+#[tokio::test]
+async fn a_token_is_put_back_from_the_directory_that_has_it() {
+    let site = Site::new();
+    let first = site.launch("one").ready().await;
+    let second = site.launch("two").ready().await;
+    let token = first.file("admin.token");
+    second.stop(PATIENCE).await;
+    first.stop(PATIENCE).await;
+    site.raw(&["FLUSHALL"]).await;
+    let url = site.url();
+    let adopt = async |dir: &str| {
+        let adopt = [
+            "store",
+            "adopt",
+            "--yes",
+            "--data-dir",
+            dir,
+            "--store",
+            &url,
+        ];
+        site.run(&adopt).await.ok().to_owned()
+    };
+    let told = adopt("two").await;
+    assert!(told.contains("there is none here"), "{told}");
+    // A start does not fail for it, and takes no token for valid by itself.
+    let first = site.launch("one").ready().await;
+    let told = adopt("one").await;
+    assert!(told.contains("is in it again"), "{told}");
+    let operator = first.operator_with(token.trim()).await;
+    assert_eq!(operator.list_tokens(10).await.len(), 1);
+    let told = adopt("one").await;
+    assert!(told.contains("Nothing to adopt"), "{told}");
+    let second = site.launch("two").ready().await;
+    assert!(!site.dir("two").join("admin.token").exists());
+    second
+        .operator_with(token.trim())
+        .await
+        .list_tokens(1)
+        .await;
+}
