@@ -60,9 +60,9 @@ and does nothing here.")]
 
 Stop the gateway first. All keys keep working and what is revoked stays revoked:
 keys, tokens, agents, registrations, last uses and events are copied, read back and
-counted. The file is left as it is. Nothing of muster's may be at the target; what
-an interrupted copy left there is no store, and --again begins it anew. The other
-way, from Redis to a file, is not supported.")]
+counted. The file is left as it is, but for the repair after a crash. Nothing of
+muster's may be at the target; what an interrupted copy left there is no store, and
+--again begins it anew. The other way, from Redis to a file, is not supported.")]
     Copy(Box<CopyArgs>),
 }
 
@@ -92,7 +92,7 @@ struct CopyArgs {
     /// The data directory of the gateway to be moved, as embedded:DIR
     #[arg(long, value_name = "embedded:DIR")]
     from: String,
-    /// Where to: redis://[USER[:PASSWORD]@]HOST:PORT/DB
+    /// Where to: redis://HOST:PORT/DB, with USER:PASSWORD@ before HOST where needed
     #[arg(long, value_name = "STORE")]
     to: StoreText,
     /// Remove what an interrupted copy left there, and begin anew
