@@ -8,6 +8,7 @@
 mod authority;
 mod error;
 mod files;
+mod issue;
 mod names;
 mod parse;
 mod tls;
@@ -15,7 +16,7 @@ mod tls;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
@@ -30,11 +31,18 @@ use crate::keys::Timestamp;
 use authority::Authority;
 pub use error::CertError;
 use files::Access;
+pub use issue::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
 use names::Name;
 pub use tls::server_config_from_files;
 
 /// Between two looks at the leaf's life.
 const CHECK_EVERY: Duration = Duration::from_secs(3_600);
+/// So often is it told again that the operator's own certificate ends soon, in
+/// looks.
+const TELL_EVERY: u32 = 24;
+/// A certificate that nobody renews here is told of so long before its end, or
+/// when a third of its life is left, whichever is less.
+const TELL_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
 /// What [`Certs`] needs to know.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +65,8 @@ pub struct Certs {
     current: Arc<tls::Current>,
     base: ServerConfig,
     leaf: Mutex<Leaf>,
+    /// The operator's own certificate, where one is served.
+    own: OnceLock<(PathBuf, Leaf)>,
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +81,12 @@ impl Leaf {
     fn is_due(&self, now: Timestamp) -> bool {
         let life = self.not_after.saturating_since(self.not_before);
         now < self.not_before || now >= self.not_before.saturating_add(life / 3 * 2)
+    }
+
+    /// Little of its life is left.
+    fn ends_soon(&self, now: Timestamp) -> bool {
+        let life = self.not_after.saturating_since(self.not_before);
+        self.not_after.saturating_since(now) < TELL_BEFORE.min(life / 3)
     }
 }
 
@@ -124,6 +140,7 @@ impl Certs {
             base: tls::base_config(Arc::clone(&current))?,
             current,
             leaf: Mutex::new(leaf),
+            own: OnceLock::new(),
         })
     }
 
@@ -153,6 +170,24 @@ impl Certs {
     /// each handshake, so a renewal needs no restart.
     pub fn server_config(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
         tls::with_alpn(&self.base, alpn)
+    }
+
+    /// A configuration with an operator's own certificate, as
+    /// [`server_config_from_files`] makes it. Nobody renews it here: when it
+    /// ends soon, that is told now and once a day.
+    ///
+    /// # Errors
+    /// Those of [`server_config_from_files`].
+    pub fn own_server_config(
+        &self,
+        cert: &Path,
+        key: &Path,
+        alpn: &[&[u8]],
+    ) -> Result<Arc<ServerConfig>, CertError> {
+        let (config, leaf) = tls::from_files(cert, key, alpn)?;
+        let own = self.own.get_or_init(|| (cert.to_owned(), leaf));
+        warn_of_end(own, now());
+        Ok(config)
     }
 
     /// The names in the current leaf: DNS names, then IP addresses.
@@ -192,11 +227,16 @@ impl Certs {
     /// Renews the leaf whenever it is due, until `shutdown`. A failure is
     /// logged and tried again an hour later; there are 30 days for that.
     pub async fn keep_renewed(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut looks = 0;
         while shutdown
             .run_until_cancelled(tokio::time::sleep(CHECK_EVERY))
             .await
             .is_some()
         {
+            looks = (looks + 1) % TELL_EVERY;
+            if let Some(own) = self.own.get().filter(|_| looks == 0) {
+                warn_of_end(own, now());
+            }
             let certs = Arc::clone(&self);
             let renewed = tokio::task::spawn_blocking(move || certs.renew_if_due(now())).await;
             match renewed {
@@ -214,6 +254,20 @@ impl Certs {
     fn lock(&self) -> MutexGuard<'_, Leaf> {
         self.leaf.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it had to be told.
+fn warn_of_end((path, leaf): &(PathBuf, Leaf), now: Timestamp) -> bool {
+    let soon = leaf.ends_soon(now);
+    if soon {
+        tracing::warn!(
+            path = %path.display(),
+            not_after = %leaf.not_after,
+            "this certificate ends soon and is not renewed by muster; replace it and restart, \
+             or no agent can connect after its end"
+        );
+    }
+    soon
 }
 
 fn now() -> Timestamp {

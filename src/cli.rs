@@ -4,10 +4,11 @@
 //! stores, keys' rules (the gateway decides; it is asked over the admin gRPC).
 //! Invariants: results go to stdout and all else to stderr; with `-o json`
 //! stdout holds one JSON value and nothing else; exit codes are 0, 1 for a
-//! refusal or a failure, 2 for wrong usage.
+//! refusal or a failure, 2 for wrong usage, 3 for what `store check` finds.
 
 mod agent_config;
 mod agents;
+mod ca;
 mod connect;
 mod error;
 mod events;
@@ -21,6 +22,7 @@ mod rejections;
 mod secret_file;
 mod serve;
 mod sessions;
+mod store;
 mod time;
 mod tokens;
 
@@ -50,7 +52,8 @@ Examples:
 
 The admin commands find the gateway through its data directory (--data-dir,
 default ./muster-data), or through --admin-url, --token-file and --ca.
-Exit codes: 0; 1 for a refusal or a failure; 2 for wrong usage.";
+Exit codes: 0; 1 for a refusal or a failure; 2 for wrong usage; 3 when
+`store check` found something.";
 
 /// A registration gateway for NGINX agents.
 #[derive(Debug, Parser)]
@@ -90,6 +93,10 @@ enum Command {
     Rejections(rejections::RejectionsArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
+    /// Check, copy or adopt a whole store, without a gateway
+    Store(store::StoreArgs),
+    /// Issue certificates for gateways that share the store
+    Ca(ca::CaArgs),
     /// Print the block for nginx-agent.conf that connects an agent
     AgentConfig(agent_config::AgentConfigArgs),
     /// Print the completion script of a shell
@@ -166,6 +173,12 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
             let matches = matches.subcommand().map_or(matches, |(_, serve)| serve);
             serve::run(*args, matches, console)
         }
+        Command::Store(args) => {
+            let store = matches.subcommand().map_or(matches, |(_, store)| store);
+            let matches = store.subcommand().map_or(store, |(_, command)| command);
+            ask_gateway(store::run(args, matches, console))
+        }
+        Command::Ca(args) => ca::run(&args, console),
         Command::AgentConfig(args) => agent_config::run(&args, console),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -26,3 +26,4 @@ pub mod sessions;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;
+pub mod upkeep;

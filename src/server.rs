@@ -31,6 +31,9 @@ use run::Parts;
 
 pub use data_dir::{DataDir, DataDirError};
 
+pub use crate::tokens::FirstToken;
+pub use enter::redis_options;
+
 /// Where the listeners are bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
@@ -128,7 +131,7 @@ pub enum ServeError {
 /// A gateway that is bound and enrolled, but does not serve yet.
 pub struct Server {
     addresses: Addresses,
-    first_start: bool,
+    token: FirstToken,
     parts: Parts,
     /// Held to the end: one gateway has a data directory.
     _lock: Option<File>,
@@ -149,7 +152,7 @@ impl Server {
             }
             StorePlace::Redis(url) => {
                 let lock = data_dir.lock()?;
-                let source = Source::redis(&config.store, url, &data_dir)?;
+                let source = Source::redis(&config.store, url, data_dir.known_store()?)?;
                 (source, Some(lock))
             }
         };
@@ -172,7 +175,12 @@ impl Server {
 
     /// This start made the admin token: there was none before.
     pub fn first_start(&self) -> bool {
-        self.first_start
+        self.token == FirstToken::Made
+    }
+
+    /// What became of the admin token at this start.
+    pub fn first_token(&self) -> &FirstToken {
+        &self.token
     }
 
     /// Serves until `shutdown`, then drains: not ready, no new connections,

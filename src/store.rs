@@ -17,6 +17,7 @@ mod instance_rows;
 mod instance_store;
 mod key_store;
 pub mod redis;
+pub mod survey;
 mod token_changes;
 mod token_store;
 

@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-pub use first::{FirstToken, FirstTokenError, first_token};
+pub use first::{
+    FirstToken, FirstTokenError, first_token, first_token_claim, name_first_token,
+    shared_first_token, some_opens_all,
+};
 
 use crate::keys::{
     CredentialError, Digest, KeyStatus, Kind, PresentedToken, RuleError, Timestamp, TokenId,

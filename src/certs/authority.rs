@@ -74,7 +74,7 @@ impl Authority {
     }
 
     /// None when neither file exists.
-    fn load(dir: &Path, now: Timestamp) -> Result<Option<Self>, CertError> {
+    pub(super) fn load(dir: &Path, now: Timestamp) -> Result<Option<Self>, CertError> {
         let (cert_path, key_path) = (dir.join("ca.pem"), dir.join("ca.key"));
         let (cert, key) = match (
             files::read_if_present(&cert_path)?,

@@ -75,6 +75,27 @@ pub enum CertError {
         /// The data directory's `ca.key`.
         path: PathBuf,
     },
+    /// There is no CA to issue with.
+    #[error(
+        "{}: there is no CA (ca.pem and ca.key); give the --data-dir or the --ca-dir of a gateway that has been started",
+        dir.display()
+    )]
+    NoAuthority {
+        /// Where it should be.
+        dir: PathBuf,
+    },
+    /// Files for another gateway would lie among the CA's own.
+    #[error("{}: here is the CA itself; give another directory for the new files", dir.display())]
+    OwnDirectory {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A file that may not be replaced is there.
+    #[error("{} exists; give another directory, or --force to replace it", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
     /// A host that no certificate can name.
     #[error("{host:?} is neither a DNS name nor an IP address")]
     Host {

@@ -357,3 +357,73 @@ fn an_operators_mistakes_are_named() {
         assert!(text.contains(wrong.to_str().unwrap()), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_leaf_is_issued_for_another_gateway() {
+    let dir = TempDir::new().unwrap();
+    let options = options(&dir);
+    let certs = Certs::open(&options).unwrap();
+    let mut request = LeafRequest {
+        ca_dir: options.data_dir.clone(),
+        out: dir.path().join("other/deep"),
+        hosts: vec!["GW2.example.com".into(), "192.0.2.7".into()],
+        replace: false,
+    };
+    let issued = issue_leaf(&request).unwrap();
+    let expected = [
+        "gw2.example.com",
+        "localhost",
+        "127.0.0.1",
+        "192.0.2.7",
+        "::1",
+    ];
+    assert_eq!(issued.names, expected);
+    assert_eq!(mode(issued.key.clone()), 0o600);
+    assert_eq!(fs::read(&issued.ca).unwrap(), certs.ca_pem().as_bytes());
+    let config = certs
+        .own_server_config(&issued.cert, &issued.key, &[b"h2"])
+        .unwrap();
+    for name in ["gw2.example.com", "localhost"] {
+        let config = Arc::clone(&config);
+        handshake(config, certs.ca_pem(), name).await.unwrap();
+    }
+    handshake(config, certs.ca_pem(), "gw3.example.com")
+        .await
+        .unwrap_err();
+
+    // It is told of in time, since nobody renews it.
+    let own = certs.own.get().unwrap();
+    let end = own.1.not_after;
+    assert!(!warn_of_end(own, now()));
+    assert!(!warn_of_end(own, before(end, 31 * DAY)));
+    assert!(warn_of_end(own, before(end, 29 * DAY)));
+
+    // Nothing is replaced unasked, and none of it lies among the CA's own files.
+    let first = fs::read(&issued.key).unwrap();
+    let refused = issue_leaf(&request).unwrap_err();
+    assert!(matches!(refused, CertError::Taken { .. }), "{refused}");
+    assert_eq!(fs::read(&issued.key).unwrap(), first);
+    request.replace = true;
+    issue_leaf(&request).unwrap();
+    assert_ne!(fs::read(&issued.key).unwrap(), first);
+    request.out = options.data_dir.join("../data");
+    let own_leaf = read(&options, "server.pem");
+    let refused = issue_leaf(&request).unwrap_err();
+    assert!(
+        matches!(refused, CertError::OwnDirectory { .. }),
+        "{refused}"
+    );
+    assert_eq!(read(&options, "server.pem"), own_leaf);
+    request.ca_dir = dir.path().join("nowhere");
+    let refused = issue_leaf(&request).unwrap_err();
+    assert!(
+        matches!(refused, CertError::NoAuthority { .. }),
+        "{refused}"
+    );
+    assert!(!request.ca_dir.exists(), "no CA is made");
+}
+
+fn before(at: Timestamp, span: Duration) -> Timestamp {
+    let millis = i64::try_from(span.as_millis()).unwrap();
+    Timestamp::from_millis(at.as_millis() - millis)
+}

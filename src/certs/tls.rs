@@ -15,7 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 
-use super::{CertError, files, parse};
+use super::{CertError, Leaf, files, parse};
 use crate::keys::Timestamp;
 
 /// Sessions that a listener remembers for resumption.
@@ -76,6 +76,15 @@ pub fn server_config_from_files(
     key: &Path,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, CertError> {
+    from_files(cert, key, alpn).map(|(config, _)| config)
+}
+
+/// The same, and what is known of the leaf.
+pub(super) fn from_files(
+    cert: &Path,
+    key: &Path,
+    alpn: &[&[u8]],
+) -> Result<(Arc<ServerConfig>, Leaf), CertError> {
     let chain = read_chain(cert)?;
     let certified = certify(chain, read_key(key)?, cert, key)?;
     let leaf = certified.end_entity_cert().map_err(CertError::Tls)?;
@@ -91,7 +100,13 @@ pub fn server_config_from_files(
         });
     }
     warn_if_odd(cert, &facts);
-    Ok(with_alpn(&base_config(Current::new(certified))?, alpn))
+    let config = with_alpn(&base_config(Current::new(certified))?, alpn);
+    let leaf = Leaf {
+        names: facts.names,
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+    };
+    Ok((config, leaf))
 }
 
 fn warn_if_odd(path: &Path, facts: &parse::Facts) {

@@ -7,6 +7,7 @@ use std::io;
 
 use crate::config::ConfigError;
 use crate::server::{ServeError, StartError};
+use crate::upkeep::UpkeepError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,12 @@ pub enum CliError {
     /// Refused or failed, in words; exit code 1.
     #[error("{0}")]
     Refused(String),
+    /// A store could not be looked at, copied or adopted; exit code 1.
+    #[error("{}", with_causes(.0))]
+    Upkeep(#[from] UpkeepError),
+    /// A store is not sound, as has been said; exit code 3.
+    #[error("the store is not sound")]
+    Found,
     /// All has been said already; exit code 1.
     #[error("not everything was done")]
     Told,
@@ -43,10 +50,12 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Config(_) => 2,
+            Self::Found => 3,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Start(_)
             | Self::Serve(_)
             | Self::Refused(_)
+            | Self::Upkeep(_)
             | Self::Told
             | Self::Output(_)
             | Self::Runtime(_) => 1,
@@ -56,7 +65,7 @@ impl CliError {
     /// What to say about it, if anything.
     pub fn told(&self) -> Option<String> {
         match self {
-            Self::Told => None,
+            Self::Told | Self::Found => None,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             other => Some(other.to_string()),
         }

@@ -27,6 +27,8 @@ pub(super) struct Console {
     format: Format,
     out: Box<dyn Write>,
     err: Box<dyn Write>,
+    /// Somebody watches stderr.
+    live: bool,
     /// Reads one line of an answer; `None`: there is nobody to ask.
     answer: Option<Box<dyn FnMut() -> io::Result<String>>>,
 }
@@ -43,6 +45,7 @@ impl Console {
             format,
             out: Box::new(anstream::stdout()),
             err: Box::new(anstream::stderr()),
+            live: io::stderr().is_terminal(),
             answer: io::stdin()
                 .is_terminal()
                 .then(|| Box::new(read_line) as Box<dyn FnMut() -> io::Result<String>>),
@@ -60,6 +63,7 @@ impl Console {
             format,
             out,
             err,
+            live: false,
             answer: answer.map(|line| {
                 Box::new(move || Ok(line.to_owned())) as Box<dyn FnMut() -> io::Result<String>>
             }),
@@ -79,14 +83,19 @@ impl Console {
     /// Refuses to go on with a revoke when nobody can be asked and nobody need
     /// be.
     pub fn check_sure(&self, yes: bool) -> Result<(), CliError> {
+        self.check_sure_of(
+            yes,
+            "a revoke can't be undone, and there is no terminal to ask on; if you are sure, say \
+             --yes. Nothing was revoked",
+        )
+    }
+
+    /// The same for something else; `refusal` says what.
+    pub fn check_sure_of(&self, yes: bool, refusal: &str) -> Result<(), CliError> {
         if yes || self.can_ask() {
             return Ok(());
         }
-        Err(CliError::Usage(
-            "a revoke can't be undone, and there is no terminal to ask on; if you are sure, say \
-             --yes. Nothing was revoked"
-                .to_owned(),
-        ))
+        Err(CliError::Usage(refusal.to_owned()))
     }
 
     /// Writes a result to stdout as it is.
@@ -116,6 +125,20 @@ impl Console {
     pub fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "{text}");
         let _ = self.err.flush();
+    }
+
+    /// Shows how far something is: on a terminal alone, each time in the place of
+    /// the last.
+    pub fn progress(&mut self, text: &str) {
+        if self.live {
+            let _ = write!(self.err, "\r{text}\x1b[K");
+            let _ = self.err.flush();
+        }
+    }
+
+    /// Takes it away.
+    pub fn end_progress(&mut self) {
+        self.progress("");
     }
 
     /// Asks on stderr; true for `y` and `yes`, false for all else, also when

@@ -14,9 +14,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
-use super::output::Console;
+use super::output::{Console, clean};
 use crate::config::{Config, Log, LogFormat, Settings};
-use crate::server::{Addresses, Server};
+use crate::server::{Addresses, FirstToken, Server};
 
 /// After a clean shutdown nothing should be left to do; what is left all the
 /// same gets so long.
@@ -69,7 +69,10 @@ async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
         // Told to stop before it has begun to serve.
         () = stop.cancelled() => return Ok(()),
     };
-    let ready = Ready::new(server.addresses(), server.first_start(), &data_dir);
+    let mut ready = Ready::new(server.addresses(), server.first_start(), &data_dir);
+    if let FirstToken::Elsewhere(gateway) = server.first_token() {
+        ready.admin_token_of = Some(gateway.clone().unwrap_or_default());
+    }
     // A gateway serves its agents also when nobody reads what it says.
     let _ = if console.json_wanted() {
         console.print_json(&ready)
@@ -151,6 +154,10 @@ struct Ready {
     ops: String,
     data_dir: PathBuf,
     first_start: bool,
+    /// The gateway that made the admin token, where this one has none; empty
+    /// when that token has ended and others are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_token_of: Option<String>,
     #[serde(skip)]
     agent_is_loopback: bool,
     #[serde(skip)]
@@ -165,6 +172,7 @@ impl Ready {
             ops: format!("http://{}", addresses.ops),
             data_dir: std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()),
             first_start,
+            admin_token_of: None,
             agent_is_loopback: addresses.agent.ip().is_loopback(),
             agent_port: addresses.agent.port(),
         }
@@ -198,6 +206,20 @@ impl Ready {
         } else {
             format!(" --data-dir {}", quoted(&data_dir.to_string_lossy()))
         };
+        if let Some(gateway) = &self.admin_token_of {
+            let file = quoted(&data_dir.join("admin.token").to_string_lossy());
+            let whose = if gateway.is_empty() {
+                "Others hold the admin tokens: copy one".to_owned()
+            } else {
+                let gateway = clean(gateway);
+                format!("The admin token is the one that the gateway {gateway} made: copy it")
+            };
+            text += &format!(
+                "\n{whose} to {file} (mode 0600),\nor give it to the commands with --token-file \
+                 FILE or MUSTER_TOKEN_FILE.\nIf it is lost, remove {file}.elsewhere and start \
+                 again: then one is made here.\n"
+            );
+        }
         text += &format!("\nNext, in another terminal:\n  {program} {command}{dir}\n");
         text
     }
@@ -230,6 +252,21 @@ mod tests {
         ] {
             assert!(said.contains(part), "{part} in {said}");
         }
+    }
+
+    #[test]
+    fn a_gateway_without_a_token_says_whose_it_is() {
+        let at = "127.0.0.1:1".parse().unwrap();
+        let addresses = Addresses {
+            agent: at,
+            admin: at,
+            ops: at,
+        };
+        let mut ready = Ready::new(addresses, false, Path::new("gw2"));
+        ready.admin_token_of = Some("gw\u{1b}1".into());
+        let said = ready.in_words(Path::new("gw2"), "muster");
+        assert!(said.contains("gateway gw\\u{1b}1 made"), "{said}");
+        assert!(said.contains("copy it to gw2/admin.token"), "{said}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{Addresses, DataDir, Server, StartError};
 use crate::admin_api;
 use crate::agent_api;
 use crate::auth::{AuthOptions, Authenticator, View};
-use crate::certs::{CertOptions, Certs, server_config_from_files};
+use crate::certs::{CertOptions, Certs};
 use crate::config::Config;
 use crate::gateways::Gateways;
 use crate::key_admin::KeyAdmin;
@@ -32,7 +32,7 @@ use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
 use crate::store::{Bound, GatewayId, GatewayInfo};
 use crate::telemetry::Metrics;
-use crate::tokens::{FirstToken, Tokens};
+use crate::tokens::Tokens;
 
 /// The protocol of both TLS listeners.
 const HTTP2: &[&[u8]] = &[b"h2"];
@@ -57,7 +57,7 @@ pub(super) async fn build(
         listen_ips: vec![config.listen.agent.ip(), config.listen.admin.ip()],
     })?);
     let agent_tls = match &config.tls.own {
-        Some(own) => server_config_from_files(&own.cert, &own.key, HTTP2)?,
+        Some(own) => certs.own_server_config(&own.cert, &own.key, HTTP2)?,
         None => certs.server_config(HTTP2),
     };
     let gateway = GatewayId(Id::random().map_err(|e| StartError::NoRandomness(e.to_string()))?);
@@ -213,7 +213,7 @@ pub(super) async fn build(
     admin.door.open(admin_service);
     Ok(Server {
         addresses,
-        first_start: token == FirstToken::Made,
+        token,
         _lock: lock,
         parts: Parts {
             gateway,

@@ -51,7 +51,10 @@ impl DataDir {
     }
 
     /// What is in [`Self::store_id`]; none before the first start on Redis.
-    pub(super) fn known_store(&self) -> Result<Option<Id>, DataDirError> {
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub fn known_store(&self) -> Result<Option<Id>, DataDirError> {
         let path = self.store_id();
         let content = files::read_if_present(&path).map_err(|cause| error(&path, cause))?;
         let Some(content) = content else {
@@ -63,7 +66,12 @@ impl DataDir {
         id.map(Some).ok_or_else(|| error(&path, strange()))
     }
 
-    pub(super) fn remember_store(&self, id: Id) -> Result<(), DataDirError> {
+    /// Notes the Redis store that this gateway takes no other one for from now
+    /// on.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub fn remember_store(&self, id: Id) -> Result<(), DataDirError> {
         let path = self.store_id();
         files::write(&path, format!("{id}\n").as_bytes(), Access::Public)
             .map_err(|cause| error(&path, cause))

@@ -15,16 +15,16 @@ use tokio::time::Instant;
 use super::{DataDir, StartError};
 use crate::admin_api::Door;
 use crate::certs::Certs;
-use crate::config::{Config, RedisUrl, StoreConfig};
+use crate::config::{Config, RedisUrl, StoreConfig, StorePlace};
 use crate::events::Events;
 use crate::files;
 use crate::instances::Instances;
-use crate::keys::Position;
+use crate::keys::{Id, Position};
 use crate::ops::Ops;
 use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
-use crate::store::{ClaimStore, GatewayInfo, Store, StoreError};
+use crate::store::{ClaimStore, GatewayInfo, KeyStore, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::tokens::{FirstToken, first_token};
+use crate::tokens::{FirstToken, first_token, shared_first_token};
 
 /// Between two attempts, besides the deadlines of Redis.
 const RETRY: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ impl Source {
     pub fn redis(
         config: &StoreConfig,
         url: &RedisUrl,
-        data_dir: &DataDir,
+        known: Option<Id>,
     ) -> Result<Self, StartError> {
         let password = config.redis_password_file.as_deref().map(read_password);
         let ca = config.redis_ca_file.as_deref().map(read_ca);
@@ -57,7 +57,7 @@ impl Source {
             replicas_deadline: config.redis_replicas_deadline,
             connect_deadline: config.redis_connect_deadline,
             answer_deadline: config.redis_answer_deadline,
-            known: data_dir.known_store()?,
+            known,
         }))
     }
 }
@@ -69,6 +69,25 @@ fn read_ca(path: &Path) -> Result<Vec<u8>, StartError> {
     };
     let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
     content.ok_or_else(|| failed("there is no such file".into()))
+}
+
+/// How the Redis of a configuration is reached, with the store that the data
+/// directory knows, if one is given; `None`: it is not on Redis.
+///
+/// # Errors
+/// [`StartError`] when a file that the settings name can't be read.
+pub fn redis_options(
+    config: &StoreConfig,
+    data_dir: Option<&DataDir>,
+) -> Result<Option<RedisOptions>, StartError> {
+    let StorePlace::Redis(url) = &config.place else {
+        return Ok(None);
+    };
+    let known = data_dir.map(DataDir::known_store).transpose()?.flatten();
+    match Source::redis(config, url, known)? {
+        Source::Shared(options) => Ok(Some(options)),
+        Source::Own(_) => Ok(None),
+    }
 }
 
 fn read_password(path: &Path) -> Result<SecretString, StartError> {
@@ -164,21 +183,29 @@ impl Entry<'_> {
     }
 
     async fn enter(&self) -> Result<Entered, StartError> {
-        self.enter_over(self.open().await?).await
+        let (store, token) = self.open().await?;
+        self.enter_over(store, token).await
     }
 
-    async fn open(&self) -> Result<Arc<dyn Store>, StartError> {
+    async fn open(&self) -> Result<(Arc<dyn Store>, FirstToken), StartError> {
+        let path = self.data_dir.admin_token();
         let options = match &self.source {
-            Source::Own(store) => return Ok(store.clone()),
+            Source::Own(store) => {
+                let token = first_token(&**store, &path, store.clock().now()).await?;
+                return Ok((store.clone(), token));
+            }
             Source::Shared(options) => options,
         };
         let store = RedisStore::open(options.clone()).await?;
         self.agree_on_authority(&store).await?;
+        let (name, known) = (&self.gateway.name, options.known.is_some());
+        let now = store.clock().now();
+        let token = shared_first_token(&store, &path, name, known, now).await?;
         // From its first start on this gateway takes no other store for this.
         if options.known.is_none() {
             self.data_dir.remember_store(store.id())?;
         }
-        Ok(Arc::new(store))
+        Ok((Arc::new(store), token))
     }
 
     /// Agents move between the gateways of a store, and trust one CA. With a
@@ -200,9 +227,11 @@ impl Entry<'_> {
         })
     }
 
-    async fn enter_over(&self, store: Arc<dyn Store>) -> Result<Entered, StartError> {
-        let now = store.clock().now();
-        let token = first_token(&*store, &self.data_dir.admin_token(), now).await?;
+    async fn enter_over(
+        &self,
+        store: Arc<dyn Store>,
+        token: FirstToken,
+    ) -> Result<Entered, StartError> {
         let enrolling = Instant::now();
         let position = store.enrol(self.gateway.clone()).await?;
         let events = Events::load(store.clone(), store.clock().clone()).await?;

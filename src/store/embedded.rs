@@ -10,6 +10,7 @@ mod events;
 mod file;
 mod instances;
 mod steps;
+mod survey;
 mod tokens;
 
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use file::OpenError;
+pub use survey::{Held, hold, survey};
 
 use super::changes::Ask;
 use super::claims::ClaimStore;
@@ -389,7 +391,11 @@ impl EventStore for EmbeddedStore {
     }
 
     async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(events::expiries_until).await
+        self.read(|transaction| {
+            let meta = transaction.open_table(file::META).map_err(failed)?;
+            events::expiries_until(&meta)
+        })
+        .await
     }
 }
 

@@ -6,8 +6,10 @@
 //! store's identity and history in the same atomic step; an answer that does not
 //! come in time is an error, and its connection is not used again.
 
+mod adopt;
 mod boards;
 mod claims;
+mod copy;
 mod events;
 mod gateways;
 mod instance_feed;
@@ -16,9 +18,11 @@ mod keys;
 mod link;
 mod locate;
 mod open;
+mod plain;
 mod replicas;
 mod schema;
 mod step;
+mod survey;
 mod tokens;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +35,10 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+pub use adopt::Standing;
+pub use copy::{CopyEnd, CopyTarget};
 pub use open::{RedisOpenError, RedisOptions};
+pub use survey::survey;
 
 use super::changes::Ask;
 use super::claims::ClaimStore;

@@ -35,6 +35,14 @@ impl Site {
         self.dir("ca").to_str().unwrap().to_owned()
     }
 
+    /// The admin token, which one of the gateways has.
+    fn token(&self) -> String {
+        let dirs = std::fs::read_dir(self.folder.path()).unwrap();
+        let files = dirs.map(|dir| dir.unwrap().path().join("admin.token"));
+        let file = files.into_iter().find(|file| file.exists());
+        std::fs::read_to_string(file.expect("an admin token")).unwrap()
+    }
+
     /// A gateway with the CA of all.
     fn launch(&self, name: &str) -> Launched {
         let (url, ca) = (self.redis.login_url(), self.ca_dir());
@@ -119,30 +127,46 @@ async fn an_extended_key_stays_on_all_gateways() {
 }
 
 #[tokio::test]
-async fn each_gateway_has_a_token_and_all_take_it() {
+async fn three_that_start_at_once_make_one_token_and_all_take_it() {
     let site = Site::new();
     let gateways = site.three().await;
-    for holder in &gateways {
-        let token = holder.file("admin.token");
-        for gateway in &gateways {
-            let operator = gateway.operator_with(token.trim()).await;
-            assert_eq!(operator.list_tokens(10).await.len(), 3);
-        }
+    let names = ["one", "two", "three"];
+    let maker = |name: &&&str| site.dir(name).join("admin.token").exists();
+    let makers: Vec<_> = names.iter().filter(maker).collect();
+    let [maker] = makers.as_slice() else {
+        panic!("made by {makers:?}");
+    };
+    let token = site.token();
+    for gateway in &gateways {
+        let operator = gateway.operator_with(token.trim()).await;
+        assert_eq!(operator.list_tokens(10).await.len(), 1);
     }
-    assert_ne!(
-        gateways[0].file("admin.token"),
-        gateways[1].file("admin.token")
-    );
+    for name in names.iter().filter(|name| *name != *maker) {
+        let note = std::fs::read_to_string(site.dir(name).join("admin.token.elsewhere"));
+        assert_eq!(note.unwrap().trim(), **maker);
+    }
     assert_eq!(gateways[0].file("store.id"), gateways[1].file("store.id"));
+
+    // The losers' commands work with the winner's token, as they are told.
+    let loser = names.iter().find(|name| *name != *maker).unwrap();
+    let mut list = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"));
+    list.args(["tokens", "list", "--data-dir"])
+        .arg(site.dir(loser))
+        .env("MUSTER_TOKEN_FILE", site.dir(maker).join("admin.token"));
+    let listed = within("a command", list.output()).await.unwrap();
+    assert!(listed.status.success(), "{listed:?}");
 }
 
 #[tokio::test]
 async fn the_command_line_serves_a_key_through_any_gateway() {
     let site = Site::new();
     let gateways = site.three().await;
+    let token_file = site.dir("token");
+    std::fs::write(&token_file, site.token()).unwrap();
     let run = async |gateway: &str, words: &[&str]| {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"));
         command.args(words).arg("--data-dir").arg(site.dir(gateway));
+        command.env("MUSTER_TOKEN_FILE", &token_file);
         let output = within("a command", command.output()).await.unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
         let failed = String::from_utf8_lossy(&output.stderr);
@@ -177,12 +201,11 @@ async fn a_restarted_gateway_goes_on_and_knows_what_happened_without_it() {
     let (_, kept) = operator.key("kept").await;
     let (revoked, revoked_key) = operator.key("revoked").await;
     second.agent(&revoked_key).await.join().await.unwrap();
-    let token = second.file("admin.token");
     second.stop(PATIENCE).await;
     operator.revoke(&revoked).await;
 
     let second = site.launch("two").ready().await;
-    assert_eq!(second.file("admin.token"), token);
+    assert!(!site.dir("two").join("admin.token").exists());
     second.agent(&kept).await.connect().await;
     let refused = second.agent(&revoked_key).await.join().await.unwrap_err();
     assert_eq!(reason_of(&refused), "KEY_REVOKED");

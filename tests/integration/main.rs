@@ -37,3 +37,4 @@ mod sentinel;
 mod sessions;
 mod staleness;
 mod store_suite;
+mod upkeep;

@@ -10,7 +10,7 @@ use crate::store::event_store::{AppendOnce, Event, EventPage, NewEvent};
 use crate::store::key_store::StoreError;
 
 /// Id -> [`Event`]. The newest is always kept, so its id is the counter.
-const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const EXPIRIES_UNTIL: &str = "expiries_until";
 /// The last batch that was appended: its writer, then its number. One process
 /// writes at a time, so the last one's is enough.
@@ -95,9 +95,8 @@ pub(super) fn after(
 }
 
 pub(super) fn expiries_until(
-    transaction: &ReadTransaction,
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let meta = transaction.open_table(META).map_err(failed)?;
     let until = meta.get(EXPIRIES_UNTIL).map_err(failed)?;
     Ok(until.and_then(|value| millis(value.value())))
 }

@@ -3,6 +3,8 @@
 //! A file that is not ours or is newer than we are is left byte for byte as it
 //! was: it is looked at read-only before it is opened for writing.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use redb::backends::InMemoryBackend;
@@ -13,7 +15,7 @@ use redb::{
 
 use super::steps;
 use crate::files::{self, Access};
-use crate::keys::{Epoch, Revision};
+use crate::keys::{Epoch, Id, Revision};
 
 /// Facts about the file: `format`, `epoch`, `revision`, each as bytes.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("muster_meta");
@@ -49,6 +51,12 @@ pub enum OpenError {
         path: String,
         /// Its layout number.
         found: u64,
+    },
+    /// There is none, and none is made.
+    #[error("{path}: there is no store; give the --data-dir of a gateway that has been started")]
+    Absent {
+        /// Where it should be.
+        path: String,
     },
     /// It can't be read or written.
     #[error("{path}: {why}")]
@@ -88,6 +96,65 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     drop(database);
     files::rename(&unfinished, path).map_err(|e| failed(&name, e))?;
     open(path)
+}
+
+/// A store file that is read alone.
+pub(super) enum Reading {
+    File(ReadOnlyDatabase),
+    /// A copy of it without a name, repaired.
+    Copy(Database),
+}
+
+impl Reading {
+    pub fn begin(&self) -> Result<ReadTransaction, redb::TransactionError> {
+        match self {
+            Self::File(database) => database.begin_read(),
+            Self::Copy(database) => database.begin_read(),
+        }
+    }
+}
+
+/// Opens a file that is there, and writes nothing to it. One that was not closed
+/// cleanly (a crash, or a copy of a file in use) has to be repaired before it
+/// can be read: then a copy of it is.
+pub(super) fn open_for_reading(path: &Path) -> Result<Reading, OpenError> {
+    let name = path.display().to_string();
+    if !path.try_exists().map_err(|e| failed(&name, e))? {
+        return Err(OpenError::Absent { path: name });
+    }
+    let reading = match ReadOnlyDatabase::open(path) {
+        Err(DatabaseError::RepairAborted) => Reading::Copy(repaired_copy(path, &name)?),
+        database => Reading::File(database.map_err(|e| cannot_open(&name, e))?),
+    };
+    let transaction = reading.begin().map_err(|e| failed(&name, e))?;
+    identify(&transaction, &name)?;
+    Ok(reading)
+}
+
+fn repaired_copy(path: &Path, name: &str) -> Result<Database, OpenError> {
+    let id = Id::random().map_err(|e| failed(name, e))?;
+    let copy = std::env::temp_dir().join(format!("muster-{id}.redb"));
+    let opened = files::create(&copy, Access::Secret)
+        .and_then(|mut to| io::copy(&mut File::open(path)?, &mut to))
+        .map_err(|e| failed(&copy.display().to_string(), e))
+        .and_then(|_| Database::open(&copy).map_err(|e| cannot_open(name, e)));
+    // It has been opened, or is of no use.
+    let _ = std::fs::remove_file(&copy);
+    opened
+}
+
+/// Repairs a file that was not closed cleanly, as a start does.
+pub(super) fn repair(path: &Path) -> Result<(), OpenError> {
+    match ReadOnlyDatabase::open(path) {
+        Err(DatabaseError::RepairAborted) => {
+            let name = path.display().to_string();
+            Database::open(path)
+                .map(drop)
+                .map_err(|e| cannot_open(&name, e))
+        }
+        // What else is wrong with it is told when it is read.
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn in_memory() -> Result<(Database, Identity), OpenError> {

@@ -13,14 +13,16 @@ use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
 use crate::store::key_store::StoreError;
 
 /// (key id, agent) -> [`RegistrationRow`].
-const REGISTRATIONS: TableDefinition<'_, Place<'_>, &[u8]> = TableDefinition::new("registrations");
-type Place<'a> = (&'a [u8; 16], &'a [u8; 16]);
+pub(super) const REGISTRATIONS: TableDefinition<'_, Place<'_>, &[u8]> =
+    TableDefinition::new("registrations");
+pub(super) type Place<'a> = (&'a [u8; 16], &'a [u8; 16]);
 /// Agent -> [`AgentRow`].
-const AGENTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("agents");
+pub(super) const AGENTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("agents");
 /// (agent, key id), to find an agent's registrations.
-const BY_AGENT: TableDefinition<'_, Place<'_>, ()> = TableDefinition::new("registrations_by_agent");
+pub(super) const BY_AGENT: TableDefinition<'_, Place<'_>, ()> =
+    TableDefinition::new("registrations_by_agent");
 /// Key id -> [`UseRow`]. Made by its first write: files from before have none.
-const USES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("key_uses");
+pub(super) const USES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("key_uses");
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(REGISTRATIONS)?;

@@ -13,12 +13,12 @@ use crate::store::key_store::{
 
 type Keys = TableDefinition<'static, &'static [u8; 16], &'static [u8]>;
 /// Key id -> [`StoredKey`].
-const KEYS: Keys = Keys::new("keys");
+pub(super) const KEYS: Keys = Keys::new("keys");
 /// (creation in milliseconds, key id), for lists in order of creation.
-const BY_CREATION: TableDefinition<'_, (i64, &[u8; 16]), ()> =
+pub(super) const BY_CREATION: TableDefinition<'_, (i64, &[u8; 16]), ()> =
     TableDefinition::new("keys_by_creation");
 /// Revision -> [`FeedRow`].
-const FEED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("feed");
+pub(super) const FEED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("feed");
 
 /// Changes kept in the feed. A gateway that is further behind reads all it
 /// knows again.
@@ -158,7 +158,7 @@ pub(super) fn feed_after(
     })
 }
 
-fn read_revision(
+pub(super) fn read_revision(
     meta: &impl ReadableTable<&'static str, &'static [u8]>,
 ) -> Result<Revision, StoreError> {
     let value = meta.get("revision").map_err(failed)?;

@@ -10,7 +10,7 @@ use crate::store::token_changes::{decide_revoke, page};
 use crate::store::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
 
 /// Token id -> [`TokenRow`].
-const TOKENS: TableDefinition<'static, &'static [u8; 16], &'static [u8]> =
+pub(super) const TOKENS: TableDefinition<'static, &'static [u8; 16], &'static [u8]> =
     TableDefinition::new("tokens");
 
 pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {

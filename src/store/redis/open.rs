@@ -12,8 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::link::{Link, Repeat, Target, server_version};
 use super::replicas::Replicas;
 use super::schema::{
-    FIELD_EPOCH, FIELD_FORMAT, FIELD_REPLID, FIELD_REVISION, FIELD_STORE_ID, FORMAT, Schema,
+    FIELD_COPYING, FIELD_EPOCH, FIELD_FORMAT, FIELD_REPLID, FIELD_REVISION, FIELD_STORE_ID, FORMAT,
+    Schema,
 };
+use super::step::random_epoch;
 use super::{RedisStore, Shared};
 use crate::keys::{Id, Revision};
 use crate::store::clock::StoreClock;
@@ -87,6 +89,24 @@ pub enum RedisOpenError {
         /// Its format.
         found: String,
     },
+    /// `muster store copy` was interrupted, or is at work.
+    #[error(
+        "store: a copy that was begun at {begun} is not complete; wait for it, or begin it anew \
+         with muster store copy --again"
+    )]
+    Copying {
+        /// When.
+        begun: String,
+    },
+    /// There is something where a copy should go.
+    #[error(
+        "store: there is something under this prefix already ({found}); copy to a Redis, a DB or \
+         a --redis-prefix without it"
+    )]
+    Taken {
+        /// A name of it.
+        found: String,
+    },
     /// It can't be asked now: may pass.
     #[error(transparent)]
     Unavailable(#[from] StoreError),
@@ -155,7 +175,7 @@ impl RedisStore {
 }
 
 /// The id of the store under the prefix; `None` if there is none.
-async fn identity(link: &Link, schema: &Schema) -> Result<Option<Id>, RedisOpenError> {
+pub(super) async fn identity(link: &Link, schema: &Schema) -> Result<Option<Id>, RedisOpenError> {
     let not_ours = |why: &str| RedisOpenError::NotOurs {
         what: schema.meta(),
         why: why.into(),
@@ -179,6 +199,11 @@ async fn identity(link: &Link, schema: &Schema) -> Result<Option<Id>, RedisOpenE
     if fields.is_empty() {
         return Ok(None);
     }
+    if let Some(begun) = fields.get(FIELD_COPYING) {
+        return Err(RedisOpenError::Copying {
+            begun: begun.clone(),
+        });
+    }
     match fields.get(FIELD_FORMAT).map(String::as_str) {
         Some(FORMAT) => {}
         Some(found) => {
@@ -196,9 +221,7 @@ async fn identity(link: &Link, schema: &Schema) -> Result<Option<Id>, RedisOpenE
 async fn create(link: &Link, schema: &Schema) -> Result<Id, RedisOpenError> {
     let random = |error: getrandom::Error| RedisOpenError::NoRandomness(error.to_string());
     let id = Id::random().map_err(random)?;
-    let mut epoch = [0; 16];
-    getrandom::fill(&mut epoch).map_err(random)?;
-    let epoch = format!("{:032x}", u128::from_be_bytes(epoch));
+    let epoch = random_epoch_text()?;
     let meta = schema.meta();
     let info = link.ask(Repeat::Harmless, |mut connection| async move {
         let mut info = cmd("INFO");
@@ -226,8 +249,14 @@ async fn create(link: &Link, schema: &Schema) -> Result<Id, RedisOpenError> {
     found.ok_or_else(|| lost().into())
 }
 
+/// The epoch of a new store, as meta holds it.
+pub(super) fn random_epoch_text() -> Result<String, RedisOpenError> {
+    let epoch = random_epoch().map_err(|error| RedisOpenError::NoRandomness(error.to_string()))?;
+    Ok(epoch.to_string())
+}
+
 /// A refused login does not pass by itself, nor does a wrong certificate.
-fn login(error: StoreError) -> RedisOpenError {
+pub(super) fn login(error: StoreError) -> RedisOpenError {
     let text = error.to_string();
     let refused = [
         "NOAUTH",
@@ -245,7 +274,7 @@ fn login(error: StoreError) -> RedisOpenError {
     }
 }
 
-fn new_enough(version: &str) -> bool {
+pub(super) fn new_enough(version: &str) -> bool {
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
     let found: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     found >= MINIMUM

@@ -37,6 +37,18 @@ pub(super) const FIELD_USES: &str = "uses";
 /// The key whose registrations were forgotten.
 pub(super) const FIELD_FORGOTTEN: &str = "forgotten";
 
+/// Says, as a field of [`Schema::meta`], that a copy of another store is not
+/// complete.
+pub(super) const FIELD_COPYING: &str = "copying";
+
+/// What a name under the prefix is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Key(KeyId),
+    KeysOf(Uuid),
+    Other,
+}
+
 /// The names under one prefix.
 #[derive(Debug, Clone)]
 pub(super) struct Schema {
@@ -149,6 +161,48 @@ impl Schema {
         self.name("instances:feed")
     }
 
+    /// Every name under the prefix, for SCAN.
+    pub fn pattern(&self) -> String {
+        self.name("*")
+    }
+
+    /// The names that there is one of each, and the type of what lies there.
+    pub fn fixed(&self) -> [(String, &'static str); 14] {
+        [
+            (self.meta(), "hash"),
+            (self.keys(), "zset"),
+            (self.feed(), "stream"),
+            (self.gateways(), "hash"),
+            (self.beats(), "hash"),
+            (self.tokens(), "hash"),
+            (self.events(), "zset"),
+            (self.instance_feed(), "stream"),
+            (self.agents(), "hash"),
+            (self.agent_index(), "zset"),
+            (self.registrations(), "hash"),
+            (self.registration_index(), "zset"),
+            (self.uses(), "zset"),
+            (self.use_index(), "zset"),
+        ]
+    }
+
+    /// What a name is for; `None`: none of muster's.
+    pub fn parse(&self, name: &str) -> Option<Name> {
+        if self.fixed().iter().any(|(fixed, _)| fixed == name) {
+            return Some(Name::Other);
+        }
+        let rest = name.strip_prefix(&self.prefix)?.strip_prefix(':')?;
+        let (what, rest) = rest.split_once(':')?;
+        match what {
+            "key" => Id::parse(rest).map(|id| Name::Key(KeyId(id))),
+            "outcomes" | "asks" => Id::parse(rest).map(|_| Name::Other),
+            "board" => Id::parse(rest.split_once(':')?.1).map(|_| Name::Other),
+            "events" => Id::parse(rest.strip_prefix("writer:")?).map(|_| Name::Other),
+            "agent" => rest.strip_suffix(":keys")?.parse().ok().map(Name::KeysOf),
+            _ => None,
+        }
+    }
+
     /// Set: the keys that an agent is registered under.
     pub fn keys_of(&self, agent: Uuid) -> String {
         self.name(&format!("agent:{agent}:keys"))
@@ -163,7 +217,6 @@ pub(super) fn claim(name: &str) -> String {
 /// The field of [`Schema::meta`] that says: an operator put this store in the
 /// place of that one (`muster store adopt`), so who knows that one is let in.
 /// `step.lua` has it, too.
-#[allow(dead_code, reason = "written by the command that adopts")]
 pub(super) fn alias(store: Id) -> String {
     format!("alias:{store}")
 }
@@ -251,6 +304,29 @@ mod tests {
             place(Timestamp::from_millis(1), key),
             "8000000000000001:0123456789ABCDEF"
         );
+    }
+
+    #[test]
+    fn every_name_is_recognised_and_no_other() {
+        let schema = Schema::new("muster");
+        let key: KeyId = "key_0123456789ABCDEF".parse().unwrap();
+        let agent = Uuid::from_u128(1);
+        assert_eq!(schema.parse(&schema.key(key)), Some(Name::Key(key)));
+        let keys_of = schema.keys_of(agent);
+        assert_eq!(schema.parse(&keys_of), Some(Name::KeysOf(agent)));
+        let others = schema.fixed().into_iter().map(|(name, _)| name);
+        for name in others.chain([schema.outcomes(key)]) {
+            assert_eq!(schema.parse(&name), Some(Name::Other), "{name}");
+        }
+        for name in [
+            "{muster}:key:x",
+            "{muster}:colour",
+            "{muster}",
+            "x",
+            "{other}:meta",
+        ] {
+            assert_eq!(schema.parse(name), None, "{name}");
+        }
     }
 
     #[test]

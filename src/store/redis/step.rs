@@ -154,7 +154,7 @@ impl Answer {
     }
 }
 
-fn random_epoch() -> Result<Epoch, StoreError> {
+pub(super) fn random_epoch() -> Result<Epoch, StoreError> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).map_err(|error| StoreError::Failed(error.to_string()))?;
     Ok(Epoch(u128::from_be_bytes(bits)))

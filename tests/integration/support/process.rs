@@ -119,13 +119,34 @@ impl Process {
         TestAgent::new(connected(endpoint).await, key)
     }
 
+    /// One that trusts this CA (PEM) alone.
+    pub async fn agent_trusting(&self, ca: &str, key: &str) -> TestAgent {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(ca))
+            .domain_name("localhost");
+        let endpoint = Endpoint::from_shared(self.agent_url()).unwrap();
+        TestAgent::new(connected(endpoint.tls_config(tls).unwrap()).await, key)
+    }
+
     fn agent_url(&self) -> String {
         let port = self.agent.rsplit_once(':').unwrap().1;
         format!("https://localhost:{port}")
     }
 
     pub async fn operator(&self) -> Operator {
-        self.operator_with(self.file("admin.token").trim()).await
+        self.operator_with(self.token().trim()).await
+    }
+
+    /// The admin token: its own, or that of the gateway of the same site that
+    /// made it. Their directories lie side by side.
+    pub fn token(&self) -> String {
+        let siblings = std::fs::read_dir(self.dir.parent().unwrap()).unwrap();
+        let siblings = siblings.map(|entry| entry.unwrap().path());
+        [self.dir.clone()]
+            .into_iter()
+            .chain(siblings)
+            .find_map(|dir| std::fs::read_to_string(dir.join("admin.token")).ok())
+            .expect("an admin token")
     }
 
     pub async fn operator_with(&self, token: &str) -> Operator {

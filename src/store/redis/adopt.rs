@@ -1,0 +1,65 @@
+//! Putting the store that is there in the place of one that is lost.
+
+use redis::cmd;
+
+use super::open::{RedisOpenError, RedisOptions, identity};
+use super::plain::Plain;
+use super::schema::alias;
+use super::step::Step;
+use super::{Over, RedisStore};
+use crate::keys::Id;
+use crate::store::key_store::StoreError;
+
+/// What is where a gateway expects its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Empty,
+    /// The store that it knows, or one that was adopted in its place.
+    Known,
+    /// Another one.
+    Other {
+        /// Its id.
+        id: Id,
+        /// How many keys it has.
+        keys: u64,
+        /// How many gateways are enrolled there.
+        gateways: u64,
+    },
+}
+
+impl RedisStore {
+    /// Looks, and changes nothing.
+    ///
+    /// # Errors
+    /// [`RedisOpenError`].
+    pub async fn look(options: &RedisOptions, known: Id) -> Result<Standing, RedisOpenError> {
+        let plain = Plain::connect(options).await?;
+        let Some(id) = identity(&plain.link, &plain.schema).await? else {
+            return Ok(Standing::Empty);
+        };
+        let schema = &plain.schema;
+        let mut ask = redis::pipe();
+        ask.cmd("HEXISTS").arg(schema.meta()).arg(alias(known));
+        ask.cmd("ZCARD").arg(schema.keys());
+        ask.cmd("HLEN").arg(schema.gateways());
+        let (adopted, keys, gateways): (bool, u64, u64) = plain.ask_all(&ask).await?;
+        if id == known || adopted {
+            return Ok(Standing::Known);
+        }
+        Ok(Standing::Other { id, keys, gateways })
+    }
+
+    /// Puts this store in the place of `lost`: whoever knows that one is let in
+    /// from now on. `note` says when and by whom.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn adopt(&self, lost: Id, note: &str) -> Result<(), StoreError> {
+        let meta = self.shared.schema.meta();
+        let mut set = cmd("HSETNX");
+        set.arg(&meta).arg(alias(lost)).arg(note);
+        let step = Step::new().run(&set);
+        self.shared.take(step, Over::Writes).await.map(|_| ())
+    }
+}
