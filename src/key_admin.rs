@@ -6,24 +6,27 @@
 //! Invariant: a change is applied on this gateway before its caller is answered.
 
 mod barrier;
+mod outcome;
 mod pending;
+mod revoke;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::events::Events;
 use crate::instances::{AgentCounts, Instances};
-use crate::keys::{KeyId, KeyRecord, Kind, Revision, RuleError, Timestamp, check_name, mint};
+use crate::keys::{KeyId, KeyRecord, Kind, RuleError, Timestamp, check_name, mint};
 use crate::presence::{Elsewhere, Presence};
 use crate::revocation::Revocations;
 use crate::sessions::Closing;
 use crate::store::{
-    Change, ChangeError, Durability, Enrolled, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage,
-    KeyStore, Lookup, NewKey, StoreError, Written,
+    Change, ChangeError, Durability, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage, KeyStore,
+    Lookup, NewKey, StoreError, Written,
 };
 use crate::telemetry::Metrics;
+pub use outcome::{GatewayOutcome, RevokeOutcome};
 use pending::Pending;
 
 /// Who makes a change, for the audit log.
@@ -83,56 +86,6 @@ pub struct Usage {
     pub live_sessions: usize,
     /// When it was last in use, if ever: now, while a session is live.
     pub last_used: Option<Timestamp>,
-}
-
-/// What a revoke did, on every enrolled gateway.
-#[derive(Debug, Clone)]
-pub struct RevokeOutcome {
-    /// The key as it is now; `None` where a pending revoke is of a key that
-    /// this gateway does not know.
-    pub record: Option<KeyRecord>,
-    /// The store's revision of its last change; 0 while it is pending.
-    pub revision: Revision,
-    /// The store did not take it: it is applied here, and lost if this gateway
-    /// stops before the store answers.
-    pub pending: bool,
-    /// Applied everywhere, and all streams it ended have closed.
-    pub complete: bool,
-    /// Gateway by gateway.
-    pub gateways: Vec<GatewayOutcome>,
-    /// How many of the store's replicas have it.
-    pub durability: Durability,
-}
-
-/// What one gateway did about a revoke.
-#[derive(Debug, Clone)]
-pub struct GatewayOutcome {
-    /// Its id.
-    pub id: GatewayId,
-    /// Its name.
-    pub name: String,
-    /// It has applied the revoke.
-    pub applied: bool,
-    /// It is enrolled; if not, it has signed off since or was forgotten.
-    pub enrolled: bool,
-    /// Its last heartbeat, if none came for [`Enrolled::LAPSES`].
-    pub unreachable_since: Option<Timestamp>,
-    /// Where it has not applied the revoke: by then it has ended all its sessions
-    /// by itself (strict); `None`: it keeps them until it hears of the revoke.
-    pub ends_by: Option<Timestamp>,
-    /// Sessions ended there whose stream has closed.
-    pub closed: usize,
-    /// Sessions ended there whose stream still stands.
-    pub closing: usize,
-    /// From the revoke's start to the last close, or to the answer.
-    pub elapsed: Duration,
-}
-
-impl GatewayOutcome {
-    /// Applied, and all streams that it ended have closed.
-    pub fn is_done(&self) -> bool {
-        self.applied && self.closing == 0
-    }
 }
 
 /// Changes keys.
@@ -286,103 +239,6 @@ impl KeyAdmin {
         Ok((record, self.store.settle(&written).await))
     }
 
-    /// Ends a key for good, and every session of it. Waits at most `wait`, or
-    /// as long as is configured, for all gateways to have done so. Where the
-    /// store does not take it, it is applied here, and pending.
-    ///
-    /// # Errors
-    /// [`ChangeError::NotFound`]; [`ChangeError::Store`] for a damaged record.
-    pub async fn revoke(
-        &self,
-        actor: &Actor,
-        key: KeyId,
-        wait: Option<Duration>,
-    ) -> Result<RevokeOutcome, KeyAdminError> {
-        let wait = wait.unwrap_or(self.revoke_wait);
-        let started = Instant::now();
-        let written = match self.store.revoke(key).await {
-            Err(ChangeError::Store(error)) if pending::may_pass(&error) => {
-                return Ok(self.revoke_here(actor, key, error, wait).await);
-            }
-            written => written?,
-        };
-        let (record, closing) = self.applied(actor, "revoke", &written).await;
-        let record = record?;
-        let closed = async {
-            let in_time = tokio::time::timeout(wait, closing.closed()).await.is_ok();
-            (in_time, started.elapsed())
-        };
-        let ((all_closed, elapsed), durability) = tokio::join!(closed, self.store.settle(&written));
-        if all_closed {
-            self.metrics.revoke_seconds.observe(elapsed.as_secs_f64());
-        } else {
-            tracing::warn!(%key, standing = closing.open(), "streams of a revoked key still stand");
-        }
-        let own = self.presence.own();
-        let left = wait.saturating_sub(elapsed);
-        let others = barrier::wait(&*self.store, &record, own, left).await;
-        let mut gateways = others.unwrap_or_else(|error| {
-            tracing::warn!(%key, %error, "what the other gateways did about a revoke is not known");
-            let others = written.enrolled.iter().filter(|g| g.info.id != own);
-            others.map(unheard).collect()
-        });
-        let name = own_name(&written, own);
-        gateways.push(own_outcome(own, name, &closing, elapsed));
-        gateways.sort_by_key(|gateway| gateway.id);
-        Ok(RevokeOutcome {
-            revision: record.revision,
-            complete: gateways.iter().all(GatewayOutcome::is_done),
-            record: Some(record),
-            pending: false,
-            gateways,
-            durability,
-        })
-    }
-
-    /// Applies a revoke that the store did not take, and goes on trying.
-    async fn revoke_here(
-        &self,
-        actor: &Actor,
-        key: KeyId,
-        error: StoreError,
-        wait: Duration,
-    ) -> RevokeOutcome {
-        let started = Instant::now();
-        tracing::warn!(target: "muster::audit", actor = %actor.0, action = "revoke", %key, %error, "pending: applied here, not yet written");
-        let (record, closing) = self.revocations.revoke_here(key).await;
-        let (events, actor) = (Arc::clone(&self.events), actor.clone());
-        self.pending.add(key, move |written| {
-            audit(&events, &actor, "revoke", written)
-        });
-        let _ = tokio::time::timeout(wait, closing.closed()).await;
-        let (id, name) = (self.presence.own(), self.presence.own_name());
-        let own = own_outcome(id, name.to_owned(), &closing, started.elapsed());
-        RevokeOutcome {
-            record,
-            revision: Revision(0),
-            complete: false,
-            pending: true,
-            gateways: vec![own],
-            durability: Durability::NOWHERE,
-        }
-    }
-
-    /// What the gateways have reported of a key's revoke so far; `None` of a key
-    /// that is not revoked.
-    ///
-    /// # Errors
-    /// [`ChangeError::Store`].
-    pub async fn revocation(
-        &self,
-        record: &KeyRecord,
-    ) -> Result<Option<Vec<GatewayOutcome>>, KeyAdminError> {
-        if record.revoked_at.is_none() {
-            return Ok(None);
-        }
-        let picture = barrier::picture(&*self.store, record).await;
-        Ok(Some(picture?))
-    }
-
     /// Forgets a revoked or expired key.
     ///
     /// # Errors
@@ -432,45 +288,4 @@ fn audit(events: &Events, actor: &Actor, action: &str, written: &Written) {
     };
     let key = written.change.change.key();
     events.note(kind, Some(key), None, format!("by {}", actor.0));
-}
-
-/// A gateway that can't be asked about: it counts as not applied.
-fn unheard(gateway: &Enrolled) -> GatewayOutcome {
-    GatewayOutcome {
-        id: gateway.info.id,
-        name: gateway.info.name.clone(),
-        applied: false,
-        enrolled: true,
-        unreachable_since: None,
-        ends_by: None,
-        closed: 0,
-        closing: 0,
-        elapsed: Duration::ZERO,
-    }
-}
-
-/// What the revoke did here.
-fn own_outcome(
-    id: GatewayId,
-    name: String,
-    closing: &Closing,
-    elapsed: Duration,
-) -> GatewayOutcome {
-    let standing = closing.open();
-    GatewayOutcome {
-        id,
-        name,
-        applied: true,
-        enrolled: true,
-        unreachable_since: None,
-        ends_by: None,
-        closed: closing.total() - standing,
-        closing: standing,
-        elapsed,
-    }
-}
-
-fn own_name(written: &Written, own: GatewayId) -> String {
-    let enrolled = written.enrolled.iter().find(|g| g.info.id == own);
-    enrolled.map_or_else(|| own.to_string(), |g| g.info.name.clone())
 }

@@ -32,6 +32,10 @@ pub struct Staleness {
     pub stale_limit: Duration,
     /// Over how long strict spreads the ends of its sessions. Default: 10 s.
     pub spread: Duration,
+    /// How long a store that others have given up may go on to answer: what is
+    /// said of the bounds to others grows by it. Not a setting; 11 s with
+    /// Sentinel, else none.
+    pub lag: Duration,
 }
 
 impl Default for Staleness {
@@ -42,6 +46,7 @@ impl Default for Staleness {
             stale_after: Duration::from_secs(60),
             stale_limit: Duration::from_secs(15 * 60),
             spread: Duration::from_secs(10),
+            lag: Duration::ZERO,
         }
     }
 }
@@ -71,10 +76,11 @@ impl Staleness {
         self.mode == StaleMode::Strict && self.is_stale(age)
     }
 
-    /// At which age the last live session has ended; `None`: they stay.
+    /// How long after the last heartbeat that others know of the last live session
+    /// has ended; `None`: they stay.
     pub fn ends_all_after(&self) -> Option<Duration> {
         let strict = self.mode == StaleMode::Strict;
-        strict.then(|| self.stale_after + self.spread)
+        strict.then(|| self.stale_after + self.spread + self.lag)
     }
 
     /// How many of `total` sessions must have ended so long after their end
@@ -123,6 +129,19 @@ mod tests {
             assert_eq!(strict.ends_sessions(at), stale, "{age}");
             assert!(!best.ends_sessions(at), "{age}");
         }
+    }
+
+    #[test]
+    fn others_are_told_when_the_last_session_has_ended() {
+        let strict = Staleness {
+            mode: StaleMode::Strict,
+            ..Staleness::default()
+        };
+        let seconds = |policy: &Staleness| policy.ends_all_after().map(|end| end.as_secs());
+        assert_eq!(seconds(&strict), Some(70));
+        let lag = Duration::from_secs(11);
+        assert_eq!(seconds(&Staleness { lag, ..strict }), Some(81));
+        assert_eq!(seconds(&Staleness::default()), None);
     }
 
     #[test]

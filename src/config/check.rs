@@ -262,6 +262,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
             default.spread,
             Duration::ZERO..=LONGEST,
         ),
+        lag: store.lag(),
     };
     c.bounds_rise(timing.feed_interval, &staleness);
     let cache_capacity = c.count(

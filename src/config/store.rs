@@ -21,6 +21,9 @@ use super::values::AgentAddress;
 const EMBEDDED: &str = "embedded";
 const PLAIN: &str = "redis://";
 const TLS: &str = "rediss://";
+/// A master that is cut off from its replicas stops by itself: the largest
+/// `min-replicas-max-lag` that is asked for, and the second in which Redis looks.
+const MASTER_LAG: Duration = Duration::from_secs(11);
 const SENTINEL: &str = "redis-sentinel://";
 const EXPECTED: &str = "expected embedded, redis[s]://[USER[:PASSWORD]@]HOST:PORT/DB or \
     redis-sentinel://[USER[:PASSWORD]@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]";
@@ -116,6 +119,16 @@ pub struct RedisUrl {
     /// What follows user and password.
     place: String,
     has_password: bool,
+}
+
+impl StoreConfig {
+    /// How long a store that others have given up may go on to answer.
+    pub(super) fn lag(&self) -> Duration {
+        match &self.place {
+            StorePlace::Redis(url) if url.scheme == SENTINEL => MASTER_LAG,
+            StorePlace::Redis(_) | StorePlace::Embedded => Duration::ZERO,
+        }
+    }
 }
 
 impl RedisUrl {
