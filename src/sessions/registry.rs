@@ -277,6 +277,18 @@ impl Registry {
         })
     }
 
+    /// Has the timers look at the key when it expires, if it has live sessions. A
+    /// timer that fired too early is gone.
+    pub(super) fn wait_for_expiry(&self, key: KeyId) {
+        let expiry = self.gates.get(&key).and_then(|gate| match gate.state {
+            State::Open { expires_at, .. } if !gate.live.is_empty() => Some(expires_at),
+            State::Open { .. } | State::Ended { .. } => None,
+        });
+        if let Some(at) = expiry {
+            self.deadlines.arm(key, at);
+        }
+    }
+
     /// Ends the sessions of a key whose expiry is past; otherwise does nothing.
     pub(super) fn expire(&self, key: KeyId) -> Closing {
         let now = self.clock.now();
