@@ -8,19 +8,23 @@ mod nginx;
 mod nginx_host;
 mod operator;
 mod process;
+mod proxy;
 mod redis_server;
 #[allow(dead_code)]
 mod sentinels;
+mod site;
 
-pub use agent::{TestAgent, reason_of};
+pub use agent::{Stream, TestAgent, reason_of};
 pub use deaf_peer::DeafPeer;
-pub use faulty_store::FaultyStore;
+pub use faulty_store::{FaultyStore, Parked};
 pub use gateway::TestGateway;
 pub use nginx_host::{NginxHost, agent_binary};
 pub use operator::Operator;
 pub use process::{Launched, Process, get_from_ops};
+pub use proxy::{Fault, Of, Proxy};
 pub use redis_server::RedisServer;
 pub use sentinels::Sentinels;
+pub use site::{SHORT, Site};
 
 use std::future::Future;
 use std::time::Duration;

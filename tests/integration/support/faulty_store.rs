@@ -10,17 +10,17 @@ use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, ChangeError, ClaimStore, Enrolled, EventLog, EventStore, Feed, GatewayId,
     GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore,
-    Loaded, NewKey, Outcome, Registration, StoreClock, StoreError, TokenChangeError, TokenCursor,
-    TokenPage, TokenRecord, TokenStore, Written,
+    Loaded, NewKey, Outcome, Registration, Store, StoreClock, StoreError, TokenChangeError,
+    TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::within;
 
-pub struct FaultyStore {
+pub struct FaultyStore<S = EmbeddedStore> {
     /// Without the faults.
-    pub inner: EmbeddedStore,
+    pub inner: S,
     failing: AtomicBool,
     /// Whether heartbeats are answered; while not, they hang.
     answering: watch::Sender<bool>,
@@ -72,8 +72,14 @@ impl Parked {
 
 impl FaultyStore {
     pub fn new() -> Self {
+        Self::over(EmbeddedStore::in_memory().unwrap())
+    }
+}
+
+impl<S: Store> FaultyStore<S> {
+    pub fn over(inner: S) -> Self {
         Self {
-            inner: EmbeddedStore::in_memory().unwrap(),
+            inner,
             failing: AtomicBool::new(false),
             answering: watch::Sender::new(true),
             park: Mutex::new(None),
@@ -114,7 +120,7 @@ impl FaultyStore {
 }
 
 #[async_trait]
-impl KeyStore for FaultyStore {
+impl<S: Store> KeyStore for FaultyStore<S> {
     fn clock(&self) -> &StoreClock {
         self.inner.clock()
     }
@@ -186,7 +192,7 @@ impl KeyStore for FaultyStore {
 }
 
 #[async_trait]
-impl InstanceStore for FaultyStore {
+impl<S: Store> InstanceStore for FaultyStore<S> {
     async fn registrations(
         &self,
         after: Option<(KeyId, Uuid)>,
@@ -230,7 +236,7 @@ impl InstanceStore for FaultyStore {
 }
 
 #[async_trait]
-impl ClaimStore for FaultyStore {
+impl<S: Store> ClaimStore for FaultyStore<S> {
     async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
         self.up()?;
         self.inner.claim(name, value).await
@@ -238,7 +244,7 @@ impl ClaimStore for FaultyStore {
 }
 
 #[async_trait]
-impl EventStore for FaultyStore {
+impl<S: Store> EventStore for FaultyStore<S> {
     async fn events(&self) -> Result<EventLog, StoreError> {
         self.up()?;
         self.inner.events().await
@@ -251,7 +257,7 @@ impl EventStore for FaultyStore {
 }
 
 #[async_trait]
-impl TokenStore for FaultyStore {
+impl<S: Store> TokenStore for FaultyStore<S> {
     async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
         // Not failed: the operator must get past the door to see the faults.
         self.inner.token(id).await

@@ -108,8 +108,12 @@ impl Process {
     }
 
     pub async fn agent(&self, key: &str) -> TestAgent {
-        let endpoint = self.endpoint(&self.agent_url());
-        TestAgent::new(connected(endpoint).await, key)
+        TestAgent::new(self.agent_channel().await, key)
+    }
+
+    /// A connection to the agent listener, for one agent or several.
+    pub async fn agent_channel(&self) -> Channel {
+        connected(self.endpoint(&self.agent_url())).await
     }
 
     /// One that calls its software so.
