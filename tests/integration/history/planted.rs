@@ -1,0 +1,1 @@
+//! Proof that the checker can fail.
