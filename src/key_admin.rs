@@ -18,8 +18,8 @@ use crate::keys::{KeyId, KeyRecord, Kind, Revision, RuleError, Timestamp, check_
 use crate::revocation::Revocations;
 use crate::sessions::{Closing, Registry};
 use crate::store::{
-    Change, ChangeError, Enrolled, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage, KeyStore,
-    Lookup, NewKey, StoreError, Written,
+    Change, ChangeError, Durability, Enrolled, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage,
+    KeyStore, Lookup, NewKey, StoreError, Written,
 };
 use crate::telemetry::Metrics;
 
@@ -67,6 +67,8 @@ pub struct CreatedKey {
     pub record: KeyRecord,
     /// The whole key, `dpk_…`.
     pub secret: SecretString,
+    /// How many of the store's replicas have it.
+    pub durability: Durability,
 }
 
 /// What lives under a key.
@@ -91,6 +93,8 @@ pub struct RevokeOutcome {
     pub complete: bool,
     /// Gateway by gateway.
     pub gateways: Vec<GatewayOutcome>,
+    /// How many of the store's replicas have it.
+    pub durability: Durability,
 }
 
 /// What one gateway did about a revoke.
@@ -202,6 +206,7 @@ impl KeyAdmin {
         Ok(CreatedKey {
             record,
             secret: minted.text,
+            durability: self.store.settle(&written).await,
         })
     }
 
@@ -241,7 +246,7 @@ impl KeyAdmin {
         actor: &Actor,
         key: KeyId,
         edit: KeyEdit,
-    ) -> Result<KeyRecord, KeyAdminError> {
+    ) -> Result<(KeyRecord, Durability), KeyAdminError> {
         if edit.name.is_none() && edit.expires_at.is_none() {
             return Err(KeyAdminError::EmptyEdit);
         }
@@ -249,7 +254,8 @@ impl KeyAdmin {
             check_name(name)?;
         }
         let written = self.store.edit(key, edit).await?;
-        self.applied(actor, "edit", &written).await.0
+        let record = self.applied(actor, "edit", &written).await.0?;
+        Ok((record, self.store.settle(&written).await))
     }
 
     /// Ends a key for good, and every session of it. Waits at most `wait`, or
@@ -268,8 +274,11 @@ impl KeyAdmin {
         let written = self.store.revoke(key).await?;
         let (record, closing) = self.applied(actor, "revoke", &written).await;
         let record = record?;
-        let all_closed = tokio::time::timeout(wait, closing.closed()).await.is_ok();
-        let elapsed = started.elapsed();
+        let closed = async {
+            let in_time = tokio::time::timeout(wait, closing.closed()).await.is_ok();
+            (in_time, started.elapsed())
+        };
+        let ((all_closed, elapsed), durability) = tokio::join!(closed, self.store.settle(&written));
         if all_closed {
             self.metrics.revoke_seconds.observe(elapsed.as_secs_f64());
         } else {
@@ -298,6 +307,7 @@ impl KeyAdmin {
             complete: gateways.iter().all(GatewayOutcome::is_done),
             record,
             gateways,
+            durability,
         })
     }
 
@@ -305,14 +315,14 @@ impl KeyAdmin {
     ///
     /// # Errors
     /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
-    pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<(), KeyAdminError> {
+    pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
         let written = self.store.delete(key).await?;
         self.audit(actor, "delete", &written);
         self.revocations.apply(&written.change).await;
         if let Err(error) = self.instances.forget_key(key).await {
             tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
         }
-        Ok(())
+        Ok(self.store.settle(&written).await)
     }
 
     async fn applied(

@@ -62,12 +62,13 @@ impl Ops {
             State::NotServing(why) => Some(why.clone()),
             State::Serving(view) => {
                 let age = view.age();
-                view.staleness().is_stale(age).then(|| {
+                let stale = view.staleness().is_stale(age).then(|| {
                     let seconds = age.as_secs();
                     format!(
                         "the store's changes were last heard {seconds} s ago (bound: stale-after)"
                     )
-                })
+                });
+                stale.or_else(|| view.unprotected())
             }
         }
     }

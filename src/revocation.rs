@@ -147,6 +147,7 @@ impl Revocations {
             })
             .await?;
         self.outcomes.told(&news);
+        self.protection(feed.unprotected.as_deref());
         if follows(position, &feed) {
             for entry in &feed.entries {
                 let closing = self.apply(entry).await;
@@ -167,6 +168,20 @@ impl Revocations {
             self.view.refreshed(sent);
         }
         Ok(is_behind)
+    }
+
+    /// Tells, once a change, whether the store is set up to lose none.
+    fn protection(&self, unprotected: Option<&str>) {
+        if !self.view.unprotected_by(unprotected) {
+            return;
+        }
+        self.metrics
+            .store_unprotected
+            .set(i64::from(unprotected.is_some()));
+        match unprotected {
+            Some(why) => tracing::error!("the store may lose changes: {why}"),
+            None => tracing::info!("the store is set up to lose no change without need"),
+        }
     }
 
     /// Reads again every key that this gateway knows, because the feed has a
@@ -274,6 +289,7 @@ mod tests {
         Feed {
             position,
             entries: entries.iter().map(entry).collect(),
+            unprotected: None,
         }
     }
 

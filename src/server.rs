@@ -94,6 +94,14 @@ pub enum StartError {
         /// Why.
         cause: String,
     },
+    /// The CA of Redis's certificate can't be read.
+    #[error("redis-ca-file: {}: {cause}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The first admin token can't be read or made.
     #[error("admin token: {0}")]
     Token(io::Error),

@@ -27,8 +27,8 @@ pub use instance_store::{
     AgentRecord, Health, InstanceBatch, InstanceRecord, InstanceStore, Registration,
 };
 pub use key_store::{
-    Change, ChangeError, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup,
-    NewKey, StoreError, Written,
+    Change, ChangeError, Durability, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore,
+    Loaded, Lookup, NewKey, StoreError, Written,
 };
 pub use token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 

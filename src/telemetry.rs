@@ -71,6 +71,8 @@ pub struct Metrics {
     pub store_corrupt: Counter,
     /// The newest store revision whose changes are applied here.
     pub applied_revision: Gauge,
+    /// 1: the store is set up so that it may lose changes without need.
+    pub store_unprotected: Gauge,
 }
 
 impl Default for Metrics {
@@ -126,6 +128,11 @@ impl Metrics {
             ),
             store_failures: add(r, "store_failures", "Store calls that failed"),
             store_corrupt: add(r, "store_corrupt_records", "Damaged or lost records met"),
+            store_unprotected: add(
+                r,
+                "store_unprotected",
+                "1: the store may lose acknowledged changes without need, see /readyz",
+            ),
             applied_revision: add(r, "applied_revision", "Newest store revision applied here"),
             verify_seconds,
             revoke_seconds,

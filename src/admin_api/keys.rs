@@ -93,7 +93,11 @@ impl Keys {
             }
         };
         match result {
-            Ok(()) => outcome.set_outcome(Outcome::Deleted),
+            Ok(durability) => {
+                outcome.set_outcome(Outcome::Deleted);
+                outcome.durable = durability.is_durable();
+                outcome.replicas_acknowledged = durability.acknowledged;
+            }
             Err(error) => {
                 outcome.set_outcome(Outcome::Failed);
                 outcome.failure_reason = error.to_string();
@@ -135,6 +139,8 @@ impl KeyService for Keys {
         Ok(Response::new(pb::CreateKeyResponse {
             key: Some(self.show(&created.record)),
             secret: created.secret.expose_secret().to_owned(),
+            durable: created.durability.is_durable(),
+            replicas_acknowledged: created.durability.acknowledged,
         }))
     }
 
@@ -195,9 +201,12 @@ impl KeyService for Keys {
             name: request.name,
             expires_at: convert::from_wire("expires_at", request.expires_at)?,
         };
-        let record = self.admin.edit(&actor, key, edit).await.map_err(refused)?;
+        let edited = self.admin.edit(&actor, key, edit).await;
+        let (record, durability) = edited.map_err(refused)?;
         Ok(Response::new(pb::EditKeyResponse {
             key: Some(self.show(&record)),
+            durable: durability.is_durable(),
+            replicas_acknowledged: durability.acknowledged,
         }))
     }
 
@@ -214,6 +223,8 @@ impl KeyService for Keys {
             key: Some(self.show(&outcome.record)),
             revision: outcome.revision.0,
             complete: outcome.complete,
+            durable: outcome.durability.is_durable(),
+            replicas_acknowledged: outcome.durability.acknowledged,
             gateways: outcome.gateways.into_iter().map(gateway_outcome).collect(),
         }))
     }
@@ -224,8 +235,12 @@ impl KeyService for Keys {
     ) -> Result<Response<pb::DeleteKeyResponse>, Status> {
         let actor = actor(&request)?;
         let key = convert::key_id("object_id", &request.get_ref().object_id)?;
-        self.admin.delete(&actor, key).await.map_err(refused)?;
-        Ok(Response::new(pb::DeleteKeyResponse {}))
+        let deleted = self.admin.delete(&actor, key).await;
+        let durability = deleted.map_err(refused)?;
+        Ok(Response::new(pb::DeleteKeyResponse {
+            durable: durability.is_durable(),
+            replicas_acknowledged: durability.acknowledged,
+        }))
     }
 
     async fn delete_keys(

@@ -22,6 +22,8 @@ pub struct View {
     began: Instant,
     /// Nanoseconds from `began` to the moment that the view is true of.
     fresh: AtomicU64,
+    /// How the store may lose changes without need.
+    unprotected: RwLock<Option<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,7 @@ impl View {
             staleness,
             began: sent,
             fresh: AtomicU64::new(0),
+            unprotected: RwLock::new(None),
         }
     }
 
@@ -61,6 +64,26 @@ impl View {
     pub fn age(&self) -> Duration {
         let fresh = Duration::from_nanos(self.fresh.load(Ordering::Acquire));
         self.began.elapsed().saturating_sub(fresh)
+    }
+
+    /// The store is set up so that it may lose changes, or is not. Returns
+    /// whether that is news.
+    pub fn unprotected_by(&self, why: Option<&str>) -> bool {
+        let mut known = self
+            .unprotected
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_news = known.as_deref() != why;
+        *known = why.map(str::to_owned);
+        is_news
+    }
+
+    /// How the store may lose changes without need; `None`: it does not.
+    pub fn unprotected(&self) -> Option<String> {
+        self.unprotected
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// What may be done at which age.

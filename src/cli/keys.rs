@@ -4,6 +4,7 @@
 
 mod create;
 mod delete;
+mod durability;
 mod revoke;
 pub(super) mod rows;
 mod show;
@@ -18,6 +19,7 @@ use super::error::CliError;
 use super::expiry::Expiry;
 use super::output::{Console, clean, plural};
 use super::time::{now, parse_span};
+use durability::{DurabilityJson, EditedJson};
 use revoke::RevokeArgs;
 use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve};
 
@@ -228,9 +230,15 @@ async fn edit(client: &mut Client, args: EditArgs, console: &mut Console) -> Res
         })
         .await
         .map_err(|status| client.refusal(&status))?;
-    let key = answer.into_inner().key.unwrap_or_default();
+    let answer = answer.into_inner();
+    let key = answer.key.unwrap_or_default();
+    let durability = DurabilityJson::new(answer.durable, answer.replicas_acknowledged);
+    durability.warn(console);
     if console.json_wanted() {
-        return console.print_json(&KeyJson::from(&key));
+        return console.print_json(&EditedJson {
+            key: KeyJson::from(&key),
+            durability,
+        });
     }
     console.print(&key_sheet(&key, now()))
 }

@@ -30,6 +30,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST_MEMORY: Duration = Duration::from_secs(720 * 3600);
 /// Above this the admin client's own deadline would end the wait.
 const LONGEST_REVOKE_WAIT: Duration = Duration::from_secs(30);
+/// It delays the answers to other changes, too.
+const LONGEST_REPLICAS_DEADLINE: Duration = Duration::from_secs(30);
+const MOST_REPLICAS: u64 = 1000;
 /// HTTP/2's largest window (RFC 9113, section 6.9.1).
 const LARGEST_WINDOW: u64 = (1 << 31) - 1;
 
@@ -399,6 +402,15 @@ impl Checker {
     fn store(&mut self, settings: &Settings) -> StoreConfig {
         let base = store::read(settings, |setting, why| self.fault(setting, why));
         StoreConfig {
+            redis_replicas: settings
+                .redis_replicas
+                .map(|wanted| self.number("redis-replicas", Some(wanted), 0, 0..=MOST_REPLICAS)),
+            redis_replicas_deadline: self.period(
+                "redis-replicas-deadline",
+                settings.redis_replicas_deadline,
+                base.redis_replicas_deadline,
+                MILLISECOND..=LONGEST_REPLICAS_DEADLINE,
+            ),
             redis_connect_deadline: self.period(
                 "redis-connect-deadline",
                 settings.redis_connect_deadline,

@@ -25,7 +25,8 @@ pub struct Settings {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where keys are kept: embedded (in the data directory, for one gateway) or, for several,
-    /// redis://HOST:PORT/DB, with USER:PASSWORD@ before HOST where needed [default: embedded]
+    /// redis://HOST:PORT/DB, rediss://… for TLS, or redis-sentinel://HOST:PORT,HOST:PORT/MASTER,
+    /// with USER:PASSWORD@ before HOST where needed [default: embedded]
     #[arg(long, value_name = "STORE")]
     pub store: Option<StoreText>,
     /// Where agents connect (TLS, gRPC); port 0: any free one [default: 127.0.0.1:7443]
@@ -169,6 +170,16 @@ pub struct Settings {
     /// A file with the password for Redis, so that it is in no list of processes
     #[arg(long, value_name = "FILE", help_heading = "Keys and the store")]
     pub redis_password_file: Option<PathBuf>,
+    /// The CAs (PEM) that the certificate of a rediss:// may be from; left out: the system's
+    #[arg(long, value_name = "FILE", help_heading = "Keys and the store")]
+    pub redis_ca_file: Option<PathBuf>,
+    /// Replicas of Redis that must have a change before it is called durable; left out: one where
+    /// there are any, and with Sentinel
+    #[arg(long, value_name = "N", help_heading = "Keys and the store")]
+    pub redis_replicas: Option<Count>,
+    /// How long the answer to a change waits for them at most; it fails for none [default: 1s]
+    #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
+    pub redis_replicas_deadline: Option<Period>,
     /// Longest wait for a connection to Redis, with its login [default: 2s]
     #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
     pub redis_connect_deadline: Option<Period>,
@@ -235,7 +246,7 @@ impl Settings {
         }
         pick! {
             data_dir, store, redis_prefix, redis_password_file, redis_connect_deadline,
-            redis_answer_deadline, agent_listen, admin_listen, ops_listen, agent_address, ca_dir, tls_cert,
+            redis_answer_deadline, redis_ca_file, redis_replicas, redis_replicas_deadline, agent_listen, admin_listen, ops_listen, agent_address, ca_dir, tls_cert,
             tls_key, gateway_name, log, log_format,
             max_connections, max_connections_per_address, tls_deadline, preface_deadline,
             max_concurrent_streams, max_local_error_resets, max_pending_accept_resets,

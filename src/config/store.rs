@@ -19,8 +19,11 @@ use super::settings::Settings;
 use super::values::AgentAddress;
 
 const EMBEDDED: &str = "embedded";
-const SCHEME: &str = "redis://";
-const EXPECTED: &str = "expected embedded or redis://[USER[:PASSWORD]@]HOST:PORT/DB";
+const PLAIN: &str = "redis://";
+const TLS: &str = "rediss://";
+const SENTINEL: &str = "redis-sentinel://";
+const EXPECTED: &str = "expected embedded, redis[s]://[USER[:PASSWORD]@]HOST:PORT/DB or \
+    redis-sentinel://[USER[:PASSWORD]@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]";
 /// The prefix is a part of every name in Redis.
 const LONGEST_PREFIX: usize = 64;
 
@@ -66,6 +69,13 @@ pub struct StoreConfig {
     pub redis_prefix: String,
     /// Where the password for Redis is. Default: in the URL, or none.
     pub redis_password_file: Option<PathBuf>,
+    /// The CAs that Redis's certificate may be from, PEM. Default: the system's.
+    pub redis_ca_file: Option<PathBuf>,
+    /// Replicas that must have a change before it is called durable. Default:
+    /// one where there are any, and with Sentinel.
+    pub redis_replicas: Option<u32>,
+    /// How long an answer waits for them. Default: 1 s.
+    pub redis_replicas_deadline: Duration,
     /// For the TCP connection to Redis and the login. Default: 2 s.
     pub redis_connect_deadline: Duration,
     /// For each answer of Redis. Default: 2 s.
@@ -78,6 +88,9 @@ impl Default for StoreConfig {
             place: StorePlace::Embedded,
             redis_prefix: "muster".to_owned(),
             redis_password_file: None,
+            redis_ca_file: None,
+            redis_replicas: None,
+            redis_replicas_deadline: Duration::from_secs(1),
             redis_connect_deadline: Duration::from_secs(2),
             redis_answer_deadline: Duration::from_secs(2),
         }
@@ -93,11 +106,14 @@ pub enum StorePlace {
     Redis(RedisUrl),
 }
 
-/// `redis://[USER[:PASSWORD]@]HOST:PORT/DB`, well-formed.
+/// `redis://[USER[:PASSWORD]@]HOST:PORT/DB`, with `rediss` for TLS, or
+/// `redis-sentinel://[USER[:PASSWORD]@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]`;
+/// well-formed.
 #[derive(Clone)]
 pub struct RedisUrl {
     text: SecretString,
-    /// `HOST:PORT/DB`.
+    scheme: &'static str,
+    /// What follows user and password.
     place: String,
     has_password: bool,
 }
@@ -109,12 +125,11 @@ impl RedisUrl {
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let Some(rest) = text.strip_prefix(SCHEME) else {
-            return Err(match text.split_once("://") {
-                Some(("rediss", _)) => "rediss:// (TLS to Redis) is not there yet; use redis://",
-                _ => EXPECTED,
-            });
-        };
+        let scheme = [PLAIN, TLS, SENTINEL]
+            .into_iter()
+            .find(|scheme| text.starts_with(scheme))
+            .ok_or(EXPECTED)?;
+        let rest = &text[scheme.len()..];
         let (user, place) = match rest.rsplit_once('@') {
             Some((user, place)) => (Some(user), place),
             None => (None, rest),
@@ -127,13 +142,30 @@ impl RedisUrl {
                         %25, or use redis-password-file",
             );
         }
-        let (address, database) = place.split_once('/').ok_or(EXPECTED)?;
-        address.parse::<AgentAddress>().map_err(|_| EXPECTED)?;
+        let (address, database) = if scheme == SENTINEL {
+            let (sentinels, master) = place.split_once('/').ok_or(EXPECTED)?;
+            let (name, database) = master.split_once('/').unwrap_or((master, "0"));
+            let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.is_empty() || !name.chars().all(fine) {
+                return Err(EXPECTED);
+            }
+            (sentinels, database)
+        } else {
+            place.split_once('/').ok_or(EXPECTED)?
+        };
+        let addresses = match scheme {
+            SENTINEL => address.split(',').collect(),
+            _ => vec![address],
+        };
+        for address in addresses {
+            address.parse::<AgentAddress>().map_err(|_| EXPECTED)?;
+        }
         if database.is_empty() || !database.bytes().all(|b| b.is_ascii_digit()) {
             return Err(EXPECTED);
         }
         Ok(Self {
             text: text.into(),
+            scheme,
             place: place.to_owned(),
             has_password: user.is_some_and(|user| user.contains(':')),
         })
@@ -143,7 +175,7 @@ impl RedisUrl {
 /// Without user and password.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", self.place)
+        write!(f, "{}{}", self.scheme, self.place)
     }
 }
 
@@ -187,6 +219,13 @@ pub(super) fn read(
         );
     }
     let redis_password_file = settings.redis_password_file.clone();
+    let redis_ca_file = settings.redis_ca_file.clone();
+    match (&place, &redis_ca_file) {
+        (StorePlace::Redis(url), Some(_)) if url.scheme != TLS => {
+            fault("redis-ca-file", "only for a store of rediss://");
+        }
+        _ => {}
+    }
     match (&place, &redis_password_file) {
         (StorePlace::Redis(url), Some(_)) if url.has_password => fault(
             "redis-password-file",
@@ -198,6 +237,9 @@ pub(super) fn read(
         place,
         redis_prefix,
         redis_password_file,
+        redis_ca_file,
+        redis_replicas: base.redis_replicas,
+        redis_replicas_deadline: base.redis_replicas_deadline,
         redis_connect_deadline: base.redis_connect_deadline,
         redis_answer_deadline: base.redis_answer_deadline,
     }
@@ -215,6 +257,9 @@ mod tests {
             "redis://[::1]:6379/0",
             "redis://anna@h:1/0",
             "redis://:pa%2Fss@h:1/0",
+            "rediss://h:1/0",
+            "redis-sentinel://h:1/m",
+            "redis-sentinel://u:p@h:1,[::1]:2,i:3/my-master/4",
         ] {
             assert!(RedisUrl::parse(fine).is_ok(), "{fine}");
         }
@@ -222,7 +267,14 @@ mod tests {
             "",
             "redis",
             "http://h:1/0",
-            "rediss://h:1/0",
+            "rediss-sentinel://h:1/m",
+            "redis-sentinel://h:1",
+            "redis-sentinel://h:1/",
+            "redis-sentinel://h:1,/m",
+            "redis-sentinel://h/m",
+            "redis-sentinel://h:1/m/",
+            "redis-sentinel://h:1/m?x=y",
+            "redis://h:1,i:2/0",
             "redis://h",
             "redis://h:1",
             "redis://h:1/",

@@ -30,9 +30,15 @@ fn load(flags: &[&str], variables: &[(&str, &str)], toml: &str) -> Result<Config
 /// A value other than the default for each setting, as text.
 fn other_value(setting: &str, base: u64) -> String {
     match setting {
-        "store" => format!("redis://h:{base}/0"),
+        "store" => format!("rediss://h:{base}/0"),
         "redis-prefix" => format!("p{base}"),
-        "data-dir" | "ca-dir" | "tls-cert" | "tls-key" | "redis-password-file" => {
+        "redis-replicas" => (base % 1000).to_string(),
+        "data-dir"
+        | "ca-dir"
+        | "tls-cert"
+        | "tls-key"
+        | "redis-password-file"
+        | "redis-ca-file" => {
             format!("/some/where/{base}")
         }
         "agent-listen" => format!("127.0.0.1:{}", base + 1),
@@ -53,7 +59,9 @@ fn other_value(setting: &str, base: u64) -> String {
 }
 
 fn is_count(setting: &str) -> bool {
-    setting.starts_with("max-") || setting.ends_with("-bytes") || setting == "cache-capacity"
+    setting.starts_with("max-")
+        || setting.ends_with("-bytes")
+        || ["cache-capacity", "redis-replicas"].contains(&setting)
 }
 
 fn toml_of(base: u64) -> String {

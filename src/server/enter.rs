@@ -45,15 +45,28 @@ impl Source {
         data_dir: &DataDir,
     ) -> Result<Self, StartError> {
         let password = config.redis_password_file.as_deref().map(read_password);
+        let ca = config.redis_ca_file.as_deref().map(read_ca);
         Ok(Self::Shared(RedisOptions {
             url: url.secret().clone(),
             password: password.transpose()?,
+            ca: ca.transpose()?,
             prefix: config.redis_prefix.clone(),
+            replicas: config.redis_replicas,
+            replicas_deadline: config.redis_replicas_deadline,
             connect_deadline: config.redis_connect_deadline,
             answer_deadline: config.redis_answer_deadline,
             known: data_dir.known_store()?,
         }))
     }
+}
+
+fn read_ca(path: &Path) -> Result<Vec<u8>, StartError> {
+    let failed = |cause: String| StartError::CaFile {
+        path: path.to_owned(),
+        cause,
+    };
+    let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
+    content.ok_or_else(|| failed("there is no such file".into()))
 }
 
 fn read_password(path: &Path) -> Result<SecretString, StartError> {

@@ -150,6 +150,7 @@ impl EmbeddedStore {
         Ok(Written {
             change,
             enrolled: self.lock_enrolled().clone(),
+            receipt: 0,
         })
     }
 

@@ -137,6 +137,22 @@ pub struct KeyChange {
     pub change: Change,
 }
 
+/// How many of the store's replicas have a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Durability {
+    /// So many said that they have it.
+    pub acknowledged: u32,
+    /// So many make it durable; 0: the store alone does.
+    pub wanted: u32,
+}
+
+impl Durability {
+    /// The change outlives the loss of the server that took it.
+    pub fn is_durable(&self) -> bool {
+        self.acknowledged >= self.wanted
+    }
+}
+
 /// A change that is written, and who has to hear of it.
 #[derive(Debug, Clone)]
 pub struct Written {
@@ -144,6 +160,8 @@ pub struct Written {
     pub change: KeyChange,
     /// The gateways enrolled at the moment of the write.
     pub enrolled: Vec<Enrolled>,
+    /// The store's own, for [`KeyStore::settle`].
+    pub receipt: u64,
 }
 
 /// What a gateway gets when it renews its lease.
@@ -154,6 +172,9 @@ pub struct Feed {
     /// The changes after the gateway's position, in order; when the store has
     /// more, it gives the rest at the next call.
     pub entries: Vec<KeyChange>,
+    /// The store is set up so that it may lose changes without need: how, and
+    /// what to do about it.
+    pub unprotected: Option<String>,
 }
 
 /// A place in the list of keys: creation time, then id.
@@ -218,6 +239,13 @@ pub trait KeyStore: Send + Sync + 'static {
     /// # Errors
     /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError>;
+
+    /// Finds out, in bounded time, how many replicas have a change: asked once
+    /// it is applied here, so that no revoke waits for it. A store without
+    /// replicas has written it for good.
+    async fn settle(&self, _written: &Written) -> Durability {
+        Durability::default()
+    }
 
     /// Puts a gateway into the set that revokes have to reach, and returns the
     /// position from which it follows the feed. Called before its first load.

@@ -12,7 +12,9 @@ mod gateways;
 mod instances;
 mod keys;
 mod link;
+mod locate;
 mod open;
+mod replicas;
 mod schema;
 mod step;
 mod tokens;
@@ -36,11 +38,13 @@ use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
-    ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
+    ChangeError, Durability, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
+    StoreError, Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 use crate::keys::{Id, KeyId, Position, Revision, Timestamp, TokenId};
 use link::Link;
+use replicas::Replicas;
 use schema::Schema;
 use step::{Answer, Caller, Step};
 
@@ -62,6 +66,7 @@ struct Shared {
     writes: Link,
     /// For the lease and the feed alone: nothing else may hold them up.
     tail: Link,
+    replicas: Replicas,
     /// The greatest revision that this process applied or wrote.
     seen: AtomicU64,
     /// The greatest revision that the store has been heard of.
@@ -165,6 +170,13 @@ impl KeyStore for RedisStore {
 
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
         keys::change(&self.shared, Ask::Delete(id)).await
+    }
+
+    async fn settle(&self, written: &Written) -> Durability {
+        let Shared {
+            replicas, writes, ..
+        } = &*self.shared;
+        replicas.settle(writes, written.receipt).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

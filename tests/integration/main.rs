@@ -22,6 +22,7 @@ mod protocol;
 mod races;
 mod real_agent;
 mod real_agent_refusals;
+mod redis_link;
 mod redis_store;
 mod registrations;
 mod rejections;

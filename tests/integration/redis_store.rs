@@ -10,7 +10,7 @@ use muster::store::{
 
 use crate::support::{RedisServer, eventually, new_key, within};
 
-fn gateway() -> GatewayInfo {
+pub fn gateway() -> GatewayInfo {
     GatewayInfo {
         id: GatewayId(Id::random().unwrap()),
         name: "g".into(),
@@ -18,7 +18,7 @@ fn gateway() -> GatewayInfo {
     }
 }
 
-fn beat(gateway: &GatewayInfo, position: Position) -> Heartbeat {
+pub fn beat(gateway: &GatewayInfo, position: Position) -> Heartbeat {
     Heartbeat {
         gateway: gateway.id,
         position,
@@ -28,7 +28,7 @@ fn beat(gateway: &GatewayInfo, position: Position) -> Heartbeat {
 }
 
 /// Renews once the store answers again.
-async fn renew(store: &RedisStore, beat: Heartbeat) -> muster::store::Feed {
+pub async fn renew(store: &RedisStore, beat: Heartbeat) -> muster::store::Feed {
     within("an answer of the store", async {
         loop {
             if let Ok(feed) = store.renew(beat.clone()).await {

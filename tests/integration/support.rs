@@ -10,7 +10,6 @@ mod operator;
 mod process;
 mod proxy;
 mod redis_server;
-#[allow(dead_code)]
 mod sentinels;
 mod site;
 

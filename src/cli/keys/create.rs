@@ -8,6 +8,7 @@ use std::fmt::Display;
 use serde::Serialize;
 
 use super::CreateArgs;
+use super::durability::DurabilityJson;
 use super::rows::{rfc3339, title};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
@@ -26,6 +27,8 @@ struct CreatedJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key_file: Option<String>,
     expires_at: Option<String>,
+    #[serde(flatten)]
+    durability: DurabilityJson,
 }
 
 pub(super) async fn run(
@@ -50,6 +53,7 @@ pub(super) async fn run(
         Some(file) => Some(file.keep(&answer.secret).map_err(|e| lost(&e))?),
         None => None,
     };
+    let durability = DurabilityJson::new(answer.durable, answer.replicas_acknowledged);
     let in_words = path.is_none().then_some(answer.secret.as_str());
     if console.json_wanted() {
         return console
@@ -59,6 +63,7 @@ pub(super) async fn run(
                 key: in_words,
                 key_file: path.map(|path| path.display().to_string()),
                 expires_at: rfc3339(key.expires_at.as_ref()),
+                durability,
             })
             .map_err(|error| lost(&error));
     }
@@ -67,6 +72,7 @@ pub(super) async fn run(
         title(&key.object_id, &key.name),
         absolute(from_wire(key.expires_at.as_ref()), now())
     ));
+    durability.warn(console);
     if let Some(secret) = in_words {
         console.note("This is the key. It is shown this once and can't be had again:");
         console

@@ -2,8 +2,7 @@
 //!
 //! Invariant: each key is decided for itself, and what became of each is told.
 
-use serde::Serialize;
-
+use super::durability::DurabilityJson;
 use super::rows::{resolve, title};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
@@ -11,10 +10,6 @@ use crate::cli::outcomes::Outcomes;
 use crate::cli::output::{Console, clean};
 use crate::proto::admin::v1 as proto;
 use proto::delete_outcome::Outcome;
-
-/// Nothing more is told of a deleted key.
-#[derive(Serialize)]
-struct Gone {}
 
 /// The most that one call deletes.
 const BATCH: usize = 50;
@@ -54,7 +49,9 @@ pub(super) async fn run(
                     if !console.json_wanted() {
                         console.print(&format!("{who}: deleted\n"))?;
                     }
-                    outcomes.done(&done.object_id, &done.name, "deleted", Gone {});
+                    let durability = DurabilityJson::new(done.durable, done.replicas_acknowledged);
+                    durability.warn(console);
+                    outcomes.done(&done.object_id, &done.name, "deleted", durability);
                     continue;
                 }
                 Outcome::Failed | Outcome::Unspecified => "failed",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::durability::DurabilityJson;
 use super::get;
 use super::rows::{resolve, rfc3339, title};
 use crate::cli::connect::Client;
@@ -40,6 +41,8 @@ struct DoneJson {
     sessions_closing: u64,
     milliseconds: u64,
     gateways: Vec<GatewayJson>,
+    #[serde(flatten)]
+    durability: DurabilityJson,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +94,7 @@ pub(in crate::cli) async fn run(
             console.print(&report(&key, &answer))?;
         }
         let done = DoneJson::of(&answer);
+        done.durability.warn(console);
         outcomes.done(&key.object_id, &key.name, "revoked", done);
     }
     outcomes.end(console)
@@ -204,6 +208,7 @@ impl DoneJson {
             sessions_closing: sum(answer, |g| g.sessions_closing),
             milliseconds: milliseconds(answer),
             gateways: gateways.collect(),
+            durability: DurabilityJson::new(answer.durable, answer.replicas_acknowledged),
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct State {
     /// Under whatever key.
     pub senders: Vec<TelemetrySender>,
     pub token: String,
+    /// No replica has what is changed.
+    pub undurable: bool,
     /// Every call is refused with it.
     pub broken: Option<Status>,
     /// The secrets that were handed out.
@@ -185,6 +187,8 @@ impl KeyService for Api {
             Ok(CreateKeyResponse {
                 key: Some(made),
                 secret,
+                durable: !state.undurable,
+                replicas_acknowledged: u32::from(!state.undurable),
             })
         })
     }
@@ -235,11 +239,14 @@ impl KeyService for Api {
         request: Request<EditKeyRequest>,
     ) -> Result<Response<EditKeyResponse>, Status> {
         self.answer(request, |state, asked| {
+            let durable = !state.undurable;
             let key = state.find(&asked.object_id)?;
             key.name = asked.name.unwrap_or_else(|| key.name.clone());
             key.expires_at = asked.expires_at.or(key.expires_at);
             Ok(EditKeyResponse {
                 key: Some(key.clone()),
+                durable,
+                replicas_acknowledged: u32::from(durable),
             })
         })
     }
@@ -249,6 +256,7 @@ impl KeyService for Api {
         request: Request<RevokeKeyRequest>,
     ) -> Result<Response<RevokeKeyResponse>, Status> {
         self.answer(request, |state, asked| {
+            let durable = !state.undurable;
             let key = state.find(&asked.object_id)?;
             let sessions_closed = std::mem::take(&mut key.live_sessions);
             key.revoked_at = key.revoked_at.or(time(1_800_000_000));
@@ -257,6 +265,8 @@ impl KeyService for Api {
                 key: Some(key.clone()),
                 revision: 7,
                 complete: true,
+                durable,
+                replicas_acknowledged: u32::from(durable),
                 gateways: vec![GatewayOutcome {
                     gateway_id: "g1".to_owned(),
                     gateway_name: "one".to_owned(),
@@ -302,6 +312,8 @@ impl KeyService for Api {
                     name,
                     outcome: outcome.into(),
                     failure_reason,
+                    durable: !valid && !state.undurable,
+                    replicas_acknowledged: u32::from(!valid && !state.undurable),
                 });
             }
             Ok(DeleteKeysResponse { outcomes })

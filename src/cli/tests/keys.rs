@@ -39,6 +39,8 @@ fn a_created_key_goes_alone_to_stdout() {
             "object_id": "key_0000000000000009",
             "key": secret,
             "expires_at": "2027-01-31T00:00:00Z",
+            "durable": true,
+            "replicas_acknowledged": 1,
         })
     );
     assert_eq!(done.err, "");
@@ -269,6 +271,28 @@ fn edits_are_shown() {
         ],
     );
     assert_eq!(done.json()["name"], "db-\u{1b}[2Jeu");
+}
+
+#[test]
+fn a_change_that_no_replica_has_is_told() {
+    let fake = three();
+    fake.state.lock().unwrap().undurable = true;
+    for words in [
+        &["create", "new"][..],
+        &["edit", "db", "--name", "db2"],
+        &["revoke", "db2", "--yes"],
+        &["delete", "db2"],
+    ] {
+        let words = [&["keys"], words, &["-o", "json"]].concat();
+        let done = type_in(&fake, &words);
+        assert_eq!(done.code, 0, "{}", done.err);
+        let told = "warning: written, but no replica has it yet: a failover may lose it\n";
+        assert!(done.err.contains(told), "{words:?}: {}", done.err);
+        let answer = done.json();
+        let row = answer.get(0).unwrap_or(&answer);
+        assert_eq!(row["durable"], false, "{answer}");
+        assert_eq!(row["replicas_acknowledged"], 0);
+    }
 }
 
 #[test]

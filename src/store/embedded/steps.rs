@@ -150,6 +150,7 @@ pub(super) fn feed_after(
             revision: read_revision(&meta)?,
         },
         entries,
+        unprotected: None,
     })
 }
 

@@ -8,7 +8,7 @@ use redis::cmd;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::schema::FIELD_CHANGE;
+use super::schema::{FIELD_CHANGE, FIELD_FORMAT, FORMAT};
 use super::step::{Answer, Step};
 use super::{Over, Shared};
 use crate::keys::{KeyId, Position, Revision, Timestamp};
@@ -128,7 +128,8 @@ pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed,
                 .arg("+")
                 .arg("COUNT")
                 .arg(FEED_BATCH),
-        );
+        )
+        .run(cmd("INFO").arg("replication"));
     let mut step = step;
     for outcome in &heartbeat.outcomes {
         let name = shared.schema.outcomes(outcome.key);
@@ -143,6 +144,7 @@ pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed,
         enrol_again(shared, heartbeat).await?;
     }
     let range: Vec<(String, HashMap<String, Vec<u8>>)> = answer.reply()?;
+    let info: String = answer.reply()?;
     let now = Position {
         epoch: answer.epoch,
         revision: answer.revision,
@@ -167,6 +169,7 @@ pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed,
     Ok(Feed {
         position: now,
         entries,
+        unprotected: shared.replicas.observe(&info),
     })
 }
 
@@ -202,6 +205,26 @@ pub(super) async fn all(shared: &Shared) -> Result<(Vec<Enrolled>, Position), St
     let mut answer = shared
         .take(with_enrolled(shared, Step::new()), Over::Loads)
         .await?;
+    let position = Position {
+        epoch: answer.epoch,
+        revision: answer.revision,
+    };
+    Ok((read_enrolled(&mut answer)?, position))
+}
+
+/// The same where nothing needs to be written: what somebody wrote before is
+/// then known to be on a replica once this is.
+pub(super) async fn all_after_a_write(
+    shared: &Shared,
+) -> Result<(Vec<Enrolled>, Position), StoreError> {
+    let mut touch = cmd("HSET");
+    touch
+        .arg(shared.schema.meta())
+        .arg(FIELD_FORMAT)
+        .arg(FORMAT);
+    let step = with_enrolled(shared, Step::new().run(&touch));
+    let mut answer = shared.take(step, Over::Writes).await?;
+    answer.reply::<redis::Value>()?;
     let position = Position {
         epoch: answer.epoch,
         revision: answer.revision,

@@ -88,15 +88,20 @@ pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeE
         let write = match ask.clone().decide(stored, now, read.revision.next())? {
             Decision::Write(write) => write,
             Decision::Already(change, revision) => {
-                let (enrolled, mut position) = gateways::all(shared).await?;
+                let receipt = shared.writes.number().await;
+                let (enrolled, mut position) = gateways::all_after_a_write(shared).await?;
                 position.revision = revision;
-                let change = KeyChange { position, change };
-                return Ok(Written { change, enrolled });
+                return Ok(Written {
+                    change: KeyChange { position, change },
+                    enrolled,
+                    receipt,
+                });
             }
         };
         let step = gateways::with_enrolled(shared, written(shared, &write)?)
             .guarded(FIELD_REVISION, read.revision.0)
             .before(write.before.map(|moment| shared.unshifted(moment)));
+        let receipt = shared.writes.number().await;
         let mut answer = shared.take(step, Over::Writes).await?;
         if answer.word == Word::Done {
             for _ in 0..COMMANDS {
@@ -109,6 +114,7 @@ pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeE
             return Ok(Written {
                 change: write.change(answer.epoch),
                 enrolled,
+                receipt,
             });
         }
     }

@@ -9,21 +9,17 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2};
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError, ServerErrorKind,
-};
-use secrecy::ExposeSecret;
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::Mutex;
 
+use super::locate::{Place, must_be_master};
 use super::open::{RedisOpenError, RedisOptions};
 use crate::store::key_store::StoreError;
 
 /// Where Redis is, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    /// Passwords in it are redacted by its `Debug`.
-    pub client: Client,
+    pub place: Place,
     /// For the TCP connection, TLS and the login.
     pub connect: Duration,
     /// For each answer.
@@ -32,27 +28,28 @@ pub(super) struct Target {
 
 impl Target {
     pub fn new(options: &RedisOptions) -> Result<Self, RedisOpenError> {
-        let url = |error: RedisError| RedisOpenError::Url(error.to_string());
-        let info = options.url.expose_secret().into_connection_info();
-        let mut info = info.map_err(url)?;
-        if let Some(password) = &options.password {
-            let settings = info.redis_settings().clone();
-            info = info.set_redis_settings(settings.set_password(password.expose_secret()));
-        }
-        // A host that vanishes without a word is noticed by the deadline of the
-        // next answer; these two are for connections that wait in silence.
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(Duration::from_secs(10))
-            .with_interval(Duration::from_secs(5));
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(keepalive)
-            .set_user_timeout(Duration::from_secs(20));
         Ok(Self {
-            client: Client::open(info.set_tcp_settings(tcp)).map_err(url)?,
+            place: Place::new(options)?,
             connect: options.connect_deadline,
             answer: options.answer_deadline,
         })
+    }
+
+    /// A new connection to the master.
+    async fn open(&self) -> Result<MultiplexedConnection, StoreError> {
+        let found = self.place.locate(self.connect).await?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect))
+            .set_response_timeout(Some(self.answer));
+        let client = &found.client;
+        let opened = client.get_multiplexed_async_connection_with_config(&config);
+        let Some(named) = found.named else {
+            return opened.await.map_err(failed);
+        };
+        let failed = |error| StoreError::Failed(format!("Redis at {named}: {error}"));
+        let connection = opened.await.map_err(failed)?;
+        must_be_master(connection.clone()).await.map_err(failed)?;
+        Ok(connection)
     }
 
     /// For questions that the server answers only after a while.
@@ -117,6 +114,25 @@ impl Link {
         }
     }
 
+    /// Which connection the next question goes over, if it is still there then.
+    pub async fn number(&self) -> u64 {
+        self.state.lock().await.number
+    }
+
+    /// That connection, if it is still in use.
+    pub async fn numbered(&self, number: u64) -> Option<MultiplexedConnection> {
+        let state = self.state.lock().await;
+        state.open.clone().filter(|_| state.number == number)
+    }
+
+    /// Nothing more is asked over that connection; what is under way goes on.
+    pub async fn retire(&self, number: u64) {
+        let mut state = self.state.lock().await;
+        if state.number == number {
+            state.open = None;
+        }
+    }
+
     async fn ask_once<T, F>(
         &self,
         ask: impl Fn(MultiplexedConnection) -> F,
@@ -127,10 +143,7 @@ impl Link {
         let (connection, number) = self.connection().await?;
         let answer = ask(connection).await;
         if answer.as_ref().is_err_and(spoils) {
-            let mut state = self.state.lock().await;
-            if state.number == number {
-                state.open = None;
-            }
+            self.retire(number).await;
         }
         Ok(answer)
     }
@@ -146,14 +159,7 @@ impl Link {
         {
             return Err(error.clone());
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.target.connect))
-            .set_response_timeout(Some(self.target.answer));
-        let opened = self
-            .target
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        match opened.await {
+        match self.target.open().await {
             Ok(connection) => {
                 state.number += 1;
                 state.refused = None;
@@ -161,7 +167,6 @@ impl Link {
                 Ok((connection, state.number))
             }
             Err(error) => {
-                let error = failed(error);
                 // As long again as it took to fail.
                 let until = Instant::now() + begun.elapsed();
                 state.refused = Some((until, error.clone()));
@@ -176,14 +181,11 @@ impl Link {
 fn spoils(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Io | ErrorKind::Parse | ErrorKind::AuthenticationFailed => true,
-        ErrorKind::Server(kind) => {
-            matches!(
-                kind,
-                ServerErrorKind::ReadOnly
-                    | ServerErrorKind::BusyLoading
-                    | ServerErrorKind::MasterDown
-            ) || error.code() == Some("NOREPLICAS")
-        }
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown,
+        ) => true,
+        // The master is cut off from its replicas, or was demoted.
+        _ if error.code() == Some("NOREPLICAS") => true,
         _ => error.is_timeout() || error.is_connection_dropped(),
     }
 }

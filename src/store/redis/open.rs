@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::link::{Link, Repeat, Target, server_version};
+use super::replicas::Replicas;
 use super::schema::{
     FIELD_EPOCH, FIELD_FORMAT, FIELD_REPLID, FIELD_REVISION, FIELD_STORE_ID, FORMAT, Schema,
 };
@@ -29,16 +30,24 @@ const HINT_PAUSE: Duration = Duration::from_millis(200);
 /// Where the store is, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://[USER:PASSWORD@]HOST:PORT/DB`.
+    /// `redis://[USER:PASSWORD@]HOST:PORT/DB`, `rediss://…` for TLS, or
+    /// `redis-sentinel://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]`.
     pub url: secrecy::SecretString,
     /// Where the URL has none.
     pub password: Option<secrecy::SecretString>,
+    /// The CAs to trust over TLS, PEM; `None`: those of the system.
+    pub ca: Option<Vec<u8>>,
     /// What the names of its keys begin with, in braces.
     pub prefix: String,
     /// For the TCP connection and the login.
     pub connect_deadline: Duration,
     /// For each answer.
     pub answer_deadline: Duration,
+    /// Replicas that must have a change before it is called durable; `None`: one
+    /// where there are any, and with Sentinel.
+    pub replicas: Option<u32>,
+    /// How long they are waited for.
+    pub replicas_deadline: Duration,
     /// The store that this gateway knows; `None` at its first start.
     pub known: Option<Id>,
 }
@@ -49,9 +58,15 @@ pub enum RedisOpenError {
     /// The URL is not one.
     #[error("store: not a Redis URL ({0}); give redis://HOST:PORT/DB")]
     Url(String),
+    /// The CA file is of no use.
+    #[error("redis-ca-file: no CA certificates in PEM ({0})")]
+    Ca(String),
     /// The login was refused.
     #[error("store: Redis refused the login ({0}); check its user, its password and its rights")]
     Login(String),
+    /// Its certificate is from no CA that is trusted, or for another name.
+    #[error("store: Redis's certificate is refused ({0}); give its CA as --redis-ca-file")]
+    Certificate(String),
     /// The server is too old.
     #[error("store: Redis is version {found}; muster needs {}.{} or newer", MINIMUM.0, MINIMUM.1)]
     TooOld {
@@ -109,8 +124,14 @@ impl RedisStore {
             id,
             clock: StoreClock::default(),
             loads,
-            writes: Link::new(target.clone()),
+            // The longest of them is for replicas.
+            writes: Link::new(target.patient(options.replicas_deadline)),
             tail: Link::new(target.clone()),
+            replicas: Replicas::new(
+                options.replicas,
+                options.replicas_deadline,
+                target.place.is_watched(),
+            ),
             seen: AtomicU64::new(0),
             heard: watch::Sender::new(Revision(0)),
             enrolled: Mutex::default(),
@@ -203,7 +224,7 @@ async fn create(link: &Link, schema: &Schema) -> Result<Id, RedisOpenError> {
     found.ok_or_else(|| lost().into())
 }
 
-/// A refused login does not pass by itself.
+/// A refused login does not pass by itself, nor does a wrong certificate.
 fn login(error: StoreError) -> RedisOpenError {
     let text = error.to_string();
     let refused = [
@@ -215,6 +236,8 @@ fn login(error: StoreError) -> RedisOpenError {
     ];
     if refused.iter().any(|word| text.contains(word)) {
         RedisOpenError::Login(text)
+    } else if text.contains("invalid peer certificate") {
+        RedisOpenError::Certificate(text)
     } else {
         RedisOpenError::Unavailable(error)
     }

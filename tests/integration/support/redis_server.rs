@@ -17,7 +17,7 @@ const LOGIN: &str = "muster:change-me";
 /// Ends with the test.
 pub struct RedisServer {
     daemon: Daemon,
-    folder: TempDir,
+    _folder: TempDir,
     port: u16,
 }
 
@@ -44,17 +44,13 @@ impl RedisServer {
         let daemon = Daemon::start("redis-server", folder.path(), port, &config);
         Self {
             daemon,
-            folder,
+            _folder: folder,
             port,
         }
     }
 
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// `redis://…` of database 0, for the user who may do everything.
@@ -115,7 +111,10 @@ pub fn options(url: &str) -> RedisOptions {
     RedisOptions {
         url: url.into(),
         password: None,
+        ca: None,
         prefix: "muster".into(),
+        replicas: None,
+        replicas_deadline: Duration::from_secs(1),
         connect_deadline: Duration::from_secs(5),
         answer_deadline: Duration::from_secs(5),
         known: None,
