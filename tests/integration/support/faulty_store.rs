@@ -16,11 +16,14 @@ use muster::store::{
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+use super::bug::{self, Bug, Planted};
 use super::within;
 
 pub struct FaultyStore<S = EmbeddedStore> {
     /// Without the faults.
     pub inner: S,
+    /// A mistake of the gateway's own.
+    pub planted: Planted,
     failing: AtomicBool,
     /// Whether heartbeats are answered; while not, they hang.
     answering: watch::Sender<bool>,
@@ -80,6 +83,7 @@ impl<S: Store> FaultyStore<S> {
     pub fn over(inner: S) -> Self {
         Self {
             inner,
+            planted: Planted::default(),
             failing: AtomicBool::new(false),
             answering: watch::Sender::new(true),
             park: Mutex::new(None),
@@ -127,7 +131,10 @@ impl<S: Store> KeyStore for FaultyStore<S> {
 
     async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
         self.up()?;
-        let loaded = self.inner.load(id).await;
+        let mut loaded = self.inner.load(id).await;
+        if let Ok(loaded) = &mut loaded {
+            loaded.epoch = self.planted.epoch(loaded.epoch);
+        }
         let park = self.park.lock().unwrap().take();
         if let Some(park) = park {
             park.wait().await;
@@ -151,8 +158,16 @@ impl<S: Store> KeyStore for FaultyStore<S> {
     }
 
     async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
-        self.up()?;
-        self.inner.revoke(id).await
+        let revoked = match self.up() {
+            Ok(()) => self.inner.revoke(id).await,
+            Err(error) => Err(error.into()),
+        };
+        match revoked {
+            Err(ChangeError::Store(_)) if self.planted.is(Bug::SwallowedTimeouts) => {
+                bug::pretended(&self.inner, id).await
+            }
+            revoked => revoked,
+        }
     }
 
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
@@ -162,14 +177,19 @@ impl<S: Store> KeyStore for FaultyStore<S> {
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
         self.up()?;
-        self.inner.enrol(gateway).await
+        let position = self.inner.enrol(gateway).await?;
+        // The first history is that of the start.
+        self.planted.epoch(position.epoch);
+        Ok(position)
     }
 
     async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
         self.up()?;
         let mut answering = self.answering.subscribe();
         answering.wait_for(|answering| *answering).await.unwrap();
-        self.inner.renew(heartbeat).await
+        let position = heartbeat.position;
+        let feed = self.inner.renew(heartbeat).await?;
+        Ok(self.planted.feed(feed, position))
     }
 
     async fn changed(&self, after: Position) {

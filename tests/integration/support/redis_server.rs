@@ -17,7 +17,7 @@ const LOGIN: &str = "muster:change-me";
 /// Ends with the test.
 pub struct RedisServer {
     daemon: Daemon,
-    _folder: TempDir,
+    folder: TempDir,
     port: u16,
 }
 
@@ -44,13 +44,18 @@ impl RedisServer {
         let daemon = Daemon::start("redis-server", folder.path(), port, &config);
         Self {
             daemon,
-            _folder: folder,
+            folder,
             port,
         }
     }
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it keeps what it has.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// `redis://…` of database 0, for the user who may do everything.
