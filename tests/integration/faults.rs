@@ -8,6 +8,9 @@ mod f03;
 mod f04;
 mod f05;
 mod f06;
+mod f07;
+mod f08;
+mod f10;
 mod f11;
 mod f13;
 
@@ -82,17 +85,14 @@ async fn session(agent: &TestAgent) -> Watched {
 /// of another key is on it.
 struct Shared {
     channel: Channel,
-    _keeper: Watched,
+    keeper: Watched,
 }
 
 impl Shared {
     async fn open(gateway: &Process, keeper: &str) -> Self {
         let channel = gateway.agent_channel().await;
         let keeper = session(&TestAgent::new(channel.clone(), keeper)).await;
-        Self {
-            channel,
-            _keeper: keeper,
-        }
+        Self { channel, keeper }
     }
 
     fn agent(&self, key: &str) -> TestAgent {

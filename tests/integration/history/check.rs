@@ -107,6 +107,12 @@ fn check_key(entries: &[&Entry], bounds: Bounds, last: Duration, found: &mut Vec
         .filter(|entry| entry.answer == Answer::Ended)
         .collect();
 
+    // They may know of a revoke that the store does not have, and die with it.
+    let pending = entries
+        .iter()
+        .filter(|entry| acknowledged.is_none() && ends(entry));
+    let pending: Vec<_> = pending.map(|entry| entry.gateway).collect();
+
     for entry in entries {
         let is_in = entry.op.lets_in() && entry.answer == Answer::Yes;
         let is_late =
@@ -114,7 +120,11 @@ fn check_key(entries: &[&Entry], bounds: Bounds, last: Duration, found: &mut Vec
         if is_in && is_late(entry.begun) {
             violation(Invariant::I1, entry);
         }
-        if is_in && told.iter().any(|told| un_revokes(entry, told, bounds)) {
+        if is_in
+            && told
+                .iter()
+                .any(|told| un_revokes(entry, told, &pending, bounds))
+        {
             violation(Invariant::I3, entry);
         }
         if let (Op::Subscribe(number), Answer::Yes, Some(acknowledged)) =
@@ -141,10 +151,12 @@ fn check_key(entries: &[&Entry], bounds: Bounds, last: Duration, found: &mut Vec
 
 /// Let in although it was told before that the key is revoked: by the same
 /// process, or by another one after the time that it has to hear of it.
-fn un_revokes(entry: &Entry, told: &Entry, bounds: Bounds) -> bool {
+fn un_revokes(entry: &Entry, told: &Entry, pending: &[Option<u64>], bounds: Bounds) -> bool {
     let same = entry.gateway.is_some() && entry.gateway == told.gateway;
-    let grace = if same { Duration::ZERO } else { bounds.joins };
-    entry.begun > told.done + grace
+    if same {
+        return entry.begun > told.done;
+    }
+    !pending.contains(&told.gateway) && entry.begun > told.done + bounds.joins
 }
 
 impl Op {

@@ -89,6 +89,19 @@ fn what_is_not_acknowledged_may_be_either() {
 }
 
 #[test]
+fn a_revoke_may_die_with_the_gateway_that_could_not_write_it() {
+    let asked = entry(Op::Revoke, 1_000, 3_000, Answer::Unknown);
+    let history = |told_by| {
+        let told = on(told_by, join(3_100, Answer::Ended));
+        let back = on(2, join(20_000, Answer::Yes));
+        found(&[&[created(), asked.clone(), told, back]])
+    };
+    assert_eq!(history(1), []);
+    // Another one has it from the store.
+    assert_eq!(history(3), [Invariant::I3]);
+}
+
+#[test]
 fn faults_of_ours_are_no_lies() {
     let history = [
         created(),

@@ -202,6 +202,7 @@ async fn history_lost(bug: Option<Bug>) -> BTreeSet<Invariant> {
     let saved = Saved::of(&story.redis);
     let answer = story.revoke(&key, Duration::from_secs(5)).await;
     assert_eq!(answer, Answer::Yes);
+    story.recorder.join(&story.two.door, &key).await;
     saved.restore(&mut story.redis);
     for gateway in [&story.one, &story.two] {
         eventually("it hears from its store", async || {
