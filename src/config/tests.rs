@@ -315,6 +315,16 @@ fn a_bad_value_names_setting_source_rule_and_cure() {
 }
 
 #[test]
+fn a_ca_for_redis_needs_tls() {
+    let ca = "--redis-ca-file=ca.pem";
+    load(&["--store=rediss://h:1/0", ca], &[], "").unwrap();
+    for plain in ["--store=redis://h:1/0", "--store=redis-sentinel://h:1/m"] {
+        let told = load(&[plain, ca], &[], "").unwrap_err();
+        assert!(told.contains("only for a store of rediss://"), "{told}");
+    }
+}
+
+#[test]
 fn a_password_for_redis_is_never_told() {
     let wrong = "redis://anna:hunter2/x@h:1/0";
     for (flags, variables, toml) in [

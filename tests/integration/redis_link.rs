@@ -89,6 +89,15 @@ async fn tls_takes_a_certificate_of_the_given_ca_alone() {
 }
 
 #[tokio::test]
+async fn each_database_is_a_store_of_its_own() {
+    let server = RedisServer::start();
+    let zero = server.store(|_| {}).await;
+    let one = server.login_url().replace("/0", "/1");
+    let one = server.store(|options| options.url = one.into()).await;
+    assert_ne!(zero.id(), one.id());
+}
+
+#[tokio::test]
 async fn readonly_and_noreplicas_cost_the_connection() {
     let server = RedisServer::start();
     let store = server.store(|_| {}).await;

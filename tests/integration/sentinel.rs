@@ -226,7 +226,12 @@ async fn sentinels_that_tell_no_master_are_named_with_the_cause() {
     // The third is enough.
     site.store(|options| options.connect_deadline = Duration::from_millis(300))
         .await;
+    site.sentinels[0].resume();
     site.sentinels[2].kill();
+    // And so is the one that comes back.
+    site.store(|options| options.connect_deadline = Duration::from_millis(300))
+        .await;
+    site.sentinels[0].pause();
     let away = {
         let mut options = site.options();
         options.connect_deadline = Duration::from_millis(300);

@@ -55,6 +55,7 @@ pub(super) async fn run(
     };
     let durability = DurabilityJson::new(answer.durable, answer.replicas_acknowledged);
     let in_words = path.is_none().then_some(answer.secret.as_str());
+    durability.warn(console);
     if console.json_wanted() {
         return console
             .print_json(&CreatedJson {
@@ -72,7 +73,6 @@ pub(super) async fn run(
         title(&key.object_id, &key.name),
         absolute(from_wire(key.expires_at.as_ref()), now())
     ));
-    durability.warn(console);
     if let Some(secret) = in_words {
         console.note("This is the key. It is shown this once and can't be had again:");
         console

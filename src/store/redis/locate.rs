@@ -28,7 +28,7 @@ const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     /// There.
-    At(Client),
+    At(Arc<Client>),
     /// Where they say.
     Sentinels(Arc<Sentinels>),
 }
@@ -70,7 +70,7 @@ impl Place {
                 }
                 _ => Client::open(info).map_err(wrong)?,
             };
-            return Ok(Self::At(client));
+            return Ok(Self::At(Arc::new(client)));
         };
         let form = || RedisOpenError::Url("it names no sentinels and master".into());
         let (user, rest) = match rest.rsplit_once('@') {
@@ -103,7 +103,7 @@ impl Place {
     pub async fn locate(&self, deadline: Duration) -> Result<Found, StoreError> {
         match self {
             Self::At(client) => Ok(Found {
-                client: client.clone(),
+                client: Client::clone(client),
                 named: None,
             }),
             Self::Sentinels(sentinels) => sentinels.ask(deadline).await,

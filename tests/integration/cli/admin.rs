@@ -35,7 +35,15 @@ async fn a_created_key_goes_alone_to_stdout_and_admits_an_agent() {
         .await;
     assert_eq!(made.err, "");
     let made = made.json();
-    assert_eq!(fields(&made), ["expires_at", "key", "name", "object_id"]);
+    let told = [
+        "durable",
+        "expires_at",
+        "key",
+        "name",
+        "object_id",
+        "replicas_acknowledged",
+    ];
+    assert_eq!(fields(&made), told);
     assert_eq!(made["name"], "web2");
     assert!(made["object_id"].as_str().unwrap().starts_with("key_"));
     let key = made["key"].as_str().unwrap();
