@@ -14,8 +14,9 @@ use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group,
 use muster::auth::{AuthOptions, Authenticator, Freshness, Principal, Staleness, View};
 use muster::events::Events;
 use muster::instances::{InstanceLimits, Instances};
-use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
+use muster::keys::{Id, KeyId, Kind, Position, PresentedKey, mint};
 use muster::registrar::Registrar;
+use muster::revocation::Revocations;
 use muster::senders::{self, Senders};
 use muster::sessions::{HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo};
 use muster::store::embedded::EmbeddedStore;
@@ -38,6 +39,8 @@ impl HangUp for NoLine {
 struct Bench {
     runtime: Runtime,
     store: EmbeddedStore,
+    position: Position,
+    view: Arc<View>,
     authenticator: Arc<Authenticator>,
     instances: Arc<Instances>,
     events: Arc<Events>,
@@ -69,13 +72,14 @@ impl Bench {
             load_deadline: Duration::from_secs(5),
             expiry_recheck_deadline: Duration::from_secs(5),
         };
+        let view = Arc::new(View::new(
+            position.epoch,
+            Staleness::default(),
+            tokio::time::Instant::now(),
+        ));
         let authenticator = Arc::new(Authenticator::new(
             Arc::new(store.clone()),
-            Arc::new(View::new(
-                position.epoch,
-                Staleness::default(),
-                tokio::time::Instant::now(),
-            )),
+            Arc::clone(&view),
             &options,
             Arc::clone(&metrics),
         ));
@@ -103,6 +107,8 @@ impl Bench {
         Self {
             runtime,
             store,
+            position,
+            view,
             authenticator,
             instances: Arc::new(instances),
             events: Arc::new(events),
@@ -192,9 +198,20 @@ fn verify(c: &mut Criterion) {
     // gate (the key has no session) and once with one.
     for (name, sessions) in [("registrar_no_gate", 0), ("registrar", 1)] {
         let (registry, guards) = bench.crowd(sessions);
+        let revocations = Revocations::new(
+            Arc::new(bench.store.clone()),
+            Arc::clone(&registry),
+            Arc::clone(auth),
+            Arc::clone(&bench.view),
+            Arc::clone(&bench.events),
+            Arc::clone(&bench.metrics),
+            Duration::from_secs(1),
+            bench.position,
+        );
         let registrar = Registrar::new(
             Arc::clone(auth),
             registry,
+            Arc::new(revocations),
             Arc::clone(&bench.instances),
             Arc::new(Senders::new(senders::CAPACITY)),
             Arc::clone(&bench.events),

@@ -8,6 +8,7 @@
 mod agents;
 mod authenticate;
 mod convert;
+mod door;
 mod events;
 mod gateways;
 mod keys;
@@ -40,6 +41,7 @@ use crate::sessions::Registry;
 use crate::tokens::Tokens;
 
 pub use authenticate::Authenticate;
+pub use door::Door;
 
 /// What the admin API is a door to.
 pub struct Behind {

@@ -6,6 +6,7 @@
 //! Invariant: a change is applied on this gateway before its caller is answered.
 
 mod barrier;
+mod pending;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use crate::store::{
     KeyStore, Lookup, NewKey, StoreError, Written,
 };
 use crate::telemetry::Metrics;
+use pending::Pending;
 
 /// Who makes a change, for the audit log.
 #[derive(Debug, Clone)]
@@ -85,10 +87,14 @@ pub struct Usage {
 /// What a revoke did, on every enrolled gateway.
 #[derive(Debug, Clone)]
 pub struct RevokeOutcome {
-    /// The key as it is now.
-    pub record: KeyRecord,
-    /// The store's revision of its last change.
+    /// The key as it is now; `None` where a pending revoke is of a key that
+    /// this gateway does not know.
+    pub record: Option<KeyRecord>,
+    /// The store's revision of its last change; 0 while it is pending.
     pub revision: Revision,
+    /// The store did not take it: it is applied here, and lost if this gateway
+    /// stops before the store answers.
+    pub pending: bool,
     /// Applied everywhere, and all streams it ended have closed.
     pub complete: bool,
     /// Gateway by gateway.
@@ -129,6 +135,7 @@ pub struct KeyAdmin {
     instances: Arc<Instances>,
     events: Arc<Events>,
     metrics: Arc<Metrics>,
+    pending: Arc<Pending>,
     revoke_wait: Duration,
 }
 
@@ -145,6 +152,11 @@ impl KeyAdmin {
         revoke_wait: Duration,
     ) -> Self {
         Self {
+            pending: Pending::new(
+                Arc::clone(&store),
+                Arc::clone(&revocations),
+                Arc::clone(&metrics),
+            ),
             store,
             revocations,
             registry,
@@ -259,10 +271,11 @@ impl KeyAdmin {
     }
 
     /// Ends a key for good, and every session of it. Waits at most `wait`, or
-    /// as long as is configured, for all gateways to have done so.
+    /// as long as is configured, for all gateways to have done so. Where the
+    /// store does not take it, it is applied here, and pending.
     ///
     /// # Errors
-    /// [`ChangeError::NotFound`], [`ChangeError::Store`].
+    /// [`ChangeError::NotFound`]; [`ChangeError::Store`] for a damaged record.
     pub async fn revoke(
         &self,
         actor: &Actor,
@@ -271,7 +284,12 @@ impl KeyAdmin {
     ) -> Result<RevokeOutcome, KeyAdminError> {
         let wait = wait.unwrap_or(self.revoke_wait);
         let started = Instant::now();
-        let written = self.store.revoke(key).await?;
+        let written = match self.store.revoke(key).await {
+            Err(ChangeError::Store(error)) if pending::may_pass(&error) => {
+                return Ok(self.revoke_here(actor, key, error, wait).await);
+            }
+            written => written?,
+        };
         let (record, closing) = self.applied(actor, "revoke", &written).await;
         let record = record?;
         let closed = async {
@@ -305,10 +323,50 @@ impl KeyAdmin {
         Ok(RevokeOutcome {
             revision: record.revision,
             complete: gateways.iter().all(GatewayOutcome::is_done),
-            record,
+            record: Some(record),
+            pending: false,
             gateways,
             durability,
         })
+    }
+
+    /// Applies a revoke that the store did not take, and goes on trying.
+    async fn revoke_here(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        error: StoreError,
+        wait: Duration,
+    ) -> RevokeOutcome {
+        let started = Instant::now();
+        tracing::warn!(target: "muster::audit", actor = %actor.0, action = "revoke", %key, %error, "pending: applied here, not yet written");
+        let (record, closing) = self.revocations.revoke_here(key).await;
+        let (events, actor) = (Arc::clone(&self.events), actor.clone());
+        self.pending.add(key, move |written| {
+            audit(&events, &actor, "revoke", written)
+        });
+        let _ = tokio::time::timeout(wait, closing.closed()).await;
+        let (id, standing) = (self.registry.gateway(), closing.open());
+        let own = GatewayOutcome {
+            id,
+            name: id.to_string(),
+            applied: true,
+            closed: closing.total() - standing,
+            closing: standing,
+            elapsed: started.elapsed(),
+        };
+        RevokeOutcome {
+            record,
+            revision: Revision(0),
+            complete: false,
+            pending: true,
+            gateways: vec![own],
+            // Not in the store, so in no replica of it.
+            durability: Durability {
+                acknowledged: 0,
+                wanted: 1,
+            },
+        }
     }
 
     /// Forgets a revoked or expired key.
@@ -317,7 +375,7 @@ impl KeyAdmin {
     /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
     pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
         let written = self.store.delete(key).await?;
-        self.audit(actor, "delete", &written);
+        audit(&self.events, actor, "delete", &written);
         self.revocations.apply(&written.change).await;
         if let Err(error) = self.instances.forget_key(key).await {
             tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
@@ -331,7 +389,7 @@ impl KeyAdmin {
         action: &str,
         written: &Written,
     ) -> (Result<KeyRecord, KeyAdminError>, Closing) {
-        self.audit(actor, action, written);
+        audit(&self.events, actor, action, written);
         let closing = self.revocations.apply(&written.change).await;
         let record = match &written.change.change {
             Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
@@ -341,26 +399,25 @@ impl KeyAdmin {
         };
         (record, closing)
     }
+}
 
-    fn audit(&self, actor: &Actor, action: &str, written: &Written) {
-        tracing::info!(
-            target: "muster::audit",
-            actor = %actor.0,
-            action,
-            key = %written.change.change.key(),
-            revision = %written.change.position.revision,
-            "key changed"
-        );
-        let kind = match &written.change.change {
-            Change::Created(_) => EventKind::KeyCreated,
-            Change::Edited(_) => EventKind::KeyEdited,
-            Change::Revoked(_) => EventKind::KeyRevoked,
-            Change::Deleted { .. } => EventKind::KeyDeleted,
-        };
-        let key = written.change.change.key();
-        self.events
-            .note(kind, Some(key), None, format!("by {}", actor.0));
-    }
+fn audit(events: &Events, actor: &Actor, action: &str, written: &Written) {
+    tracing::info!(
+        target: "muster::audit",
+        actor = %actor.0,
+        action,
+        key = %written.change.change.key(),
+        revision = %written.change.position.revision,
+        "key changed"
+    );
+    let kind = match &written.change.change {
+        Change::Created(_) => EventKind::KeyCreated,
+        Change::Edited(_) => EventKind::KeyEdited,
+        Change::Revoked(_) => EventKind::KeyRevoked,
+        Change::Deleted { .. } => EventKind::KeyDeleted,
+    };
+    let key = written.change.change.key();
+    events.note(kind, Some(key), None, format!("by {}", actor.0));
 }
 
 /// A gateway that can't be asked about: it counts as not applied.

@@ -61,6 +61,9 @@ impl Ops {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::NotServing(why) => Some(why.clone()),
             State::Serving(view) => {
+                if let Some(why) = view.foreign() {
+                    return Some(why);
+                }
                 let age = view.age();
                 let stale = view.staleness().is_stale(age).then(|| {
                     let seconds = age.as_secs();

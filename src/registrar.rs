@@ -15,6 +15,7 @@ use crate::auth::{AuthError, Authenticator, Freshness, Principal};
 use crate::events::Events;
 use crate::instances::{AgentReport, Instances, Joined, TooManyAgents};
 use crate::keys::{KeyId, PresentedKey, Timestamp};
+use crate::revocation::Revocations;
 use crate::senders::Senders;
 use crate::sessions::{AdmitError, Final, Registry, SessionGuard, SessionInfo};
 use crate::store::{EventKind, Health, StoreError};
@@ -66,6 +67,7 @@ pub enum Refusal {
 pub struct Registrar {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
+    revocations: Arc<Revocations>,
     instances: Arc<Instances>,
     senders: Arc<Senders>,
     events: Arc<Events>,
@@ -79,9 +81,11 @@ pub struct Registrar {
 impl Registrar {
     /// A registrar over the gates of `registry`. An agent that changed its key
     /// and is live under the old one `conflict_after` later is told of.
+    #[expect(clippy::too_many_arguments, reason = "each is another part")]
     pub fn new(
         authenticator: Arc<Authenticator>,
         registry: Arc<Registry>,
+        revocations: Arc<Revocations>,
         instances: Arc<Instances>,
         senders: Arc<Senders>,
         events: Arc<Events>,
@@ -91,6 +95,7 @@ impl Registrar {
         Arc::new_cyclic(|myself| Self {
             authenticator,
             registry,
+            revocations,
             instances,
             senders,
             events,
@@ -302,9 +307,7 @@ impl Registrar {
             Err(error) => error,
         };
         Err(match error {
-            AuthError::Absent if self.registry.vouches_for(presented.id) => {
-                self.metrics.store_corrupt.inc();
-                tracing::error!(key = %presented.id, "the store has lost a key that this gateway knows; restore it from a backup");
+            AuthError::Absent if self.revocations.has_lost(presented.id).await => {
                 Refusal::Unavailable
             }
             AuthError::Absent | AuthError::Deleted => Refusal::Unknown { key: None },

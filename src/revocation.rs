@@ -5,27 +5,33 @@
 //! Invariant: the gate is raised first, the cache touched after; the position
 //! moves only over changes that are applied.
 
+mod lost;
 mod outcomes;
+mod recent;
+mod resync;
 #[cfg(test)]
 mod turn_test;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use lost::Lost;
 use outcomes::Outcomes;
+use recent::Recent;
 
 use crate::auth::{Authenticator, View};
-use crate::keys::{KeyId, Position, Timestamp};
+use crate::events::Events;
+use crate::keys::{KeyId, KeyRecord, Position, latest_expiry};
 use crate::sessions::{Closing, Registry};
-use crate::store::{Change, Feed, Heartbeat, KeyChange, KeyStore, Lookup, StoreError};
+use crate::store::{Change, Feed, Heartbeat, KeyChange, KeyStore, StoreError};
 use crate::telemetry::Metrics;
 
 /// Between two sweeps of spent gates; each looks at every gate.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Applies changes of keys to this gateway.
 pub struct Revocations {
@@ -33,30 +39,38 @@ pub struct Revocations {
     registry: Arc<Registry>,
     authenticator: Arc<Authenticator>,
     view: Arc<View>,
+    events: Arc<Events>,
     metrics: Arc<Metrics>,
     interval: Duration,
     position: Mutex<Position>,
     outcomes: Outcomes,
+    recent: Recent,
+    lost: Lost,
 }
 
 impl Revocations {
     /// For a gateway that enrolled at `position`; the lease is renewed at least
     /// once every `interval`.
+    #[expect(clippy::too_many_arguments, reason = "each is another part")]
     pub fn new(
         store: Arc<dyn KeyStore>,
         registry: Arc<Registry>,
         authenticator: Arc<Authenticator>,
         view: Arc<View>,
+        events: Arc<Events>,
         metrics: Arc<Metrics>,
         interval: Duration,
         position: Position,
     ) -> Self {
         Self {
             outcomes: Outcomes::new(store.clock().clone()),
+            recent: Recent::default(),
+            lost: Lost::new(Arc::clone(&events), Arc::clone(&metrics)),
             store,
             registry,
             authenticator,
             view,
+            events,
             metrics,
             interval,
             position: Mutex::new(position),
@@ -68,6 +82,8 @@ impl Revocations {
     /// applied first.
     pub async fn apply(&self, change: &KeyChange) -> Closing {
         let closing = self.registry.apply(change);
+        self.recent.note(&change.change);
+        self.lost.found(change.change.key());
         let cache = self.authenticator.cache();
         let epoch = change.position.epoch;
         match &change.change {
@@ -83,6 +99,27 @@ impl Revocations {
             Change::Deleted { key, .. } => cache.forget(*key).await,
         }
         closing
+    }
+
+    /// Applies a revoke that no store has taken yet. Returns the key as it is
+    /// now, if it is known here, and the sessions that this ended.
+    pub async fn revoke_here(&self, key: KeyId) -> (Option<KeyRecord>, Closing) {
+        let now = self.registry.clock().now();
+        let cached = self.authenticator.cache().record(key).await;
+        let Some(mut record) = cached.or_else(|| self.recent.record(key)) else {
+            // No key lives longer than that: its expiry is judged by date.
+            let guard_until = latest_expiry(now).saturating_add(2 * DAY);
+            return (None, self.registry.end_revoked(key, now, guard_until));
+        };
+        record.revoked_at = record.revoked_at.or(Some(now));
+        let change = KeyChange {
+            position: Position {
+                epoch: self.view.epoch(),
+                revision: record.revision,
+            },
+            change: Change::Revoked(record.clone()),
+        };
+        (Some(record), self.apply(&change).await)
     }
 
     /// Follows the feed until `shutdown`. Renews the lease at each turn.
@@ -106,10 +143,13 @@ impl Revocations {
                 () = shutdown.cancelled() => return,
             };
             match turned {
-                Ok(is_behind) => at_once = is_behind,
+                Ok(is_behind) => {
+                    self.tell_ours();
+                    at_once = is_behind;
+                }
                 Err(error) => {
                     self.metrics.store_failures.inc();
-                    tracing::warn!(%error, "the feed of key changes can't be read; trying again");
+                    self.tell_failed(&error);
                     // A store that fails at once must not make this loop spin;
                     // but one wait is enough, the view grows older meanwhile.
                     tokio::select! {
@@ -184,58 +224,23 @@ impl Revocations {
         }
     }
 
-    /// Reads again every key that this gateway knows, because the feed has a
-    /// gap or another history; then takes the position that revealed it.
-    async fn resync(&self, target: Position) -> Result<(), StoreError> {
-        tracing::warn!(epoch = %target.epoch, revision = %target.revision, "reading all known keys again");
-        self.view.turn(target.epoch);
-        let known: BTreeSet<KeyId> = self
-            .registry
-            .keys()
-            .into_iter()
-            .chain(self.authenticator.cache().keys())
-            .collect();
-        for key in known {
-            self.reread(key).await?;
+    fn tell_failed(&self, error: &StoreError) {
+        let StoreError::Foreign(_) = error else {
+            tracing::warn!(%error, "the feed of key changes can't be read; trying again");
+            return;
+        };
+        // Once: an alarm that is raised each second is read by nobody.
+        if self.view.set_foreign(Some(error.to_string())) {
+            self.metrics.store_foreign.set(1);
+            tracing::error!(%error, sessions = self.registry.live_total(), "another store answers: its changes are not applied, keys that are not cached get UNAVAILABLE");
         }
-        self.view.turn(target.epoch);
-        self.advance(target);
-        Ok(())
     }
 
-    async fn reread(&self, key: KeyId) -> Result<(), StoreError> {
-        let loaded = self.store.load(key).await?;
-        let cache = self.authenticator.cache();
-        match loaded.lookup {
-            Lookup::Present(record) => {
-                let position = Position {
-                    epoch: loaded.epoch,
-                    revision: record.revision,
-                };
-                match record.revoked_at {
-                    Some(at) => {
-                        let closing = self.registry.end_revoked(key, at, record.expires_at);
-                        self.outcomes.note(key, record.revision, closing);
-                    }
-                    None => self.registry.correct(key, position, record.expires_at),
-                }
-                if cache.contains(key) {
-                    cache.put(record, loaded.epoch).await;
-                }
-            }
-            Lookup::Deleted => {
-                self.registry.end_deleted(key, Timestamp::from_millis(0));
-                cache.forget(key).await;
-            }
-            Lookup::Absent => {
-                cache.forget(key).await;
-                if self.registry.vouches_for(key) {
-                    self.metrics.store_corrupt.inc();
-                    tracing::error!(%key, "the store lost a key that this gateway knows: its sessions are kept, new ones get UNAVAILABLE; restore the store from a backup");
-                }
-            }
+    fn tell_ours(&self) {
+        if self.view.set_foreign(None) {
+            self.metrics.store_foreign.set(0);
+            tracing::info!("the store that this gateway knows, or one in its place, answers again");
         }
-        Ok(())
     }
 
     fn position(&self) -> Position {
@@ -269,7 +274,7 @@ fn follows(position: Position, feed: &Feed) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{Epoch, Revision};
+    use crate::keys::{Epoch, Revision, Timestamp};
 
     fn at(epoch: u128, revision: u64) -> Position {
         Position {

@@ -4,6 +4,7 @@
 //! the parts, `run.rs` serves and drains. Must not know: how a part does its work. Invariant: a [`Server`] is
 //! bound and enrolled.
 
+mod admin_listener;
 mod build;
 mod data_dir;
 mod enter;
@@ -59,18 +60,6 @@ pub enum StartError {
     /// Redis can't be used as a store.
     #[error(transparent)]
     Redis(#[from] RedisOpenError),
-    /// Redis holds another store than the one of the last start.
-    #[error(
-        "store: this is not the store that this gateway knows: {found}; restore it, or give the \
-         right --store; to begin anew on this one, move {} and admin.token beside it away",
-        file.display()
-    )]
-    OtherStore {
-        /// What is there.
-        found: String,
-        /// Where the known store's id is.
-        file: PathBuf,
-    },
     /// Agents that trust the other gateways' CA would not trust this one's.
     #[error(
         "certificates: this gateway's CA (SHA-256 {ours}) is not the one of the store's other \
@@ -146,8 +135,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the store and binds. While a shared store is away it waits, and
-    /// the ops listener alone is up.
+    /// Opens the store and binds. While a shared store is away, or another is
+    /// in its place, it waits; the ops and the admin listener are up, and say why.
     ///
     /// # Errors
     /// [`StartError`]; none for a fault of a shared store that may pass.

@@ -67,12 +67,20 @@ pub struct Metrics {
     pub telemetry_items: Family<Signal, Counter>,
     /// Store calls that failed.
     pub store_failures: Counter,
-    /// Damaged or lost records met: each is an alarm.
+    /// Damaged records met: each is an alarm.
     pub store_corrupt: Counter,
     /// The newest store revision whose changes are applied here.
     pub applied_revision: Gauge,
     /// 1: the store is set up so that it may lose changes without need.
     pub store_unprotected: Gauge,
+    /// Keys that are known here and missing in the store.
+    pub keys_lost: Gauge,
+    /// 1 while another store answers than the one that is known.
+    pub store_foreign: Gauge,
+    /// Revokes and deletes that the store had lost, written again from here.
+    pub reasserted: Counter,
+    /// Revokes that are applied here and not yet written.
+    pub revokes_pending: Gauge,
 }
 
 impl Default for Metrics {
@@ -127,13 +135,25 @@ impl Metrics {
                 "Data points and log records in accepted OTLP exports",
             ),
             store_failures: add(r, "store_failures", "Store calls that failed"),
-            store_corrupt: add(r, "store_corrupt_records", "Damaged or lost records met"),
+            store_corrupt: add(r, "store_corrupt_records", "Damaged records met"),
             store_unprotected: add(
                 r,
                 "store_unprotected",
                 "1: the store may lose acknowledged changes without need, see /readyz",
             ),
             applied_revision: add(r, "applied_revision", "Newest store revision applied here"),
+            keys_lost: add(r, "keys_lost", "Known keys that the store lacks"),
+            store_foreign: add(
+                r,
+                "store_foreign",
+                "1: another store answers than the known one",
+            ),
+            reasserted: add(r, "reasserted", "Lost revokes and deletes written again"),
+            revokes_pending: add(
+                r,
+                "revokes_pending",
+                "Revokes applied here, not yet written",
+            ),
             verify_seconds,
             revoke_seconds,
             registry,

@@ -220,7 +220,8 @@ impl KeyService for Keys {
         let outcome = self.admin.revoke(&actor, key, wait).await;
         let outcome = outcome.map_err(refused)?;
         Ok(Response::new(pb::RevokeKeyResponse {
-            key: Some(self.show(&outcome.record)),
+            key: outcome.record.as_ref().map(|record| self.show(record)),
+            pending: outcome.pending,
             revision: outcome.revision.0,
             complete: outcome.complete,
             durable: outcome.durability.is_durable(),

@@ -102,7 +102,8 @@ impl KeyCache {
         let loaded = self.load(key).await;
         match &loaded {
             Ok(cached) => self.records.insert(key, Arc::clone(cached)).await,
-            Err(AuthError::Absent | AuthError::Deleted) => self.records.invalidate(&key).await,
+            Err(AuthError::Deleted) => self.records.invalidate(&key).await,
+            // Absent, too: that it was here tells that the store lost it.
             Err(_) => {}
         }
         loaded
@@ -118,6 +119,12 @@ impl KeyCache {
     /// Drops a key.
     pub async fn forget(&self, key: KeyId) {
         self.records.invalidate(&key).await;
+    }
+
+    /// What is known of a key without asking anybody.
+    pub async fn record(&self, key: KeyId) -> Option<KeyRecord> {
+        let cached = self.records.get(&key).await;
+        cached.map(|cached| cached.record.clone())
     }
 
     /// Whether the key is in the cache.
@@ -139,7 +146,11 @@ impl KeyCache {
                     return match loaded.lookup {
                         Lookup::Present(record) => Ok(Cached::new(record, loaded.epoch)),
                         Lookup::Deleted => Err(AuthError::Deleted),
-                        Lookup::Absent => Err(AuthError::Absent),
+                        Lookup::Absent if loaded.had_keys => Err(AuthError::Absent),
+                        Lookup::Absent => {
+                            let why = "no key was ever created in it, so that one is missing proves nothing";
+                            Err(StoreError::Failed(why.into()).into())
+                        }
                     };
                 }
             }

@@ -19,6 +19,8 @@ use crate::keys::Epoch;
 pub struct View {
     history: RwLock<History>,
     staleness: Staleness,
+    /// Why the store that answers is not believed, if so.
+    foreign: RwLock<Option<String>>,
     began: Instant,
     /// Nanoseconds from `began` to the moment that the view is true of.
     fresh: AtomicU64,
@@ -39,6 +41,7 @@ impl View {
         Self {
             history: RwLock::new(History { epoch, turns: 0 }),
             staleness,
+            foreign: RwLock::default(),
             began: sent,
             fresh: AtomicU64::new(0),
             unprotected: RwLock::new(None),
@@ -84,6 +87,21 @@ impl View {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Another store answers than the one that is known, or (`None`) the known
+    /// one again. Returns whether that is news.
+    pub fn set_foreign(&self, why: Option<String>) -> bool {
+        let mut foreign = self.foreign.write().unwrap_or_else(PoisonError::into_inner);
+        let is_news = foreign.is_some() != why.is_some();
+        *foreign = why;
+        is_news
+    }
+
+    /// Why the store that answers is not believed, if so.
+    pub fn foreign(&self) -> Option<String> {
+        let foreign = self.foreign.read().unwrap_or_else(PoisonError::into_inner);
+        foreign.clone()
     }
 
     /// What may be done at which age.

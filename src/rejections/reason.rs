@@ -134,9 +134,10 @@ impl Reason {
             ),
             Self::StoreUnavailable => (
                 "STORE_UNAVAILABLE",
-                "The gateway could not verify the key because its store did not answer: not \
-                 the agent's fault, which tries again by itself.",
-                "Look at /readyz and the gateway's log, and bring the store back.",
+                "The gateway could not verify the key because its store did not answer, lost \
+                 the key, or never had one: not the agent's fault, which tries again by itself.",
+                "Look at /readyz and the gateway's log, and bring the store back; where no key \
+                 was ever created, create one.",
             ),
             Self::BadResourceId => (
                 "BAD_RESOURCE_ID",

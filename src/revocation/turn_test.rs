@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::{AuthOptions, Staleness};
 use crate::events::Events;
-use crate::keys::{Epoch, Id, Kind, mint};
+use crate::keys::{Epoch, Id, KeyId, Kind, mint};
 use crate::sessions::RegistryOptions;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{GatewayId, NewKey};
@@ -17,6 +17,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
     let shared: Arc<EmbeddedStore> = Arc::new(store.clone());
     let clock = store.clock().clone();
     let events = Events::load(shared.clone(), clock.clone()).await.unwrap();
+    let events = Arc::new(events);
     let registry = Registry::new(
         RegistryOptions {
             gateway: GatewayId(Id::random().unwrap()),
@@ -24,7 +25,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
         },
         clock,
         Arc::clone(&metrics),
-        Arc::new(events),
+        Arc::clone(&events),
     );
     let view = View::new(position.epoch, Staleness::default(), Instant::now());
     let view = Arc::new(view);
@@ -43,6 +44,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
         Arc::new(registry),
         Arc::new(authenticator),
         view,
+        events,
         metrics,
         SECOND,
         position,

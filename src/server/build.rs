@@ -8,6 +8,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admin_listener::AdminListener;
 use super::enter::{Entered, Entry, Source};
 use super::observer::Connections;
 use super::ops_listener::OpsListener;
@@ -74,6 +75,19 @@ pub(super) async fn build(
     // What does not pass by itself is told before anything is bound.
     let entered = entry.attempt().await?;
     let ops = OpsListener::bind(config.listen.ops, Ops::new(Arc::clone(&metrics))).await?;
+    let admin_limits = Limits {
+        max_concurrent_streams: ADMIN_STREAMS,
+        ..config.limits.clone()
+    };
+    let admin = Listener::bind(
+        config.listen.admin,
+        admin_limits,
+        certs.server_config(HTTP2),
+        Connections::ignored(),
+    )
+    .await?;
+    let admin = AdminListener::serve(admin, config.timing.drain_time);
+    data_dir.announce_admin(admin.address())?;
     let Entered {
         store,
         token,
@@ -83,7 +97,10 @@ pub(super) async fn build(
         instances,
     } = match entered {
         Ok(entered) => entered,
-        Err(error) => entry.wait(error, &ops.ops).await?,
+        Err(error) => {
+            let waited = entry.wait(error, &ops.ops, &metrics, &admin.door);
+            waited.await?
+        }
     };
     let events = Arc::new(events);
     let instances = Arc::new(instances);
@@ -120,6 +137,7 @@ pub(super) async fn build(
         Arc::clone(&registry),
         Arc::clone(&authenticator),
         Arc::clone(&view),
+        Arc::clone(&events),
         Arc::clone(&metrics),
         config.timing.feed_interval,
         position,
@@ -137,6 +155,7 @@ pub(super) async fn build(
     let registrar = Registrar::new(
         Arc::clone(&authenticator),
         Arc::clone(&registry),
+        Arc::clone(&revocations),
         Arc::clone(&instances),
         Arc::clone(&senders),
         Arc::clone(&events),
@@ -164,17 +183,6 @@ pub(super) async fn build(
         gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
     })?;
 
-    let admin_limits = Limits {
-        max_concurrent_streams: ADMIN_STREAMS,
-        ..config.limits.clone()
-    };
-    let admin = Listener::bind(
-        config.listen.admin,
-        admin_limits,
-        certs.server_config(HTTP2),
-        Connections::ignored(),
-    )
-    .await?;
     let agent = Listener::bind(
         config.listen.agent,
         config.limits.clone(),
@@ -184,14 +192,15 @@ pub(super) async fn build(
     .await?;
     let addresses = Addresses {
         agent: agent.local_addr(),
-        admin: admin.local_addr(),
+        admin: admin.address(),
         ops: ops.address(),
     };
-    data_dir.announce(
-        &addresses,
+    data_dir.announce_agent(
+        addresses.agent,
         config.tls.agent_address.as_ref(),
         config.tls.own.is_some(),
     )?;
+    admin.door.open(admin_service);
     Ok(Server {
         addresses,
         first_start: token == FirstToken::Made,
@@ -204,7 +213,6 @@ pub(super) async fn build(
             agent_service,
             health,
             admin,
-            admin_service,
             certs,
             revocations,
             instances,

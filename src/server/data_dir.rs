@@ -5,7 +5,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::Addresses;
 use crate::config::AgentAddress;
 use crate::files::{self, Access};
 use crate::keys::Id;
@@ -87,31 +86,32 @@ impl DataDir {
         }
     }
 
-    /// Writes what `agent-config` and the admin commands need to know:
-    /// `admin.url`; `agent.address`, which agents dial; `agent.tls`, whose the
-    /// certificate there is: `muster`'s or the operator's `own`.
-    pub(super) fn announce(
+    /// Writes what the admin commands need to know: `admin.url`.
+    pub(super) fn announce_admin(&self, bound: SocketAddr) -> Result<(), DataDirError> {
+        self.tell("admin.url", &format!("https://{}", reachable(bound)))
+    }
+
+    /// Writes what `agent-config` needs to know: `agent.address`, which agents
+    /// dial; `agent.tls`, whose the certificate there is: `muster`'s or the
+    /// operator's `own`.
+    pub(super) fn announce_agent(
         &self,
-        addresses: &Addresses,
+        bound: SocketAddr,
         dialled: Option<&AgentAddress>,
         own_certificate: bool,
     ) -> Result<(), DataDirError> {
         let agent = match dialled {
             Some(address) => address.to_string(),
-            None => reachable(addresses.agent).to_string(),
+            None => reachable(bound).to_string(),
         };
-        let admin = format!("https://{}", reachable(addresses.admin));
-        let tls = if own_certificate { "own" } else { "muster" }.to_owned();
-        for (file, line) in [
-            ("admin.url", admin),
-            ("agent.address", agent),
-            ("agent.tls", tls),
-        ] {
-            let path = self.path.join(file);
-            files::write(&path, format!("{line}\n").as_bytes(), Access::Public)
-                .map_err(|cause| error(&path, cause))?;
-        }
-        Ok(())
+        self.tell("agent.address", &agent)?;
+        self.tell("agent.tls", if own_certificate { "own" } else { "muster" })
+    }
+
+    fn tell(&self, file: &str, line: &str) -> Result<(), DataDirError> {
+        let path = self.path.join(file);
+        files::write(&path, format!("{line}\n").as_bytes(), Access::Public)
+            .map_err(|cause| error(&path, cause))
     }
 }
 

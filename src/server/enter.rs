@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::{DataDir, StartError};
+use crate::admin_api::Door;
 use crate::certs::Certs;
 use crate::config::{Config, RedisUrl, StoreConfig};
 use crate::events::Events;
@@ -22,6 +23,7 @@ use crate::keys::Position;
 use crate::ops::Ops;
 use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
 use crate::store::{ClaimStore, GatewayInfo, Store, StoreError};
+use crate::telemetry::Metrics;
 use crate::tokens::{FirstToken, first_token};
 
 /// Between two attempts, besides the deadlines of Redis.
@@ -118,13 +120,31 @@ impl Entry<'_> {
 
     /// Attempts for ever, after one that failed with `error`: Redis may be
     /// started after its gateways, and a gateway that gives up helps nobody.
-    pub async fn wait(&self, mut error: StartError, ops: &Ops) -> Result<Entered, StartError> {
+    pub async fn wait(
+        &self,
+        mut error: StartError,
+        ops: &Ops,
+        metrics: &Metrics,
+        door: &Door,
+    ) -> Result<Entered, StartError> {
+        let mut was_foreign = false;
         loop {
-            tracing::warn!(%error, "the store can't be had yet; trying again");
+            let is_foreign = matches!(error, StartError::Store(StoreError::Foreign(_)));
+            metrics.store_foreign.set(i64::from(is_foreign));
+            if is_foreign && !was_foreign {
+                tracing::error!(%error, "another store answers; trying again");
+            } else if !is_foreign {
+                tracing::warn!(%error, "the store can't be had yet; trying again");
+            }
+            was_foreign = is_foreign;
             ops.not_serving(error.to_string());
+            door.because(&format!("the store can't be had yet: {error}"));
             tokio::time::sleep(RETRY).await;
             match self.attempt().await? {
-                Ok(entered) => return Ok(entered),
+                Ok(entered) => {
+                    metrics.store_foreign.set(0);
+                    break Ok(entered);
+                }
                 Err(again) => error = again,
             }
         }
@@ -138,20 +158,13 @@ impl Entry<'_> {
         self.is_shared()
             && matches!(
                 error,
-                StartError::Store(StoreError::Failed(_))
+                StartError::Store(StoreError::Failed(_) | StoreError::Foreign(_))
                     | StartError::Redis(RedisOpenError::Unavailable(_))
             )
     }
 
     async fn enter(&self) -> Result<Entered, StartError> {
-        let entered = async { self.enter_over(self.open().await?).await };
-        entered.await.map_err(|error| match error {
-            StartError::Store(StoreError::Foreign(found)) => StartError::OtherStore {
-                found,
-                file: self.data_dir.store_id(),
-            },
-            error => error,
-        })
+        self.enter_over(self.open().await?).await
     }
 
     async fn open(&self) -> Result<Arc<dyn Store>, StartError> {

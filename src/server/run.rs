@@ -15,8 +15,8 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::ServeError;
+use super::admin_listener::AdminListener;
 use super::ops_listener::OpsListener;
-use crate::admin_api;
 use crate::agent_api;
 use crate::auth::View;
 use crate::certs::Certs;
@@ -38,8 +38,7 @@ pub(super) struct Parts {
     pub agent: Listener,
     pub agent_service: agent_api::Authenticate<Routes>,
     pub health: HealthReporter,
-    pub admin: Listener,
-    pub admin_service: admin_api::Authenticate<Routes>,
+    pub admin: AdminListener,
     pub certs: Arc<Certs>,
     pub revocations: Arc<Revocations>,
     pub instances: Arc<Instances>,
@@ -93,9 +92,7 @@ impl Parts {
         let ops_listener = self.ops.run(stop.clone());
         background.spawn(part("the ops listener", Box::pin(ops_listener)));
         let mut listeners = JoinSet::new();
-        let admin = self
-            .admin
-            .serve(self.admin_service, drain.clone(), self.drain_time);
+        let admin = self.admin.run(drain.clone());
         let agent = self
             .agent
             .serve(self.agent_service, drain.clone(), self.drain_time);

@@ -77,17 +77,25 @@ impl Registry {
         self.live().len()
     }
 
-    /// Whether there is an open or revoked gate: then the store must have the
-    /// key, or it lost data.
+    /// Whether there is a gate of a key that was not deleted and has not
+    /// expired: then the store must have the key, or it lost data.
     pub fn vouches_for(&self, key: KeyId) -> bool {
-        self.gates.get(&key).is_some_and(|gate| {
-            !matches!(
-                gate.state,
-                State::Ended {
-                    how: Final::Deleted,
-                    ..
-                }
-            )
+        let now = self.clock().now();
+        self.gates.get(&key).is_some_and(|gate| match gate.state {
+            State::Open { expires_at, .. } => expires_at > now || !gate.live.is_empty(),
+            State::Ended {
+                how, guard_until, ..
+            } => how != Final::Deleted && guard_until > now,
+        })
+    }
+
+    /// How a key ended for good, and when it would have expired.
+    pub fn end_of(&self, key: KeyId) -> Option<(Final, Timestamp)> {
+        self.gates.get(&key).and_then(|gate| match gate.state {
+            State::Open { .. } => None,
+            State::Ended {
+                how, guard_until, ..
+            } => Some((how, guard_until)),
         })
     }
 

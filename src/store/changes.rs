@@ -20,6 +20,8 @@ pub(in crate::store) enum Ask {
     Edit(KeyId, KeyEdit),
     Revoke(KeyId),
     Delete(KeyId),
+    /// A revoke or a delete that some gateway saw and the store lost.
+    Reassert(Change),
 }
 
 /// What becomes of it.
@@ -60,6 +62,7 @@ impl Ask {
         match self {
             Self::Create(key) => key.id,
             Self::Edit(id, _) | Self::Revoke(id) | Self::Delete(id) => *id,
+            Self::Reassert(change) => change.key(),
         }
     }
 
@@ -72,21 +75,19 @@ impl Ask {
         revision: Revision,
     ) -> Result<Decision, ChangeError> {
         let id = self.key();
-        let row = match (&self, stored) {
-            (Self::Create(_), None) => None,
+        match (self, stored) {
+            (Self::Create(key), None) => create(key, now, revision),
             // 95 bits of chance, or a caller that retries with the same id.
             (Self::Create(_), Some(_)) => {
-                return Err(StoreError::Failed(format!("{id} exists already")).into());
+                Err(StoreError::Failed(format!("{id} exists already")).into())
             }
-            (_, Some(StoredKey::Key(row))) => Some(*row),
-            (_, Some(StoredKey::Deleted(_)) | None) => None,
-        };
-        match (self, row) {
-            (Self::Create(key), _) => create(key, now, revision),
-            (_, None) => Err(ChangeError::NotFound(id)),
-            (Self::Edit(_, change), Some(row)) => edit(id, row, change, now, revision),
-            (Self::Revoke(_), Some(row)) => Ok(revoke(id, row, now, revision)),
-            (Self::Delete(_), Some(row)) => delete(id, row, now, revision),
+            (Self::Reassert(end), stored) => reassert(end, stored, revision),
+            (_, Some(StoredKey::Deleted(_)) | None) => Err(ChangeError::NotFound(id)),
+            (Self::Edit(_, change), Some(StoredKey::Key(row))) => {
+                edit(id, *row, change, now, revision)
+            }
+            (Self::Revoke(_), Some(StoredKey::Key(row))) => Ok(revoke(id, *row, now, revision)),
+            (Self::Delete(_), Some(StoredKey::Key(row))) => delete(id, *row, now, revision),
         }
     }
 }
@@ -157,13 +158,50 @@ fn delete(
     if row.to_record(id).status(now) == KeyStatus::Valid {
         return Err(ChangeError::StillValid(id));
     }
+    Ok(mark_deleted(id, row, revision))
+}
+
+/// Over a store that lost the end of a key. The end keeps its time; all else is
+/// as the store has it, where it has the key.
+fn reassert(
+    end: Change,
+    stored: Option<StoredKey>,
+    revision: Revision,
+) -> Result<Decision, ChangeError> {
+    let id = end.key();
+    let row = match stored {
+        Some(StoredKey::Key(row)) => Some(*row),
+        Some(StoredKey::Deleted(marker)) => {
+            let expires_at = marker.expires_at;
+            let deleted = Change::Deleted {
+                key: id,
+                expires_at,
+            };
+            return Ok(Decision::Already(deleted, marker.revision));
+        }
+        None => None,
+    };
+    let record = match end {
+        Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => record,
+        Change::Deleted { .. } => {
+            let row = row.ok_or(ChangeError::NotFound(id))?;
+            return Ok(mark_deleted(id, row, revision));
+        }
+    };
+    let not_an_end = || StoreError::Failed(format!("{id}: only an end can be re-asserted"));
+    let at = record.revoked_at.ok_or_else(not_an_end)?;
+    let row = row.unwrap_or_else(|| KeyRow::unrevoked(record));
+    Ok(revoke(id, row, at, revision))
+}
+
+fn mark_deleted(id: KeyId, row: KeyRow, revision: Revision) -> Decision {
     let marker = DeletedRow {
         digest: row.digest,
         expires_at: row.expires_at,
         revision,
         unknown: Map::new(),
     };
-    Ok(Decision::Write(Box::new(Write {
+    Decision::Write(Box::new(Write {
         entry: FeedRow {
             key: id,
             what: What::Deleted,
@@ -173,7 +211,7 @@ fn delete(
         revision,
         created_at: row.created_at,
         before: None,
-    })))
+    }))
 }
 
 fn put(key: KeyId, what: What, row: KeyRow, before: Option<Timestamp>) -> Decision {

@@ -112,6 +112,21 @@ impl<'de> Deserialize<'de> for HexDigest {
 }
 
 impl KeyRow {
+    /// A record as it was before its revoke.
+    pub fn unrevoked(record: KeyRecord) -> Self {
+        Self {
+            namespace: record.namespace,
+            name: record.name,
+            digest: HexDigest(record.digest),
+            created_at: record.created_at,
+            modified_at: record.modified_at,
+            expires_at: record.expires_at,
+            revoked_at: None,
+            revision: record.revision,
+            unknown: Map::new(),
+        }
+    }
+
     pub fn to_record(&self, id: KeyId) -> KeyRecord {
         KeyRecord {
             namespace: self.namespace.clone(),

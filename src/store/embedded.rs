@@ -29,7 +29,8 @@ use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
-    ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError, Written,
+    Change, ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError,
+    Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp, TokenId};
@@ -129,7 +130,7 @@ impl EmbeddedStore {
     /// Runs one atomic, durable change of a key and tells those who wait.
     async fn write(&self, ask: Ask) -> Result<Written, ChangeError> {
         let shared = Arc::clone(&self.shared);
-        let change = blocking(move || {
+        let (change, is_new) = blocking(move || {
             let transaction = steps::begin(&shared.database)?;
             let outcome = {
                 let mut key_step =
@@ -138,17 +139,18 @@ impl EmbeddedStore {
             };
             match outcome {
                 // Nothing to write: the transaction is dropped, which undoes it.
-                steps::Outcome::Already(change) => Ok(change),
+                steps::Outcome::Already(change) => Ok((change, false)),
                 steps::Outcome::Changed(change) => {
                     transaction.commit().map_err(failed)?;
                     shared.revision.send_replace(change.position.revision);
-                    Ok::<_, ChangeError>(change)
+                    Ok::<_, ChangeError>((change, true))
                 }
             }
         })
         .await?;
         Ok(Written {
             change,
+            is_new,
             enrolled: self.lock_enrolled().clone(),
             receipt: 0,
         })
@@ -188,8 +190,12 @@ impl KeyStore for EmbeddedStore {
 
     async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
         let epoch = self.shared.epoch;
-        let lookup = self.read(move |t| steps::load(t, id)).await?;
-        Ok(Loaded { epoch, lookup })
+        let (lookup, had_keys) = self.read(move |t| steps::load(t, id)).await?;
+        Ok(Loaded {
+            epoch,
+            lookup,
+            had_keys,
+        })
     }
 
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
@@ -210,6 +216,10 @@ impl KeyStore for EmbeddedStore {
 
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
         self.write(Ask::Delete(id)).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        self.write(Ask::Reassert(end)).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

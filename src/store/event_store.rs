@@ -57,11 +57,17 @@ pub enum EventKind {
     KeyDeleted,
     /// A key expired.
     KeyExpired,
+    /// The store lacks a key that a gateway knows.
+    KeyLost,
+    /// The store had lost the end of a key: written again.
+    RevokeReasserted,
+    /// The store began a new history: changes may be lost.
+    StoreNewHistory,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::AgentJoined,
         Self::Rejected,
         Self::SessionOpened,
@@ -76,6 +82,9 @@ impl EventKind {
         Self::KeyRevoked,
         Self::KeyDeleted,
         Self::KeyExpired,
+        Self::KeyLost,
+        Self::RevokeReasserted,
+        Self::StoreNewHistory,
     ];
 
     /// The word for it.
@@ -95,6 +104,9 @@ impl EventKind {
             Self::KeyRevoked => "key_revoked",
             Self::KeyDeleted => "key_deleted",
             Self::KeyExpired => "key_expired",
+            Self::KeyLost => "key_lost",
+            Self::RevokeReasserted => "revoke_reasserted",
+            Self::StoreNewHistory => "store_new_history",
         }
     }
 }

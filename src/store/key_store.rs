@@ -22,7 +22,10 @@ pub enum StoreError {
     },
     /// Another store answers than the one that this gateway knows: emptied,
     /// swapped, or restored from nothing. Nothing was read or changed.
-    #[error("this is not the store that this gateway knows: {0}")]
+    #[error(
+        "this is not the store that this gateway knows: {0}; restore it, or give the right \
+         --store; to go on with this one, type: muster store adopt"
+    )]
     Foreign(String),
 }
 
@@ -98,6 +101,9 @@ pub struct Loaded {
     pub epoch: Epoch,
     /// What is there.
     pub lookup: Lookup,
+    /// A key was created in this store once. In one where none ever was, a key
+    /// that is absent proves nothing.
+    pub had_keys: bool,
 }
 
 /// What happened to a key.
@@ -158,6 +164,8 @@ impl Durability {
 pub struct Written {
     /// The change as the feed has it.
     pub change: KeyChange,
+    /// False: it was so before, and nothing was written.
+    pub is_new: bool,
     /// The gateways enrolled at the moment of the write.
     pub enrolled: Vec<Enrolled>,
     /// The store's own, for [`KeyStore::settle`].
@@ -246,6 +254,15 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn settle(&self, _written: &Written) -> Durability {
         Durability::default()
     }
+
+    /// Writes a revoke or a delete again that the store lost, as it was; also
+    /// the revoke of a key that is not there at all. Any number of gateways may
+    /// do so at once: where the key has ended, it returns the end that was.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] for the delete of a key that is not there,
+    /// [`ChangeError::Store`].
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError>;
 
     /// Puts a gateway into the set that revokes have to reach, and returns the
     /// position from which it follows the feed. Called before its first load.

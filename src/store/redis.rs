@@ -38,7 +38,7 @@ use super::event_store::{EventLog, EventStore};
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
 use super::instance_store::{AgentRecord, InstanceBatch, InstanceStore, Registration};
 use super::key_store::{
-    ChangeError, Durability, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
+    Change, ChangeError, Durability, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
     StoreError, Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
@@ -177,6 +177,10 @@ impl KeyStore for RedisStore {
             replicas, writes, ..
         } = &*self.shared;
         replicas.settle(writes, written.receipt).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        keys::change(&self.shared, Ask::Reassert(end)).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

@@ -17,6 +17,7 @@ mod faults;
 mod history;
 mod key_lifecycle;
 mod layering;
+mod lost_history;
 mod ops;
 mod protocol;
 mod races;

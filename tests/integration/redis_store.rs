@@ -156,6 +156,16 @@ async fn an_emptied_or_another_store_is_not_believed() {
         .store(|options| options.known = Some(store.id()))
         .await;
     foreign(again.load(id).await.map(|_| ()));
+    // Until an operator puts it in the first one's place.
+    let mut adopt = redis::cmd("HSET");
+    adopt.arg("{muster}:meta");
+    adopt.arg(format!("alias:{}", store.id())).arg(1);
+    let () = adopt.query_async(&mut raw).await.unwrap();
+    for adopted in [&store, &again] {
+        let loaded = adopted.load(id).await.unwrap();
+        assert!(matches!(loaded.lookup, Lookup::Absent));
+    }
+    assert_eq!(other.list(None, 9).await.unwrap().records.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! What every store must do, run on each backend.
 
+mod ends;
 mod records;
 
 use std::time::Duration;
@@ -13,6 +14,10 @@ use muster::store::{
 };
 
 use crate::support::new_key;
+use ends::{
+    a_lost_delete_is_written_again, a_lost_revoke_is_written_again_as_it_was,
+    a_store_tells_whether_it_ever_had_a_key,
+};
 use records::{
     a_revoke_of_a_token_is_idempotent, agents_replace_page_and_are_forgotten_whole,
     last_uses_move_forward_page_and_go_with_their_key,
@@ -54,6 +59,9 @@ macro_rules! suite {
             case!(gateways_enrol_renew_and_leave);
             case!(what_a_revoke_did_is_kept_gateway_by_gateway);
             case!(a_claim_stands_once_it_is_made);
+            case!(a_lost_revoke_is_written_again_as_it_was);
+            case!(a_lost_delete_is_written_again);
+            case!(a_store_tells_whether_it_ever_had_a_key);
             case!(tokens_are_kept);
             case!(the_last_events_are_kept);
             case!(tokens_are_listed_in_order_of_creation_and_page);

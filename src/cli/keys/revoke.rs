@@ -37,6 +37,7 @@ struct DoneJson {
     revoked_at: Option<String>,
     revision: u64,
     complete: bool,
+    pending: bool,
     sessions_closed: u64,
     sessions_closing: u64,
     milliseconds: u64,
@@ -179,7 +180,14 @@ fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
             text.push('\n');
         }
     }
-    if !answer.complete {
+    if answer.pending {
+        text += &format!(
+            "  PENDING: the store did not take the revoke. This gateway has cut the key off and \
+             goes on trying; other gateways still let it in.\n  If this gateway stops before the \
+             store answers, the revoke is lost. See whether it is written: muster keys show {}\n",
+            clean(&key.object_id)
+        );
+    } else if !answer.complete {
         text += &format!(
             "  NOT COMPLETE: the key is revoked for good, but not every gateway has closed its \
              sessions yet.\n  See where it stands: muster keys revoke {} --yes\n",
@@ -204,6 +212,7 @@ impl DoneJson {
             revoked_at: rfc3339(revoked),
             revision: answer.revision,
             complete: answer.complete,
+            pending: answer.pending,
             sessions_closed: sum(answer, |g| g.sessions_closed),
             sessions_closing: sum(answer, |g| g.sessions_closing),
             milliseconds: milliseconds(answer),
@@ -260,5 +269,9 @@ mod tests {
         );
         assert!(told.contains("gwb \"b\": has not applied it yet and may hold sessions\n"));
         assert!(told.contains("NOT COMPLETE"));
+        answer.pending = true;
+        let told = report(&key, &answer);
+        assert!(told.contains("PENDING") && told.contains("muster keys show key_1\n"));
+        assert!(!told.contains("NOT COMPLETE"), "{told}");
     }
 }

@@ -267,6 +267,7 @@ impl KeyService for Api {
                 complete: true,
                 durable,
                 replicas_acknowledged: u32::from(durable),
+                pending: false,
                 gateways: vec![GatewayOutcome {
                     gateway_id: "g1".to_owned(),
                     gateway_name: "one".to_owned(),

@@ -71,15 +71,19 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.commit().map_err(failed)
 }
 
-pub(super) fn load(transaction: &ReadTransaction, id: KeyId) -> Result<Lookup, StoreError> {
+/// What is under an id, and whether any key was ever created.
+pub(super) fn load(transaction: &ReadTransaction, id: KeyId) -> Result<(Lookup, bool), StoreError> {
     let keys = transaction.open_table(KEYS).map_err(failed)?;
-    let Some(value) = keys.get(id.0.as_bytes()).map_err(failed)? else {
-        return Ok(Lookup::Absent);
+    let stored = keys.get(id.0.as_bytes()).map_err(failed)?;
+    let stored = stored.map(|value| decode(value.value(), || id.to_string()));
+    let lookup = match stored.transpose()? {
+        Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
+        Some(StoredKey::Deleted(_)) => Lookup::Deleted,
+        None => Lookup::Absent,
     };
-    Ok(match decode(value.value(), || id.to_string())? {
-        StoredKey::Key(row) => Lookup::Present(row.to_record(id)),
-        StoredKey::Deleted(_) => Lookup::Deleted,
-    })
+    // Its first change is a key's creation.
+    let meta = transaction.open_table(META).map_err(failed)?;
+    Ok((lookup, read_revision(&meta)? > Revision(0)))
 }
 
 pub(super) fn list(
@@ -221,9 +225,11 @@ impl<'t> KeyStep<'t> {
     fn write(&mut self, id: KeyId, write: &Write) -> Result<(), StoreError> {
         let place = (write.created_at.as_millis(), id.0.as_bytes());
         match write.entry.what {
-            What::Created => self.by_creation.insert(place, ()).map_err(failed)?,
             What::Deleted => self.by_creation.remove(place).map_err(failed)?,
-            What::Edited | What::Revoked => None,
+            // A revoke, too: one that is re-asserted may bring back its key.
+            What::Created | What::Edited | What::Revoked => {
+                self.by_creation.insert(place, ()).map_err(failed)?
+            }
         };
         self.keys
             .insert(id.0.as_bytes(), encode(&write.entry.record)?.as_slice())

@@ -6,7 +6,7 @@
 
 use redis::cmd;
 
-use super::schema::{FIELD_CHANGE, FIELD_REVISION, parse_place, place};
+use super::schema::{FIELD_CHANGE, FIELD_HAD_KEYS, FIELD_REVISION, parse_place, place};
 use super::step::{Step, Word};
 use super::{ATTEMPTS, Over, Shared, gateways};
 use crate::keys::KeyId;
@@ -22,9 +22,12 @@ const FEED_KEPT: u64 = 10_000;
 type Row = Option<Vec<u8>>;
 
 pub(super) async fn load(shared: &Shared, id: KeyId) -> Result<Loaded, StoreError> {
-    let read = Step::new().run(cmd("GET").arg(shared.schema.key(id)));
+    let read = Step::new()
+        .run(cmd("GET").arg(shared.schema.key(id)))
+        .run(cmd("HEXISTS").arg(shared.schema.meta()).arg(FIELD_HAD_KEYS));
     let mut answer = shared.take(read, Over::Loads).await?;
     let row: Row = answer.reply()?;
+    let had_keys = answer.reply()?;
     let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
     Ok(Loaded {
         epoch: answer.epoch,
@@ -33,6 +36,7 @@ pub(super) async fn load(shared: &Shared, id: KeyId) -> Result<Loaded, StoreErro
             Some(StoredKey::Deleted(_)) => Lookup::Deleted,
             None => Lookup::Absent,
         },
+        had_keys,
     })
 }
 
@@ -91,8 +95,10 @@ pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeE
                 let receipt = shared.writes.number().await;
                 let (enrolled, mut position) = gateways::all_after_a_write(shared).await?;
                 position.revision = revision;
+                let change = KeyChange { position, change };
                 return Ok(Written {
-                    change: KeyChange { position, change },
+                    change,
+                    is_new: false,
                     enrolled,
                     receipt,
                 });
@@ -113,6 +119,7 @@ pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeE
             shared.hear(write.revision);
             return Ok(Written {
                 change: write.change(answer.epoch),
+                is_new: true,
                 enrolled,
                 receipt,
             });
@@ -154,5 +161,8 @@ fn written(shared: &Shared, write: &Write) -> Result<Step, StoreError> {
     feed.arg(FIELD_CHANGE).arg(encode(&write.entry)?);
     let mut counter = cmd("HSET");
     counter.arg(schema.meta()).arg(FIELD_REVISION).arg(revision);
+    if write.entry.what == What::Created {
+        counter.arg(FIELD_HAD_KEYS).arg(1);
+    }
     Ok(Step::new().run(&set).run(&list).run(&feed).run(&counter))
 }

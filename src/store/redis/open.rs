@@ -98,7 +98,8 @@ pub enum RedisOpenError {
 impl RedisStore {
     /// Opens the store, or makes it where there is none and none is known. An
     /// empty or another store than the known one is opened, too: whatever is
-    /// asked of it fails with [`StoreError::Foreign`].
+    /// asked of it fails with [`StoreError::Foreign`], unless it was adopted in
+    /// the known one's place.
     ///
     /// # Errors
     /// [`RedisOpenError`]; only `Unavailable` may pass by itself.

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::keys::{KeyId, Timestamp};
+use crate::keys::{Id, KeyId, Timestamp};
 
 /// The format that this muster writes.
 pub(super) const FORMAT: &str = "1";
@@ -16,6 +16,8 @@ pub(super) const FIELD_STORE_ID: &str = "store_id";
 pub(super) const FIELD_REPLID: &str = "replid";
 pub(super) const FIELD_EPOCH: &str = "epoch";
 pub(super) const FIELD_REVISION: &str = "revision";
+/// There once a key was created, whatever became of it.
+pub(super) const FIELD_HAD_KEYS: &str = "had_keys";
 /// Counts changes of tokens, as a guard of their steps.
 pub(super) const FIELD_TOKEN_CHANGES: &str = "token_changes";
 /// Keys that expired up to here have had their event; milliseconds since 1970.
@@ -126,6 +128,14 @@ pub(super) fn claim(name: &str) -> String {
     format!("claim:{name}")
 }
 
+/// The field of [`Schema::meta`] that says: an operator put this store in the
+/// place of that one (`muster store adopt`), so who knows that one is let in.
+/// `step.lua` has it, too.
+#[allow(dead_code, reason = "written by the command that adopts")]
+pub(super) fn alias(store: Id) -> String {
+    format!("alias:{store}")
+}
+
 /// A key's place in the list: sorts by creation, then by id.
 pub(super) fn place(created_at: Timestamp, id: KeyId) -> String {
     // The sign bit flipped: negative times sort before positive ones.
@@ -137,7 +147,7 @@ pub(super) fn place(created_at: Timestamp, id: KeyId) -> String {
 pub(super) fn parse_place(text: &str) -> Option<(Timestamp, KeyId)> {
     let (millis, id) = text.split_once(':')?;
     let millis = u64::from_str_radix(millis, 16).ok()? ^ (1 << 63);
-    let id = crate::keys::Id::parse(id)?;
+    let id = Id::parse(id)?;
     Some((Timestamp::from_millis(millis.cast_signed()), KeyId(id)))
 }
 
@@ -155,7 +165,7 @@ pub(super) fn registrations_of(key: KeyId) -> (String, String) {
 /// What [`registration`] was made of.
 pub(super) fn parse_registration(text: &str) -> Option<(KeyId, Uuid)> {
     let (key, agent) = text.split_once(':')?;
-    Some((KeyId(crate::keys::Id::parse(key)?), agent.parse().ok()?))
+    Some((KeyId(Id::parse(key)?), agent.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -169,6 +179,8 @@ mod tests {
         let agent = Uuid::from_u128(1);
         assert_eq!(schema.meta(), "{muster}:meta");
         assert_eq!(claim("x"), "claim:x");
+        assert_eq!(alias(key.0), "alias:0123456789ABCDEF");
+        assert!(include_str!("step.lua").contains("'alias:'"));
         assert_eq!(schema.key(key), "{muster}:key:0123456789ABCDEF");
         assert_eq!(schema.keys(), "{muster}:keys");
         assert_eq!(schema.feed(), "{muster}:feed");

@@ -1,7 +1,8 @@
 -- One step on the store: all of it happens, or none.
 --
 -- KEYS[1]  meta: the store's identity and counters
--- ARGV[1]  the store id that the caller knows
+-- ARGV[1]  the store id that the caller knows: this store's, or that of one in
+--          whose place an operator put it (a field 'alias:<id>' of meta)
 -- ARGV[2]  an epoch to begin if one has to begin: 128 random bits of the
 --          caller's (a script's own randomness repeats after a server start)
 -- ARGV[3]  the greatest revision that the caller has seen
@@ -17,7 +18,7 @@ local meta = redis.call('HMGET', KEYS[1], 'store_id', 'replid', 'epoch', 'revisi
 if not meta[1] then
   return {'empty', '', '0', '0', {}}
 end
-if meta[1] ~= ARGV[1] then
+if meta[1] ~= ARGV[1] and redis.call('HEXISTS', KEYS[1], 'alias:' .. ARGV[1]) == 0 then
   return {'foreign', meta[1], '0', '0', {}}
 end
 

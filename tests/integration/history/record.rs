@@ -146,7 +146,11 @@ impl Recorder {
         };
         let mut keys = door.operator.keys();
         let revoked = of_operator(keys.revoke_key(request)).await;
-        let answer = operators(&revoked);
+        let answer = match &revoked {
+            // Applied there, and lost with that gateway: no acknowledgement.
+            Ok(outcome) if outcome.pending => Answer::Unknown,
+            revoked => operators(revoked),
+        };
         self.note(&begun, door, key.number, Op::Revoke, answer.clone());
         answer
     }

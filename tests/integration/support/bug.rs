@@ -74,6 +74,7 @@ pub async fn pretended(store: &impl KeyStore, id: KeyId) -> Result<Written, Chan
             },
             change: Change::Revoked(record),
         },
+        is_new: true,
         enrolled,
         receipt: 0,
     })

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use muster::keys::{KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, ChangeError, ClaimStore, Enrolled, EventLog, EventStore, Feed, GatewayId,
+    AgentRecord, Change, ChangeError, ClaimStore, Enrolled, EventLog, EventStore, Feed, GatewayId,
     GatewayInfo, Heartbeat, InstanceBatch, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore,
     Loaded, NewKey, Outcome, Registration, Store, StoreClock, StoreError, TokenChangeError,
     TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
@@ -173,6 +173,11 @@ impl<S: Store> KeyStore for FaultyStore<S> {
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
         self.up()?;
         self.inner.delete(id).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        self.up()?;
+        self.inner.reassert(end).await
     }
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {

@@ -1,0 +1,81 @@
+//! The admin listener's service before there is one: while the store is away at
+//! a start, every call is told why.
+//!
+//! Must not know: who waits for what. Invariant: once it is open it stays so.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower_service::Service;
+
+use super::Authenticate;
+
+/// Shut at first. Clones are one door.
+#[derive(Clone)]
+pub struct Door {
+    inside: Arc<OnceLock<Authenticate<Routes>>>,
+    why: Arc<RwLock<String>>,
+}
+
+impl Door {
+    /// Calls are UNAVAILABLE, for that reason.
+    pub fn shut(why: &str) -> Self {
+        let door = Self {
+            inside: Arc::default(),
+            why: Arc::default(),
+        };
+        door.because(why);
+        door
+    }
+
+    /// Another reason, as long as it is shut.
+    pub fn because(&self, why: &str) {
+        *self.why.write().unwrap_or_else(PoisonError::into_inner) = why.to_owned();
+    }
+
+    /// From now on calls go to `inside`. The first time counts.
+    pub fn open(&self, inside: Authenticate<Routes>) {
+        let _ = self.inside.set(inside);
+    }
+
+    fn refusal(&self) -> Status {
+        let why = self.why.read().unwrap_or_else(PoisonError::into_inner);
+        Status::unavailable(why.as_str())
+    }
+}
+
+impl<B> Service<Request<B>> for Door
+where
+    Authenticate<Routes>: Service<
+            Request<B>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>,
+        >,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Routes, and what lies around them, are always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.inside.get() {
+            Some(inside) => inside.clone().call(request),
+            None => {
+                let refusal = self.refusal().into_http();
+                Box::pin(async move { Ok(refusal) })
+            }
+        }
+    }
+}
