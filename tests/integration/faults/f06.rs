@@ -136,7 +136,8 @@ async fn swallows(of: Of) {
     }
     let ended = best.revoked.ended_by("KEY_REVOKED").await;
     let missed = ended.expect("what was missed is applied") - healed;
-    heard_again(&[strict.gateway, best.gateway], STALE).await;
+    let gateways = [strict.gateway, best.gateway];
+    heard_again(&gateways, STALE).await;
     println!(
         "F6/F9: bytes swallowed on {of:?}: longest use of a revoked key by joins: strict {} ms (bound \
          {}), best effort {} ms (bound {}); strict cuts sessions {} to {} ms after (bound {}); what \

@@ -50,7 +50,8 @@ async fn a_gateway_alone_with_the_old_master_is_cut_at_its_bound() {
     assert!(lived < STALE + SPREAD + MARGIN, "too late: {lived:?}");
 
     redis.failover_from(old).await;
-    heard_again(&[one, two], Duration::from_secs(1)).await;
+    let others = [one, two];
+    heard_again(&others, Duration::from_secs(1)).await;
     let right_master = cut.elapsed();
     let revoked = async || {
         let wait = Duration::from_millis(100);

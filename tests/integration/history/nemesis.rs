@@ -38,6 +38,8 @@ pub struct Cluster {
     /// The site's own is the master; else the replica is.
     swapped: bool,
     gateways: Vec<Gateway>,
+    /// What is still to come before anything comes again.
+    deck: Vec<u64>,
     /// How often each fault was made.
     pub faults: BTreeMap<&'static str, usize>,
 }
@@ -54,9 +56,10 @@ impl Cluster {
     /// All healthy.
     pub async fn start() -> Self {
         let site = Site::new();
-        let follows = format!("replicaof 127.0.0.1 {}", site.redis.port());
-        let lines = [follows.as_str(), "repl-diskless-sync-delay 0"];
+        let replica_of = format!("replicaof 127.0.0.1 {}", site.redis.port());
+        let lines = [replica_of.as_str(), "repl-diskless-sync-delay 0"];
         let replica = RedisServer::configured(free_port(), &lines);
+        eventually("the replica follows", async || follows(&replica).await).await;
         let mut gateways = Vec::new();
         for name in ["one", "two", "three"] {
             let proxy = Proxy::start(site.redis.port()).await;
@@ -87,6 +90,7 @@ impl Cluster {
             replica,
             swapped: false,
             gateways,
+            deck: Vec::new(),
             faults: BTreeMap::new(),
         }
     }
@@ -107,7 +111,11 @@ impl Cluster {
     pub async fn strike(&mut self, dice: &mut Dice) {
         let victim = dice.below(GATEWAYS as u64) as usize;
         let of = *dice.one_of(&[Of::All, Of::Tail, Of::Hint]);
-        let fault = match dice.below(7) {
+        if self.deck.is_empty() {
+            self.deck = (0..8).collect();
+        }
+        let next = dice.below(self.deck.len() as u64) as usize;
+        let fault = match self.deck.swap_remove(next) {
             0 => {
                 self.kill_gateway(victim, dice.millis(0, 1_500)).await;
                 "gateway kill -9"
@@ -139,9 +147,14 @@ impl Cluster {
                 self.network(victim, fault, dice.millis(500, 4_000)).await;
                 "bytes delayed"
             }
-            _ => {
+            6 => {
                 self.kill_clients().await;
                 "CLIENT KILL"
+            }
+            _ => {
+                self.fail_over(dice.millis(0, 800), dice.millis(0, 500))
+                    .await;
+                "failover"
             }
         };
         *self.faults.entry(fault).or_default() += 1;
@@ -174,6 +187,37 @@ impl Cluster {
         let _: u64 = kill.query_async(&mut raw).await.unwrap();
     }
 
+    /// The master dies, and the replica takes its place without what was written
+    /// in the last `behind`. The proxies lead there, as an address would that
+    /// follows the master.
+    async fn fail_over(&mut self, behind: Duration, away: Duration) {
+        let (old, new) = match self.swapped {
+            false => (&mut self.site.redis, &mut self.replica),
+            true => (&mut self.replica, &mut self.site.redis),
+        };
+        eventually("the replica has what the master has", async || {
+            follows(new).await
+        })
+        .await;
+        new.pause();
+        tokio::time::sleep(behind).await;
+        old.kill();
+        // Started again, it has lost what lay in its socket.
+        new.kill();
+        new.restart();
+        follow(new, None).await;
+        tokio::time::sleep(away).await;
+        for gateway in &self.gateways {
+            gateway.proxy.lead_to(new.port());
+        }
+        old.restart();
+        follow(old, Some(new.port())).await;
+        self.swapped = !self.swapped;
+        // Who saw what was lost has to live until the store has it again.
+        self.settled().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+
     /// Waits until every gateway hears from its store.
     pub async fn settled(&self) {
         for gateway in &self.gateways {
@@ -183,6 +227,30 @@ impl Cluster {
             .await;
         }
     }
+}
+
+/// Whether a replica is in touch with its master.
+async fn follows(replica: &RedisServer) -> bool {
+    let mut raw = replica.raw().await;
+    let mut info = redis::cmd("INFO");
+    let info: Result<String, _> = info.arg("replication").query_async(&mut raw).await;
+    info.is_ok_and(|info| info.contains("master_link_status:up"))
+}
+
+/// Has a server follow another one, or become the master, once it has loaded what
+/// it had.
+async fn follow(server: &RedisServer, master: Option<u16>) {
+    let mut follow = redis::cmd("REPLICAOF");
+    match master {
+        Some(port) => follow.arg("127.0.0.1").arg(port),
+        None => follow.arg(&["NO", "ONE"]),
+    };
+    let follow = &follow;
+    eventually("the server takes its place", async || {
+        let mut raw = server.raw().await;
+        follow.query_async::<()>(&mut raw).await.is_ok()
+    })
+    .await;
 }
 
 async fn launch(site: &Site, proxy: &Proxy, name: &str, flags: &[String]) -> Process {

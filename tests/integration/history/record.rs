@@ -104,7 +104,7 @@ impl Recorder {
         });
     }
 
-    /// Creates a key; `None` if whether it exists is not known.
+    /// Creates a key; `None` if whether it exists, and will, is not known.
     pub async fn create(&self, door: &Door) -> Option<Key> {
         let (begun, number) = (self.begin(door), self.next());
         let request = pb::CreateKeyRequest {
@@ -116,6 +116,10 @@ impl Recorder {
         let answer = operators(&created);
         self.note(&begun, door, number, Op::Create, answer);
         let created = created.ok()?;
+        // A failover may lose it, and then nobody can tell that it was good.
+        if !created.durable {
+            return None;
+        }
         Some(Key {
             number,
             id: created.key.unwrap().object_id,

@@ -84,11 +84,9 @@ impl Proxy {
 
     /// A store's URL by way of this proxy.
     pub fn way_of(&self, url: &str) -> String {
-        let server = *self.shared.server.borrow();
-        url.replace(
-            &format!("127.0.0.1:{server}"),
-            &format!("127.0.0.1:{}", self.port),
-        )
+        let (before, place) = url.rsplit_once("127.0.0.1:").unwrap();
+        let database = place.split_once('/').map_or("", |(_, database)| database);
+        format!("{before}127.0.0.1:{}/{database}", self.port)
     }
 
     pub fn set(&self, fault: Fault) {
