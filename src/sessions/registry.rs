@@ -4,7 +4,7 @@
 //! session is ended, or across an await; there is no `async fn` here.
 
 use std::collections::hash_map::Entry as MapEntry;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use uuid::Uuid;
 
 use super::deadlines::Deadlines;
-use super::gate::{AdmitError, Final, Gate, Older, State};
+use super::gate::{AdmitError, Final, Gate, Older, Pass, State};
 use super::live::Live;
 use super::session::{Closing, EndReason, SessionGuard, SessionId, SessionInfo, Slot};
 use crate::auth::Principal;
@@ -39,6 +39,8 @@ pub struct Registry {
     /// the gates alone decide.
     live: Mutex<Live>,
     last_number: AtomicU64,
+    /// Only by [`Self::skip_gates`].
+    gates_skipped: AtomicBool,
     deadlines: Deadlines,
     clock: StoreClock,
     metrics: Arc<Metrics>,
@@ -58,6 +60,7 @@ impl Registry {
             gates: DashMap::new(),
             live: Mutex::default(),
             last_number: AtomicU64::new(0),
+            gates_skipped: AtomicBool::new(false),
             deadlines: Deadlines::default(),
             clock,
             metrics,
@@ -107,7 +110,7 @@ impl Registry {
                 .gates
                 .entry(principal.key())
                 .or_insert_with(|| Gate::open(principal));
-            let pass = gate.judge(principal, now)?;
+            let pass = self.judge(&mut gate, principal, now)?;
             (pass.expires_at, gate.insert(&slot))
         };
         self.live().insert(Arc::clone(&slot));
@@ -144,7 +147,7 @@ impl Registry {
         }
         let now = self.clock.now();
         let pass = match self.gates.get_mut(&principal.key()) {
-            Some(mut gate) => gate.judge(principal, now)?,
+            Some(mut gate) => self.judge(&mut gate, principal, now)?,
             None if now >= principal.expires_at() => {
                 return Err(AdmitError::Expired(principal.expires_at()));
             }
@@ -154,6 +157,28 @@ impl Registry {
             self.deadlines.arm(principal.key(), pass.expires_at);
         }
         Ok(())
+    }
+
+    fn judge(
+        &self,
+        gate: &mut Gate,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<Pass, AdmitError> {
+        if self.gates_skipped.load(Ordering::Relaxed) {
+            return Ok(Pass {
+                expires_at: principal.expires_at(),
+                learned: false,
+            });
+        }
+        gate.judge(principal, now)
+    }
+
+    /// For the proof that tests would notice: from now on every principal
+    /// passes. No setting reaches it.
+    #[doc(hidden)]
+    pub fn skip_gates(&self) {
+        self.gates_skipped.store(true, Ordering::Relaxed);
     }
 
     /// Applies a change from the feed. Late, repeated or reordered, it does no
@@ -275,6 +300,18 @@ impl Registry {
             !gate.live.is_empty()
                 && matches!(gate.state, State::Open { expires_at, .. } if expires_at <= now)
         })
+    }
+
+    /// Has the timers look at the key when it expires, if it has live sessions. A
+    /// timer that fired too early is gone.
+    pub(super) fn wait_for_expiry(&self, key: KeyId) {
+        let expiry = self.gates.get(&key).and_then(|gate| match gate.state {
+            State::Open { expires_at, .. } if !gate.live.is_empty() => Some(expires_at),
+            State::Open { .. } | State::Ended { .. } => None,
+        });
+        if let Some(at) = expiry {
+            self.deadlines.arm(key, at);
+        }
     }
 
     /// Ends the sessions of a key whose expiry is past; otherwise does nothing.

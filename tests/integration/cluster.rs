@@ -1,73 +1,14 @@
 //! Several gateways on one Redis, as real processes.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tonic::Code;
 
 use crate::support::{
-    Launched, PATIENCE, Process, RedisServer, eventually, free_port, get_from_ops, reason_of,
-    within,
+    PATIENCE, Process, RedisServer, Site, eventually, free_port, get_from_ops, reason_of, within,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A Redis, and a folder with the gateways' data directories and their CA.
-struct Site {
-    redis: RedisServer,
-    folder: TempDir,
-}
-
-impl Site {
-    fn new() -> Self {
-        Self {
-            redis: RedisServer::start(),
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn dir(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn ca_dir(&self) -> String {
-        self.dir("ca").to_str().unwrap().to_owned()
-    }
-
-    /// The admin token, which one of the gateways has.
-    fn token(&self) -> String {
-        let dirs = std::fs::read_dir(self.folder.path()).unwrap();
-        let files = dirs.map(|dir| dir.unwrap().path().join("admin.token"));
-        let file = files.into_iter().find(|file| file.exists());
-        std::fs::read_to_string(file.expect("an admin token")).unwrap()
-    }
-
-    /// A gateway with the CA of all.
-    fn launch(&self, name: &str) -> Launched {
-        let (url, ca) = (self.redis.login_url(), self.ca_dir());
-        self.launch_with(name, &["--store", &url, "--ca-dir", &ca])
-    }
-
-    fn launch_with(&self, name: &str, flags: &[&str]) -> Launched {
-        let flags = [&["--gateway-name", name], flags].concat();
-        Process::launch(&self.dir(name), &flags)
-    }
-
-    /// Three that start at once, over an empty Redis and without a CA.
-    async fn three(&self) -> [Process; 3] {
-        let launched = ["one", "two", "three"].map(|name| self.launch(name));
-        let [one, two, three] = launched;
-        tokio::join!(one.ready(), two.ready(), three.ready()).into()
-    }
-
-    /// A start that is refused: its log.
-    async fn refusal(&self, name: &str, flags: &[&str]) -> String {
-        let (code, log) = self.launch_with(name, flags).ended().await;
-        assert_eq!(code, Some(1), "{log}");
-        log
-    }
-}
 
 #[tokio::test]
 async fn a_key_is_one_key_on_all_gateways() {

@@ -13,6 +13,8 @@ mod cluster;
 mod crash;
 mod events;
 mod expiry;
+mod faults;
+mod history;
 mod key_lifecycle;
 mod layering;
 mod lost_history;

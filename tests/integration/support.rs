@@ -1,6 +1,7 @@
 //! What the tests share: a gateway, agents, an operator, a store with faults.
 
 mod agent;
+mod bug;
 mod deaf_peer;
 mod faulty_store;
 mod gateway;
@@ -8,20 +9,27 @@ mod nginx;
 mod nginx_host;
 mod operator;
 mod process;
+mod proxy;
 mod redis_server;
+mod saved;
 mod sentinels;
 mod several;
+mod site;
 
-pub use agent::{TestAgent, reason_of};
+pub use agent::{Stream, TestAgent, reason_of};
+pub use bug::Bug;
 pub use deaf_peer::DeafPeer;
-pub use faulty_store::FaultyStore;
+pub use faulty_store::{FaultyStore, Parked};
 pub use gateway::TestGateway;
 pub use nginx_host::{NginxHost, agent_binary};
 pub use operator::Operator;
 pub use process::{Launched, Process, get_from_ops};
+pub use proxy::{Fault, Of, Proxy};
 pub use redis_server::RedisServer;
+pub use saved::Saved;
 pub use sentinels::Sentinels;
 pub use several::{operators, three_on};
+pub use site::{SHORT, Site};
 
 use std::future::Future;
 use std::time::Duration;

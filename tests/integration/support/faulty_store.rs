@@ -11,17 +11,20 @@ use muster::store::{
     AgentRecord, AppendOnce, Board, BoardStore, BoardUpdate, Change, ChangeError, ClaimStore,
     Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch,
     InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded,
-    NewEvent, NewKey, Outcome, Registration, Shown, StoreClock, StoreError, TokenChangeError,
-    TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
+    NewEvent, NewKey, Outcome, Registration, Shown, Store, StoreClock, StoreError,
+    TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+use super::bug::{self, Bug, Planted};
 use super::within;
 
-pub struct FaultyStore {
+pub struct FaultyStore<S = EmbeddedStore> {
     /// Without the faults.
-    pub inner: EmbeddedStore,
+    pub inner: S,
+    /// A mistake of the gateway's own.
+    pub planted: Planted,
     failing: AtomicBool,
     /// Whether heartbeats are answered; while not, they hang.
     answering: watch::Sender<bool>,
@@ -73,8 +76,15 @@ impl Parked {
 
 impl FaultyStore {
     pub fn new() -> Self {
+        Self::over(EmbeddedStore::in_memory().unwrap())
+    }
+}
+
+impl<S: Store> FaultyStore<S> {
+    pub fn over(inner: S) -> Self {
         Self {
-            inner: EmbeddedStore::in_memory().unwrap(),
+            inner,
+            planted: Planted::default(),
             failing: AtomicBool::new(false),
             answering: watch::Sender::new(true),
             park: Mutex::new(None),
@@ -115,14 +125,17 @@ impl FaultyStore {
 }
 
 #[async_trait]
-impl KeyStore for FaultyStore {
+impl<S: Store> KeyStore for FaultyStore<S> {
     fn clock(&self) -> &StoreClock {
         self.inner.clock()
     }
 
     async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
         self.up()?;
-        let loaded = self.inner.load(id).await;
+        let mut loaded = self.inner.load(id).await;
+        if let Ok(loaded) = &mut loaded {
+            loaded.epoch = self.planted.epoch(loaded.epoch);
+        }
         let park = self.park.lock().unwrap().take();
         if let Some(park) = park {
             park.wait().await;
@@ -146,8 +159,16 @@ impl KeyStore for FaultyStore {
     }
 
     async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
-        self.up()?;
-        self.inner.revoke(id).await
+        let revoked = match self.up() {
+            Ok(()) => self.inner.revoke(id).await,
+            Err(error) => Err(error.into()),
+        };
+        match revoked {
+            Err(ChangeError::Store(_)) if self.planted.is(Bug::SwallowedTimeouts) => {
+                bug::pretended(&self.inner, id).await
+            }
+            revoked => revoked,
+        }
     }
 
     async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
@@ -162,14 +183,19 @@ impl KeyStore for FaultyStore {
 
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
         self.up()?;
-        self.inner.enrol(gateway).await
+        let position = self.inner.enrol(gateway).await?;
+        // The first history is that of the start.
+        self.planted.epoch(position.epoch);
+        Ok(position)
     }
 
     async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
         self.up()?;
         let mut answering = self.answering.subscribe();
         answering.wait_for(|answering| *answering).await.unwrap();
-        self.inner.renew(heartbeat).await
+        let position = heartbeat.position;
+        let feed = self.inner.renew(heartbeat).await?;
+        Ok(self.planted.feed(feed, position))
     }
 
     async fn changed(&self, after: Position) {
@@ -192,7 +218,7 @@ impl KeyStore for FaultyStore {
 }
 
 #[async_trait]
-impl InstanceStore for FaultyStore {
+impl<S: Store> InstanceStore for FaultyStore<S> {
     async fn registrations(
         &self,
         after: Option<(KeyId, Uuid)>,
@@ -244,7 +270,7 @@ impl InstanceStore for FaultyStore {
 }
 
 #[async_trait]
-impl BoardStore for FaultyStore {
+impl<S: Store> BoardStore for FaultyStore<S> {
     async fn show(
         &self,
         gateway: GatewayId,
@@ -277,7 +303,7 @@ impl BoardStore for FaultyStore {
 }
 
 #[async_trait]
-impl ClaimStore for FaultyStore {
+impl<S: Store> ClaimStore for FaultyStore<S> {
     async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
         self.up()?;
         self.inner.claim(name, value).await
@@ -285,7 +311,7 @@ impl ClaimStore for FaultyStore {
 }
 
 #[async_trait]
-impl EventStore for FaultyStore {
+impl<S: Store> EventStore for FaultyStore<S> {
     async fn append_events(
         &self,
         events: Vec<NewEvent>,
@@ -308,7 +334,7 @@ impl EventStore for FaultyStore {
 }
 
 #[async_trait]
-impl TokenStore for FaultyStore {
+impl<S: Store> TokenStore for FaultyStore<S> {
     async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
         // Not failed: the operator must get past the door to see the faults.
         self.inner.token(id).await

@@ -43,6 +43,15 @@ impl TestGateway {
         Self::run(server, data_dir)
     }
 
+    /// With a mistake planted: its gates let everybody pass.
+    pub async fn without_gates(store: Arc<dyn Store>, change: impl FnOnce(&mut Config)) -> Self {
+        let data_dir = Arc::new(tempfile::tempdir().unwrap());
+        let config = config(data_dir.path(), change);
+        let server = Server::bind_over(config, store).await.unwrap();
+        server.skip_gates();
+        Self::run(server, data_dir)
+    }
+
     /// With the store file in `data_dir`.
     pub async fn in_dir(data_dir: Arc<TempDir>) -> Self {
         let config = config(data_dir.path(), |_| {});

@@ -79,6 +79,14 @@ impl Process {
     pub fn launch(dir: &Path, flags: &[&str]) -> Launched {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
         command.args(["serve", "-o", "json"]);
+        // Settings of the tests, which a gateway does not know.
+        for name in [
+            "MUSTER_SEED",
+            "MUSTER_HISTORY_SECONDS",
+            "MUSTER_LONG_FAULTS",
+        ] {
+            command.env_remove(name);
+        }
         for listen in ["--agent-listen", "--admin-listen", "--ops-listen"] {
             if !flags.contains(&listen) {
                 command.args([listen, "127.0.0.1:0"]);
@@ -108,8 +116,12 @@ impl Process {
     }
 
     pub async fn agent(&self, key: &str) -> TestAgent {
-        let endpoint = self.endpoint(&self.agent_url());
-        TestAgent::new(connected(endpoint).await, key)
+        TestAgent::new(self.agent_channel().await, key)
+    }
+
+    /// A connection to the agent listener, for one agent or several.
+    pub async fn agent_channel(&self) -> Channel {
+        connected(self.endpoint(&self.agent_url())).await
     }
 
     /// One that calls its software so.
@@ -126,6 +138,18 @@ impl Process {
             .domain_name("localhost");
         let endpoint = Endpoint::from_shared(self.agent_url()).unwrap();
         TestAgent::new(connected(endpoint.tls_config(tls).unwrap()).await, key)
+    }
+
+    /// The same, made when it is used, and again when it broke.
+    pub fn lasting_agent_channel(&self) -> Channel {
+        self.endpoint(&self.agent_url()).connect_lazy()
+    }
+
+    /// An operator whose connection is made when it is used, and again when it
+    /// broke.
+    pub fn lasting_operator(&self, token: &str) -> Operator {
+        let url = self.file("admin.url");
+        Operator::new(self.endpoint(url.trim()).connect_lazy(), token)
     }
 
     fn agent_url(&self) -> String {

@@ -53,6 +53,11 @@ impl RedisServer {
         self.port
     }
 
+    /// Where it keeps what it has.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// `redis://…` of database 0, for the user who may do everything.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
@@ -77,11 +82,6 @@ impl RedisServer {
     /// A start over what it had saved, with the role of its first start.
     pub fn restart(&mut self) {
         self.daemon.restart();
-    }
-
-    /// Where it saves.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// SIGSTOP: it is there, and answers nobody.
