@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::support::{RedisServer, TestGateway};
 
-const JOINS: usize = 1_000;
+const JOINS: u64 = 1_000;
 
-/// How often Redis has run GET, which reads the record of a key and nothing else
-/// does.
+/// How often Redis has run GET: for the record of a key, and by the writer of
+/// events, before each batch.
 async fn loads(redis: &RedisServer) -> u64 {
     let mut raw = redis.raw().await;
     let mut info = redis::cmd("INFO");
@@ -28,10 +28,16 @@ async fn a_cache_hit_makes_no_round_trip() {
     let store = Arc::new(redis.store(|_| {}).await);
     let gateway = TestGateway::over(store, |_| {}).await;
     let operator = gateway.operator().await;
-    let (_, key) = operator.key("warm").await;
+    let (id, key) = operator.key("warm").await;
     let (_, cold) = operator.key("cold").await;
     let agent = gateway.agent(&key).await;
     agent.join().await.unwrap();
+    // Were it looked at, the key would be missing.
+    let record = format!("{{muster}}:key:{}", id.trim_start_matches("key_"));
+    let mut raw = redis.raw().await;
+    let mut del = redis::cmd("DEL");
+    let deleted: u64 = del.arg(record).query_async(&mut raw).await.unwrap();
+    assert_eq!(deleted, 1);
     let before = loads(&redis).await;
     for _ in 0..JOINS {
         agent.join().await.unwrap();
@@ -40,10 +46,9 @@ async fn a_cache_hit_makes_no_round_trip() {
     agent.with_key(Some(&cold)).join().await.unwrap();
     let after = loads(&redis).await;
     println!(
-        "cache: {} loads for {JOINS} joins with a key that is cached, {} for one that is not",
+        "cache: {} GETs for {JOINS} joins with a key that is cached",
         joined - before,
-        after - joined
     );
-    assert_eq!(joined, before);
-    assert_eq!(after, joined + 1, "the count counts");
+    assert!(joined - before < JOINS / 10, "{}", joined - before);
+    assert!(after > joined, "the count counts");
 }

@@ -70,7 +70,7 @@ impl Cluster {
                 flags.extend([listen.into(), format!("127.0.0.1:{}", free_port())]);
             }
             let process = launch(&site, &proxy, name, &flags).await;
-            let token = process.file("admin.token");
+            let token = process.token();
             let number = gateways.len() as u64;
             let door = Door::new(
                 number,
@@ -251,6 +251,10 @@ async fn follow(server: &RedisServer, master: Option<u16>) {
         follow.query_async::<()>(&mut raw).await.is_ok()
     })
     .await;
+    // Also when it is killed and started again.
+    let mut raw = server.raw().await;
+    let mut keep = redis::cmd("CONFIG");
+    let () = keep.arg("REWRITE").query_async(&mut raw).await.unwrap();
 }
 
 async fn launch(site: &Site, proxy: &Proxy, name: &str, flags: &[String]) -> Process {

@@ -34,10 +34,13 @@ impl Launched {
     pub async fn ready(mut self) -> Process {
         let mut ready = String::new();
         let mut stdout = BufReader::new(self.child.stdout.take().unwrap());
-        let read = within("the gateway's start", async {
+        let read = async {
             while !ready.contains('}') && stdout.read_line(&mut ready).await.unwrap() > 0 {}
-        });
-        read.await;
+        };
+        if tokio::time::timeout(PATIENCE, read).await.is_err() {
+            self.child.start_kill().unwrap();
+            panic!("it did not start in time: {}", self.log.await.unwrap());
+        }
         if !ready.contains('}') {
             panic!("it ended before it was ready: {}", self.log.await.unwrap());
         }
