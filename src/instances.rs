@@ -12,7 +12,7 @@ mod rows;
 mod uses;
 mod writer;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -217,6 +217,16 @@ impl Instances {
             now: rows.current(key),
             ever: rows.registered(key),
         }
+    }
+
+    /// How many NGINX instances each key has: those of the agents whose last join
+    /// was with it.
+    pub fn instances_by_key(&self) -> HashMap<KeyId, usize> {
+        let mut counts = HashMap::new();
+        for agent in self.rows().agents_after(None) {
+            *counts.entry(agent.key).or_default() += agent.instances.len();
+        }
+        counts
     }
 
     /// At most `limit` agents after `after` that are under that key and that

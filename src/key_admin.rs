@@ -6,10 +6,12 @@
 //! Invariant: a change is applied on this gateway before its caller is answered.
 
 mod barrier;
+mod listing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use listing::Listing;
 use secrecy::SecretString;
 
 use crate::events::Events;
@@ -134,6 +136,7 @@ pub struct KeyAdmin {
     events: Arc<Events>,
     metrics: Arc<Metrics>,
     revoke_wait: Duration,
+    listing: Listing,
 }
 
 impl KeyAdmin {
@@ -156,6 +159,7 @@ impl KeyAdmin {
             events,
             metrics,
             revoke_wait,
+            listing: Listing::default(),
         }
     }
 
@@ -246,6 +250,14 @@ impl KeyAdmin {
             tracing::error!(keys = ?page.unreadable, "damaged records: these keys admit nobody");
         }
         Ok(page)
+    }
+
+    /// All readable keys in order of creation, kept until one changes.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn all(&self) -> Result<Arc<Vec<KeyRecord>>, KeyAdminError> {
+        Ok(self.listing.all(&*self.store).await?)
     }
 
     /// Changes a key's name, expiry or both.

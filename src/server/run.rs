@@ -40,7 +40,7 @@ pub(super) struct Parts {
     pub agent_service: agent_api::Authenticate<Routes>,
     pub health: HealthReporter,
     pub admin: Listener,
-    pub admin_service: admin_api::Authenticate<Routes>,
+    pub admin_service: admin_api::AdminService,
     pub certs: Arc<Certs>,
     pub revocations: Arc<Revocations>,
     pub instances: Arc<Instances>,

@@ -24,6 +24,7 @@ mod real_agent_refusals;
 mod redis_store;
 mod registrations;
 mod rejections;
+mod rest;
 mod restart;
 mod revoke;
 mod revoke_across;

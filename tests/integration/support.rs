@@ -9,6 +9,7 @@ mod nginx_host;
 mod operator;
 mod process;
 mod redis_server;
+mod rest;
 mod several;
 
 pub use agent::{TestAgent, reason_of};
@@ -19,6 +20,7 @@ pub use nginx_host::{NginxHost, agent_binary};
 pub use operator::Operator;
 pub use process::{Launched, Process, get_from_ops};
 pub use redis_server::RedisServer;
+pub use rest::RestCaller;
 pub use several::{operators, three_on};
 
 use std::future::Future;

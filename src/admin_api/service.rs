@@ -1,0 +1,48 @@
+//! gRPC and REST on one port, told apart by the content type.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tonic::service::Routes;
+use tower_service::Service;
+
+use super::authenticate::Authenticate;
+
+/// What the admin listener serves.
+#[derive(Clone)]
+pub struct AdminService {
+    pub(super) grpc: Authenticate<Routes>,
+    pub(super) rest: Router,
+}
+
+impl Service<Request<Incoming>> for AdminService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Both are always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let content_type = request.headers().get(CONTENT_TYPE);
+        let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(GRPC));
+        if is_grpc {
+            let answer = self.grpc.call(request);
+            Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
+        } else {
+            Box::pin(self.rest.call(request))
+        }
+    }
+}
+
+/// What every gRPC request's content type begins with.
+const GRPC: &[u8] = b"application/grpc";
