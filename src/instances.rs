@@ -20,7 +20,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::keys::{KeyId, Timestamp};
-use crate::store::{AgentRecord, Health, InstanceStore, Registration, StoreError};
+use crate::store::{AgentRecord, Health, InstanceRecord, InstanceStore, Registration, StoreError};
 
 pub use report::{AgentReport, InstanceId, InstanceStatus, ReportedInstance};
 use rows::Rows;
@@ -216,6 +216,16 @@ impl Instances {
         AgentCounts {
             now: rows.current(key),
             ever: rows.registered(key),
+        }
+    }
+
+    /// Every instance with its agent, in order of the agents' ids. `see` is
+    /// called under the lock that joins wait for: it must be quick, and not ask
+    /// back.
+    pub fn each(&self, mut see: impl FnMut(&AgentRecord, &InstanceRecord)) {
+        let rows = self.rows();
+        for agent in rows.agents_after(None) {
+            agent.instances.iter().for_each(|one| see(agent, one));
         }
     }
 

@@ -10,6 +10,7 @@ mod auth;
 mod deletes;
 mod error;
 mod filter;
+mod instances;
 mod keys;
 mod page;
 mod params;
@@ -44,6 +45,26 @@ pub(super) struct Rest {
     pub instances: Arc<Instances>,
     pub presence: Arc<Presence>,
     pub tokens: Tokens,
+}
+
+/// The path of a list, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes what params.rs reads")]
+struct Namespaced {
+    /// The only one is `default`.
+    namespace: String,
+}
+
+/// The path of one row, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes what params.rs reads")]
+struct One {
+    /// The only one is `default`.
+    namespace: String,
+    /// The row's id.
+    id: String,
 }
 
 /// Where NGINX One has its API, and where muster's own lies.
@@ -92,6 +113,8 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(keys::get, keys::edit, deletes::delete))
             .routes(routes!(revocation::revoke))
             .routes(routes!(revocation::revocation))
+            .routes(routes!(instances::list))
+            .routes(routes!(instances::get))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
     (routes().into(), document.into_openapi())

@@ -49,7 +49,7 @@ pub(super) enum Outcome {
 }
 
 /// Forgets a revoked or expired key.
-#[utoipa::path(delete, path = "/namespaces/{namespace}/data-plane-keys/{id}",
+#[utoipa::path(delete, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
     responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn delete(
     State(rest): State<Rest>,
@@ -63,7 +63,7 @@ pub(super) async fn delete(
 }
 
 /// Forgets 1 to 50 revoked or expired keys; each is decided for itself.
-#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys",
+#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys", params(super::Namespaced),
     request_body = Vec<RowAction>,
     responses((status = 200, body = Vec<RowOutcome>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn delete_several(

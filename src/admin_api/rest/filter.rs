@@ -90,17 +90,20 @@ impl<F: Copy> Order<F> {
         Ok(Self { fields, descending })
     }
 
-    /// Sorts; rows that are alike stay in the order they had.
-    pub fn sort<T, K: Ord>(&self, rows: &mut [T], value: impl Fn(F, &T) -> K) {
+    /// The fields, the first first.
+    pub fn fields(&self) -> impl Iterator<Item = F> {
+        self.fields.iter().copied()
+    }
+
+    /// Sorts rows by what they say of [`Self::fields`]; rows that are alike stay
+    /// in the order they had.
+    pub fn sort<T>(&self, rows: &mut [T], by: impl Fn(&T) -> &Vec<String>) {
         if self.fields.is_empty() {
             return;
         }
-        rows.sort_by_cached_key(|row| {
-            let values: Vec<K> = self.fields.iter().map(|field| value(*field, row)).collect();
-            values
+        rows.sort_by(|one, other| match self.descending {
+            true => by(other).cmp(by(one)),
+            false => by(one).cmp(by(other)),
         });
-        if self.descending {
-            rows.reverse();
-        }
     }
 }

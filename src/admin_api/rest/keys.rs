@@ -188,7 +188,7 @@ impl Rest {
 }
 
 /// The keys, revoked and expired ones too.
-#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys",
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys", params(super::Namespaced),
     responses((status = 200, body = Rows<DataPlaneKey>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -204,17 +204,24 @@ pub(super) async fn list(
     let all = rest.keys.all().await?;
     let moment = rest.moment().await?;
     let now = rest.keys.now();
-    let mut found: Vec<&KeyRecord> = all
+    let wanted = all
         .iter()
-        .filter(|key| filter.takes(|field| value(field, key, now)))
+        .filter(|key| filter.takes(|field| value(field, key, now)));
+    let mut found: Vec<(Vec<String>, &KeyRecord)> = wanted
+        .map(|key| {
+            let by = order
+                .fields()
+                .map(|field| value(field, key, now).into_owned());
+            (by.collect(), key)
+        })
         .collect();
-    order.sort(&mut found, |field, key| value(field, key, now).into_owned());
-    let rows = page.cut(all.len(), found, |key| rest.shown(key, &moment));
+    order.sort(&mut found, |(by, _)| by);
+    let rows = page.cut(all.len(), found, |(_, key)| Some(rest.shown(key, &moment)));
     Ok(Json(rows))
 }
 
 /// Adds a key. The answer has its secret, which is seen nowhere else.
-#[utoipa::path(post, path = "/namespaces/{namespace}/data-plane-keys",
+#[utoipa::path(post, path = "/namespaces/{namespace}/data-plane-keys", params(super::Namespaced),
     request_body = NewDataPlaneKey,
     responses((status = 200, body = AddedDataPlaneKey), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn create(
@@ -236,7 +243,7 @@ pub(super) async fn create(
 }
 
 /// One key.
-#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}",
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
     responses((status = 200, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn get(
     State(rest): State<Rest>,
@@ -251,7 +258,7 @@ pub(super) async fn get(
 }
 
 /// Changes a key's name, its expiry, or both.
-#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys/{id}",
+#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
     request_body = DataPlaneKeyEdit,
     responses((status = 200, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn edit(

@@ -48,11 +48,12 @@ impl Page {
         })
     }
 
-    /// The rows of this page, of `found` that the filters left of `total`.
-    pub fn cut<T, U>(self, total: usize, found: Vec<T>, show: impl Fn(T) -> U) -> Rows<U> {
+    /// The rows of this page, of `found` that the filters left of `total`; without
+    /// those that are gone when they are to be shown.
+    pub fn cut<T, U>(self, total: usize, found: Vec<T>, show: impl Fn(T) -> Option<U>) -> Rows<U> {
         let count = found.len();
         let rows = found.into_iter().skip(self.offset - 1).take(self.limit);
-        let items: Vec<U> = rows.map(show).collect();
+        let items: Vec<U> = rows.filter_map(show).collect();
         Rows {
             total,
             count,

@@ -40,6 +40,20 @@ struct OneOf {
     id: String,
 }
 
+/// The id that the path names, in an existing namespace.
+pub(super) struct RowId(pub String);
+
+impl FromRequestParts<Rest> for RowId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        Namespace::from_request_parts(parts, rest).await?;
+        let found = Path::<OneOf>::from_request_parts(parts, rest).await;
+        let Path(OneOf { id }) = found.map_err(|_| Fault::NoSuchRoute)?;
+        Ok(Self(id))
+    }
+}
+
 /// The key that the path names. One that can't exist does not.
 pub(super) struct Key(pub KeyId);
 
@@ -47,9 +61,7 @@ impl FromRequestParts<Rest> for Key {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
-        Namespace::from_request_parts(parts, rest).await?;
-        let found = Path::<OneOf>::from_request_parts(parts, rest).await;
-        let Path(OneOf { id }) = found.map_err(|_| Fault::NoSuchRoute)?;
+        let RowId(id) = RowId::from_request_parts(parts, rest).await?;
         let key = id.parse::<KeyId>();
         let key = key.map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
         Ok(Self(key))

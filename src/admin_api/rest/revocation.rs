@@ -74,7 +74,7 @@ impl From<GatewayOutcome> for RevocationThere {
 
 /// Ends a key for good, and every session of it. The answer does not wait for
 /// the gateways: `…/revocation` tells how far they are.
-#[utoipa::path(put, path = "/namespaces/{namespace}/data-plane-keys/{id}/revoke",
+#[utoipa::path(put, path = "/namespaces/{namespace}/data-plane-keys/{id}/revoke", params(super::One),
     responses((status = 202, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn revoke(
     State(rest): State<Rest>,
@@ -89,7 +89,7 @@ pub(super) async fn revoke(
 }
 
 /// What each gateway did about a key's revoke so far.
-#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}/revocation",
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}/revocation", params(super::One),
     responses((status = 200, body = Revocation), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn revocation(
     State(rest): State<Rest>,
