@@ -84,6 +84,8 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         keys: Arc::clone(&keys),
         instances: Arc::clone(&instances),
         presence: Arc::clone(&presence),
+        events: Arc::clone(&events),
+        gateways: gateways.clone(),
         tokens: tokens.clone(),
     });
     let key_service = keys::Keys::new(keys, senders);

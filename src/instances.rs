@@ -229,6 +229,22 @@ impl Instances {
         }
     }
 
+    /// How many agents there are.
+    pub fn total(&self) -> usize {
+        self.rows().total()
+    }
+
+    /// The ids of all agents that are under that key and that `wanted` takes, in
+    /// order. `wanted` is asked under the lock: it must not ask back.
+    pub fn ids(&self, under: Under, wanted: impl Fn(&AgentRecord) -> bool) -> Vec<Uuid> {
+        let rows = self.rows();
+        let found = rows
+            .agents_after(None)
+            .filter(|agent| rows.is_under(agent, under));
+        let found = found.filter(|agent| wanted(agent));
+        found.map(|agent| agent.agent).collect()
+    }
+
     /// How many NGINX instances each key has: those of the agents whose last join
     /// was with it.
     pub fn instances_by_key(&self) -> HashMap<KeyId, usize> {
@@ -251,14 +267,7 @@ impl Instances {
     ) -> Vec<AgentRecord> {
         let rows = self.rows();
         rows.agents_after(after)
-            .filter(|agent| match under {
-                Under::Any => true,
-                Under::Now(key) => agent.key == key,
-                // The first holds alone once the key is deleted.
-                Under::Ever(key) => {
-                    agent.key == key || rows.registration(key, agent.agent).is_some()
-                }
-            })
+            .filter(|agent| rows.is_under(agent, under))
             .filter(|agent| wanted(agent))
             .take(limit)
             .cloned()

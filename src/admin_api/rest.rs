@@ -6,15 +6,21 @@
 //! Invariants: every route says which role it needs, in its handler's
 //! arguments; every answer that is not a success has one shape.
 
+mod agents;
 mod auth;
 mod deletes;
 mod error;
+mod events;
 mod filter;
+mod gateways;
 mod instances;
 mod keys;
 mod page;
 mod params;
+mod rejections;
 mod revocation;
+mod sessions;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -30,6 +36,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::events::Events;
+use crate::gateways::Gateways;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
@@ -44,6 +52,8 @@ pub(super) struct Rest {
     pub keys: Arc<KeyAdmin>,
     pub instances: Arc<Instances>,
     pub presence: Arc<Presence>,
+    pub events: Arc<Events>,
+    pub gateways: Gateways,
     pub tokens: Tokens,
 }
 
@@ -65,6 +75,15 @@ struct One {
     namespace: String,
     /// The row's id.
     id: String,
+}
+
+/// Of which key, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what params.rs reads")]
+struct OfKey {
+    /// Only those of this key.
+    key_object_id: Option<String>,
 }
 
 /// Where NGINX One has its API, and where muster's own lies.
@@ -115,6 +134,17 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(revocation::revocation))
             .routes(routes!(instances::list))
             .routes(routes!(instances::get))
+            .routes(routes!(agents::list))
+            .routes(routes!(agents::get))
+            .routes(routes!(sessions::list))
+            .routes(routes!(sessions::disconnect))
+            .routes(routes!(rejections::list))
+            .routes(routes!(gateways::list))
+            .routes(routes!(gateways::forget))
+            .routes(routes!(events::follow))
+            .routes(routes!(tokens::list, tokens::create))
+            .routes(routes!(tokens::mine))
+            .routes(routes!(tokens::revoke))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
     (routes().into(), document.into_openapi())

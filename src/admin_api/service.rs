@@ -1,15 +1,16 @@
 //! gRPC and REST on one port, told apart by the content type.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tonic::service::Routes;
 use tower_service::Service;
 
@@ -22,7 +23,11 @@ pub struct AdminService {
     pub(super) rest: Router,
 }
 
-impl Service<Request<Incoming>> for AdminService {
+impl<B> Service<Request<B>> for AdminService
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -32,7 +37,7 @@ impl Service<Request<Incoming>> for AdminService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let content_type = request.headers().get(CONTENT_TYPE);
         let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(GRPC));
         if is_grpc {

@@ -25,6 +25,7 @@ mod redis_store;
 mod registrations;
 mod rejections;
 mod rest;
+mod rest_views;
 mod restart;
 mod revoke;
 mod revoke_across;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{RestCaller, TestGateway, reason_of};
+use crate::support::{RestCaller, TestGateway, eventually, reason_of};
 
 const KEYS: &str = "/data-plane-keys";
 
@@ -64,8 +64,12 @@ async fn a_key_is_added_shown_edited_revoked_and_deleted() {
     assert_eq!(revoked.json()["revoked"], true);
     assert!(revoked.json()["revoked_at"].is_string());
     assert_eq!(reason_of(&stream.end().await), "KEY_REVOKED");
-    let told = rest.get(&format!("{one}/revocation")).await.json();
-    assert_eq!(told["complete"], true, "{told}");
+    let told = async || rest.get(&format!("{one}/revocation")).await.json();
+    eventually("the gateway has reported it", async || {
+        told().await["complete"] == true
+    })
+    .await;
+    let told = told().await;
     assert_eq!(told["gateways"][0]["sessions_closed"], 1, "{told}");
     // Again: harmless.
     let again = rest.call("PUT", &format!("{one}/revoke"), None).await;

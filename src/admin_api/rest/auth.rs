@@ -24,6 +24,12 @@ pub(super) struct Operator(pub Actor);
 /// One that may do all.
 pub(super) struct Admin(pub Actor);
 
+/// Any caller, as its token.
+pub(super) struct Token(pub TokenRecord);
+
+/// One that may do all, as its token.
+pub(super) struct AdminToken(pub TokenRecord);
+
 async fn caller(parts: &mut Parts, rest: &Rest, needed: Role) -> Result<TokenRecord, ApiError> {
     let value = parts.headers.get_mut(AUTHORIZATION).map(|value| {
         value.set_sensitive(true);
@@ -65,6 +71,22 @@ impl FromRequestParts<Rest> for Admin {
     async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
         let token = caller(parts, rest, Role::Admin).await?;
         Ok(Self(Actor(tokens::actor(&token))))
+    }
+}
+
+impl FromRequestParts<Rest> for Token {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        caller(parts, rest, Role::Viewer).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Rest> for AdminToken {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        caller(parts, rest, Role::Admin).await.map(Self)
     }
 }
 

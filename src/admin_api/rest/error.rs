@@ -9,10 +9,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::admin_api::status::RoleError;
+use crate::gateways::GatewayError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::Timestamp;
-use crate::store::{ChangeError, StoreError};
-use crate::tokens::TokenError;
+use crate::store::{ChangeError, StoreError, TokenChangeError};
+use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a request is refused or failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,6 +34,10 @@ pub(super) enum Fault {
     Role(#[from] RoleError),
     #[error(transparent)]
     Key(#[from] KeyAdminError),
+    #[error(transparent)]
+    TokenChange(#[from] TokenAdminError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -63,6 +68,12 @@ impl Fault {
             }
             Self::Role(_) => StatusCode::FORBIDDEN,
             Self::Key(error) => key_status(error),
+            Self::TokenChange(error) => token_status(error),
+            Self::Gateway(error) => match error {
+                GatewayError::NotFound(_) => StatusCode::NOT_FOUND,
+                GatewayError::Alive { .. } => StatusCode::CONFLICT,
+                GatewayError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
         }
     }
 }
@@ -81,6 +92,20 @@ fn key_status(error: &KeyAdminError) -> StatusCode {
         },
         KeyAdminError::EmptyEdit => StatusCode::BAD_REQUEST,
         KeyAdminError::CreateUnknown { .. } | KeyAdminError::NoRandomness(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+fn token_status(error: &TokenAdminError) -> StatusCode {
+    match error {
+        TokenAdminError::Change(change) => match change {
+            TokenChangeError::NotFound(_) => StatusCode::NOT_FOUND,
+            TokenChangeError::LastAdmin(_) => StatusCode::CONFLICT,
+            TokenChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        TokenAdminError::Rule(_) => StatusCode::BAD_REQUEST,
+        TokenAdminError::CreateUnknown { .. } | TokenAdminError::NoRandomness(_) => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     }

@@ -10,6 +10,24 @@ pub(super) const ORDER: [&str; 2] = ["sort_fields", "sort_dir"];
 /// Characters of one element of `filter_values` (the contract's number).
 const MAX_VALUES: usize = 1_024;
 
+/// The parameters of filters and orders, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what is read below")]
+pub(super) struct Asked {
+    /// Fields that are filtered by; the three arrays go together.
+    filter_fields: Option<Vec<String>>,
+    /// For each field `IN`.
+    filter_ops: Option<Vec<String>>,
+    /// For each field the values that are wanted, joined by `|`; 1,024 characters
+    /// at most.
+    filter_values: Option<Vec<String>>,
+    /// Fields that are sorted by, the first first.
+    sort_fields: Option<Vec<String>>,
+    /// `Ascending` or `Descending`, the default.
+    sort_dir: Option<String>,
+}
+
 /// What rows have to be: for each field one of its values.
 #[derive(Debug, Default)]
 pub(super) struct Filter<F> {

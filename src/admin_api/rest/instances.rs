@@ -175,7 +175,8 @@ impl Rest {
 }
 
 /// The instances.
-#[utoipa::path(get, path = "/namespaces/{namespace}/instances", params(super::Namespaced),
+#[utoipa::path(get, path = "/namespaces/{namespace}/instances",
+    params(super::Namespaced, page::Asked, filter::Asked),
     responses((status = 200, body = Rows<Instance>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,

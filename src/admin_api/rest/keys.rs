@@ -134,7 +134,7 @@ fn value(field: Field, key: &KeyRecord, now: Timestamp) -> Cow<'_, str> {
 }
 
 /// A time of a request.
-fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
+pub(super) fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
     let parsed = text.map(|text| Timestamp::parse_rfc3339(&text)).transpose();
     parsed.map_err(|error| Fault::invalid(field, error).into())
 }
@@ -188,7 +188,8 @@ impl Rest {
 }
 
 /// The keys, revoked and expired ones too.
-#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys", params(super::Namespaced),
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys",
+    params(super::Namespaced, page::Asked, filter::Asked),
     responses((status = 200, body = Rows<DataPlaneKey>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,

@@ -16,6 +16,21 @@ const MAX_WHOLE: usize = 3_000;
 /// The parameters of a page.
 pub(super) const PARAMETERS: [&str; 3] = ["paginated", "limit", "offset"];
 
+/// The parameters of a page, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Page::of` reads")]
+pub(super) struct Asked {
+    /// False: all rows at once, 3,000 at most.
+    paginated: Option<bool>,
+    /// Rows of the page; 0: the counts alone.
+    #[param(minimum = 0, maximum = 1000)]
+    limit: Option<u32>,
+    /// The position of the first row, from 1.
+    #[param(minimum = 1)]
+    offset: Option<u32>,
+}
+
 /// Which rows are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Page {

@@ -112,6 +112,12 @@ impl Parameters {
         of_name.map(|(_, value)| value.as_str())
     }
 
+    /// A key's id that may be there once.
+    pub fn key(&self, name: &str) -> Result<Option<KeyId>, ApiError> {
+        let parsed = self.one(name)?.map(str::parse).transpose();
+        parsed.map_err(|error| Fault::invalid(name, error).into())
+    }
+
     /// A number that may be there once.
     pub fn number(&self, name: &str, least: usize) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.one(name)? else {
