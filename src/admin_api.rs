@@ -1,4 +1,4 @@
-//! The admin listener's gRPC: `muster.admin.v1`.
+//! The admin listener: the gRPC `muster.admin.v1`, and REST.
 //!
 //! Owns: what operators may call and with which role, the codes they get. Must
 //! not know: the agent's protocol, a store's backend.
@@ -14,7 +14,9 @@ mod gateways;
 mod keys;
 mod page;
 mod rejections;
+mod rest;
 mod roles;
+mod service;
 mod sessions;
 mod status;
 mod tokens;
@@ -39,8 +41,10 @@ use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::senders::Senders;
 use crate::tokens::Tokens;
 
-pub use authenticate::Authenticate;
+use authenticate::Authenticate;
 pub use door::Door;
+use rest::Rest;
+pub use service::AdminService;
 
 /// What the admin API is a door to.
 pub struct Behind {
@@ -60,11 +64,11 @@ pub struct Behind {
     pub gateways: Gateways,
 }
 
-/// The service that the admin listener serves.
+/// The service that the admin listener serves: gRPC and REST on one port.
 ///
 /// # Errors
 /// When our own descriptors can't be read: a build fault.
-pub fn service(behind: Behind) -> Result<Authenticate<Routes>, tonic_reflection::server::Error> {
+pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server::Error> {
     let Behind {
         keys,
         presence,
@@ -78,6 +82,14 @@ pub fn service(behind: Behind) -> Result<Authenticate<Routes>, tonic_reflection:
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
+    let rest = rest::router(Rest {
+        keys: Arc::clone(&keys),
+        instances: Arc::clone(&instances),
+        presence: Arc::clone(&presence),
+        events: Arc::clone(&events),
+        gateways: gateways.clone(),
+        tokens: tokens.clone(),
+    });
     let key_service = keys::Keys::new(keys, senders);
     let agent_service = agents::Agents::new(instances, Arc::clone(&presence));
     let session_service = sessions::Sessions::new(Arc::clone(&presence));
@@ -95,5 +107,8 @@ pub fn service(behind: Behind) -> Result<Authenticate<Routes>, tonic_reflection:
         // grpcurl before 1.9 knows this version alone.
         .add_service(reflection().build_v1alpha()?)
         .prepare();
-    Ok(Authenticate::new(routes, tokens))
+    Ok(AdminService {
+        grpc: Authenticate::new(routes, tokens),
+        rest,
+    })
 }

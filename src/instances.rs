@@ -14,7 +14,7 @@ mod rows;
 mod uses;
 mod writer;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::keys::{KeyId, Timestamp};
-use crate::store::{AgentRecord, Health, InstanceCursor, InstanceStore, Registration, StoreError};
+use crate::store::{
+    AgentRecord, Health, InstanceCursor, InstanceRecord, InstanceStore, Registration, StoreError,
+};
 
 pub use report::{AgentReport, InstanceId, InstanceStatus, ReportedInstance};
 use rows::Rows;
@@ -202,6 +204,42 @@ impl Instances {
         }
     }
 
+    /// Every instance with its agent, in order of the agents' ids. `see` is
+    /// called under the lock that joins wait for: it must be quick, and not ask
+    /// back.
+    pub fn each(&self, mut see: impl FnMut(&AgentRecord, &InstanceRecord)) {
+        let rows = self.rows();
+        for agent in rows.agents_after(None) {
+            agent.instances.iter().for_each(|one| see(agent, one));
+        }
+    }
+
+    /// How many agents there are.
+    pub fn total(&self) -> usize {
+        self.rows().total()
+    }
+
+    /// The ids of all agents that are under that key and that `wanted` takes, in
+    /// order. `wanted` is asked under the lock: it must not ask back.
+    pub fn ids(&self, under: Under, wanted: impl Fn(&AgentRecord) -> bool) -> Vec<Uuid> {
+        let rows = self.rows();
+        let found = rows
+            .agents_after(None)
+            .filter(|agent| rows.is_under(agent, under));
+        let found = found.filter(|agent| wanted(agent));
+        found.map(|agent| agent.agent).collect()
+    }
+
+    /// How many NGINX instances each key has: those of the agents whose last join
+    /// was with it.
+    pub fn instances_by_key(&self) -> HashMap<KeyId, usize> {
+        let mut counts = HashMap::new();
+        for agent in self.rows().agents_after(None) {
+            *counts.entry(agent.key).or_default() += agent.instances.len();
+        }
+        counts
+    }
+
     /// At most `limit` agents after `after` that are under that key and that
     /// `wanted` takes, in order of their ids. `wanted` is asked under the lock:
     /// it must not ask back.
@@ -214,14 +252,7 @@ impl Instances {
     ) -> Vec<AgentRecord> {
         let rows = self.rows();
         rows.agents_after(after)
-            .filter(|agent| match under {
-                Under::Any => true,
-                Under::Now(key) => agent.key == key,
-                // The first holds alone once the key is deleted.
-                Under::Ever(key) => {
-                    agent.key == key || rows.registration(key, agent.agent).is_some()
-                }
-            })
+            .filter(|agent| rows.is_under(agent, under))
             .filter(|agent| wanted(agent))
             .take(limit)
             .cloned()

@@ -6,6 +6,7 @@
 //! Invariant: a change is applied on this gateway before its caller is answered.
 
 mod barrier;
+mod listing;
 mod outcome;
 mod pending;
 mod revoke;
@@ -13,6 +14,7 @@ mod revoke;
 use std::sync::Arc;
 use std::time::Duration;
 
+use listing::Listing;
 use secrecy::SecretString;
 
 use crate::events::Events;
@@ -98,6 +100,7 @@ pub struct KeyAdmin {
     metrics: Arc<Metrics>,
     pending: Arc<Pending>,
     revoke_wait: Duration,
+    listing: Listing,
 }
 
 impl KeyAdmin {
@@ -125,6 +128,7 @@ impl KeyAdmin {
             events,
             metrics,
             revoke_wait,
+            listing: Listing::default(),
         }
     }
 
@@ -216,6 +220,14 @@ impl KeyAdmin {
             tracing::error!(keys = ?page.unreadable, "damaged records: these keys admit nobody");
         }
         Ok(page)
+    }
+
+    /// All readable keys in order of creation, kept until one changes.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn all(&self) -> Result<Arc<Vec<KeyRecord>>, KeyAdminError> {
+        Ok(self.listing.all(&*self.store).await?)
     }
 
     /// Changes a key's name, expiry or both.

@@ -32,6 +32,7 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,13 +41,18 @@ pub use limits::Limits;
 pub use observer::{CloseReason, Observer, RefuseReason, Unobserved};
 
 use admission::{Admission, Slot};
-use state::{Shared, later};
+use connection::Builders;
+use state::{Protocol, Shared, later};
 
 /// Connections that the kernel holds for us: after a restart a whole fleet
 /// comes at once.
 const BACKLOG: u32 = 4096;
 /// Waits after failed accepts, from the first to the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// As ALPN calls them.
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 
 /// Why a listener could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +84,9 @@ impl std::fmt::Debug for Listener {
 }
 
 impl Listener {
-    /// Binds `address` (port 0: the system chooses). `tls` has to offer `h2`
-    /// and nothing else.
+    /// Binds `address` (port 0: the system chooses). `tls` has to offer `h2`, and
+    /// may offer `http/1.1`; who agrees on nothing is taken to speak the latter
+    /// where it is offered.
     ///
     /// # Errors
     /// When the address is taken, not ours, or not allowed.
@@ -143,7 +150,10 @@ impl Listener {
             self.limits.max_connections_per_address,
         );
         let hub = Arc::new(Hub {
-            builder: connection::http2_builder(&self.limits),
+            builders: Builders {
+                http1: connection::http1_builder(&self.limits),
+                http2: connection::http2_builder(&self.limits),
+            },
             limits: self.limits,
             tls: self.tls,
             observer: self.observer,
@@ -194,7 +204,7 @@ impl Listener {
 
 /// What all connections of a listener share.
 struct Hub {
-    builder: hyper::server::conn::http2::Builder<hyper_util::rt::TokioExecutor>,
+    builders: Builders,
     limits: Arc<Limits>,
     tls: TlsAcceptor,
     observer: Arc<dyn Observer>,
@@ -232,17 +242,31 @@ impl Hub {
             Some(Err(reason)) => return self.observer.refused(peer, reason),
             None => return self.observer.refused(peer, RefuseReason::ShuttingDown),
         };
-        let shared = Shared::new(peer, Arc::clone(&self.limits), Instant::now());
+        let protocol = self.protocol(&stream);
+        let shared = Shared::new(peer, Arc::clone(&self.limits), protocol, Instant::now());
         let Some(id) = self.enter(&shared) else {
             return self.observer.refused(peer, RefuseReason::ShuttingDown);
         };
         self.observer.opened();
-        let reason = connection::run(stream, service, &self.builder, &shared).await;
+        let reason = connection::run(stream, service, &self.builders, &shared).await;
         self.lock().connections.remove(&id);
         // The slot outlives the socket: the limits count real sockets.
         drop(slot);
         tracing::debug!(%peer, reason = reason.as_str(), "a connection ended");
         self.observer.closed(reason);
+    }
+
+    fn protocol(&self, stream: &TlsStream<TcpStream>) -> Protocol {
+        let agreed = stream.get_ref().1.alpn_protocol();
+        let offers_http1 = || {
+            let offered = &self.tls.config().alpn_protocols;
+            offered.iter().any(|protocol| protocol == HTTP1)
+        };
+        if agreed != Some(HTTP2) && offers_http1() {
+            Protocol::Http1
+        } else {
+            Protocol::Http2
+        }
     }
 
     /// Makes a connection known to the drain; none when that has begun.

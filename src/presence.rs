@@ -138,6 +138,16 @@ impl Presence {
         Ok(found)
     }
 
+    /// How many sessions are live on all gateways.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn live_total(&self) -> Result<usize, StoreError> {
+        let boards = self.sessions.read().await?;
+        let there: usize = boards.values().map(|board| board.rows.len()).sum();
+        Ok(self.registry.live_total() + there)
+    }
+
     /// All agents with a live session anywhere.
     ///
     /// # Errors

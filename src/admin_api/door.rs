@@ -4,23 +4,25 @@
 //! Must not know: who waits for what. Invariant: once it is open it stays so.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
+use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, Response};
 use tonic::Status;
-use tonic::body::Body;
-use tonic::service::Routes;
 use tower_service::Service;
 
-use super::Authenticate;
+use super::rest;
+use super::service::{AdminService, is_grpc};
 
 /// Shut at first. Clones are one door.
 #[derive(Clone)]
 pub struct Door {
-    inside: Arc<OnceLock<Authenticate<Routes>>>,
+    inside: Arc<OnceLock<AdminService>>,
     why: Arc<RwLock<String>>,
 }
 
@@ -41,24 +43,23 @@ impl Door {
     }
 
     /// From now on calls go to `inside`. The first time counts.
-    pub fn open(&self, inside: Authenticate<Routes>) {
+    pub fn open(&self, inside: AdminService) {
         let _ = self.inside.set(inside);
     }
 
-    fn refusal(&self) -> Status {
+    fn refusal(&self, is_grpc: bool) -> Response<Body> {
         let why = self.why.read().unwrap_or_else(PoisonError::into_inner);
-        Status::unavailable(why.as_str())
+        match is_grpc {
+            true => Status::unavailable(why.as_str()).into_http(),
+            false => rest::refusal(&why),
+        }
     }
 }
 
 impl<B> Service<Request<B>> for Door
 where
-    Authenticate<Routes>: Service<
-            Request<B>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>,
-        >,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -73,7 +74,7 @@ where
         match self.inside.get() {
             Some(inside) => inside.clone().call(request),
             None => {
-                let refusal = self.refusal().into_http();
+                let refusal = self.refusal(is_grpc(&request));
                 Box::pin(async move { Ok(refusal) })
             }
         }

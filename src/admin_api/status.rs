@@ -9,7 +9,7 @@ use crate::store::{ChangeError, Role, StoreError, TokenChangeError};
 use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a good token may not make a call.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum RoleError {
     /// The call needs a greater role.
     #[error(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::Under;
 use super::report::{AgentReport, MAX_BYTES, MAX_ITEMS, ReportedInstance, fits};
 use crate::keys::{KeyId, Timestamp};
 use crate::store::{AgentRecord, Health, InstanceBatch, InstanceRecord, Registration};
@@ -70,6 +71,19 @@ impl Rows {
 
     pub fn agent(&self, agent: Uuid) -> Option<&AgentRecord> {
         self.agents.get(&agent)
+    }
+
+    pub fn total(&self) -> usize {
+        self.agents.len()
+    }
+
+    pub fn is_under(&self, agent: &AgentRecord, under: Under) -> bool {
+        match under {
+            Under::Any => true,
+            Under::Now(key) => agent.key == key,
+            // The first holds alone once the key is deleted.
+            Under::Ever(key) => agent.key == key || self.registration(key, agent.agent).is_some(),
+        }
     }
 
     pub fn agents_after(&self, after: Option<Uuid>) -> impl Iterator<Item = &AgentRecord> {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::service::CallService;
-use super::state::{Shared, Step};
+use super::state::{Protocol, Shared, Step};
 use super::{CloseReason, Limits, RefuseReason};
 
 /// The protocol's own smallest frame limit, and what every peer can do.
@@ -37,8 +37,16 @@ const HEADER_TABLE_BYTES: u32 = 4 * 1024;
 /// What one stream may have waiting for its peer. hyper's 400 KiB, times the
 /// streams of a connection, would be 6 MiB for one peer that reads nothing.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// hyper panics below.
+const LEAST_HTTP1_BUFFER: usize = 8 * 1024;
 /// Windows have 31 bits, and h2 panics above.
 const MAX_WINDOW_BYTES: u32 = i32::MAX.unsigned_abs();
+
+/// What makes a connection of a socket, by protocol.
+pub(super) struct Builders {
+    pub http1: http1::Builder,
+    pub http2: http2::Builder<TokioExecutor>,
+}
 
 /// The TLS handshake, with its deadline.
 pub(super) async fn handshake(
@@ -107,11 +115,22 @@ pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
+/// HTTP/1.1's deadline and bound, written out for the same reason.
+pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
+    let bytes = usize::try_from(limits.max_header_list_bytes).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.preface_deadline)
+        .max_buf_size(bytes.max(LEAST_HTTP1_BUFFER));
+    builder
+}
+
 /// Serves one connection until it ends, whichever way.
 pub(super) async fn run<S, B>(
     stream: TlsStream<TcpStream>,
     service: S,
-    builder: &http2::Builder<TokioExecutor>,
+    builders: &Builders,
     shared: &Arc<Shared>,
 ) -> CloseReason
 where
@@ -128,7 +147,27 @@ where
         shared: Arc::clone(shared),
     });
     let service = CallService::new(service, Arc::clone(shared));
-    let mut connection = pin!(builder.serve_connection(io, service));
+    match shared.protocol {
+        Protocol::Http2 => {
+            let connection = pin!(builders.http2.serve_connection(io, service));
+            drive(connection, http2::Connection::graceful_shutdown, shared).await
+        }
+        Protocol::Http1 => {
+            let connection = pin!(builders.http1.serve_connection(io, service));
+            drive(connection, http1::Connection::graceful_shutdown, shared).await
+        }
+    }
+}
+
+/// Carries out what [`Shared`] decides, beside hyper's own work.
+async fn drive<C>(
+    mut connection: Pin<&mut C>,
+    go_away: impl Fn(Pin<&mut C>),
+    shared: &Arc<Shared>,
+) -> CloseReason
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
     let mut timer = pin!(sleep_until(Instant::now()));
     let reason = poll_fn(|cx| {
         loop {
@@ -141,7 +180,7 @@ where
                 Step::Close(reason) => return Poll::Ready(reason),
                 // Polled again before the calls hear of it, so that GOAWAY is
                 // on its way before any call ends.
-                Step::GoAway => connection.as_mut().graceful_shutdown(),
+                Step::GoAway => go_away(connection.as_mut()),
                 Step::SignalCalls => shared.drain.cancel(),
                 Step::Wait(until) => {
                     // Deadlines mostly move away (each read moves one), so the

@@ -22,6 +22,16 @@ use crate::keys::KeyId;
 
 /// The HTTP/2 client preface (24 bytes) and one frame header (9 bytes).
 const PREFACE_BYTES: u64 = 33;
+/// Which HTTP a connection speaks, for its deadlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// One request after the other; nothing is heard of a peer that waits for
+    /// an answer. hyper has the deadline for a request's headers.
+    Http1,
+    /// With PINGs, which a living peer answers.
+    Http2,
+}
+
 /// Stands for "never": further away than any process lives.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
@@ -40,6 +50,7 @@ pub(super) struct Shared {
     /// Cancelled when the connection drains.
     pub(super) drain: CancellationToken,
     limits: Arc<Limits>,
+    pub(super) protocol: Protocol,
     started: Instant,
     bytes_read: AtomicU64,
     /// Milliseconds after `started`.
@@ -95,11 +106,17 @@ pub(super) enum Step {
 }
 
 impl Shared {
-    pub(super) fn new(peer: SocketAddr, limits: Arc<Limits>, now: Instant) -> Arc<Self> {
+    pub(super) fn new(
+        peer: SocketAddr,
+        limits: Arc<Limits>,
+        protocol: Protocol,
+        now: Instant,
+    ) -> Arc<Self> {
         Arc::new(Self {
             peer,
             drain: CancellationToken::new(),
             limits,
+            protocol,
             started: now,
             bytes_read: AtomicU64::new(0),
             last_read: AtomicU64::new(0),
@@ -223,18 +240,21 @@ impl Shared {
         for cut in &state.cuts {
             next = next.min(cut.due);
         }
-        if self.bytes_read.load(Ordering::Relaxed) < PREFACE_BYTES {
+        let is_http2 = self.protocol == Protocol::Http2;
+        if is_http2 && self.bytes_read.load(Ordering::Relaxed) < PREFACE_BYTES {
             let deadline = later(self.started, limits.preface_deadline);
             if deadline <= now {
                 return Step::Close(CloseReason::PrefaceDeadline);
             }
             next = next.min(deadline);
         }
-        let silent = self.silence_deadline();
-        if silent <= now {
-            return Step::Close(CloseReason::KeepAlive);
+        if is_http2 {
+            let silent = self.silence_deadline();
+            if silent <= now {
+                return Step::Close(CloseReason::KeepAlive);
+            }
+            next = next.min(silent);
         }
-        next = next.min(silent);
 
         let drain_at = state.drain.map(|drain| drain.at);
         if let Some(at) = drain_at.filter(|_| !state.signalled) {

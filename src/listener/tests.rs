@@ -5,6 +5,7 @@
 mod cut;
 mod deadlines;
 mod drain;
+mod http1;
 mod protocol;
 mod raw;
 
@@ -122,7 +123,11 @@ impl Gateway {
     }
 
     async fn start_draining_over(limits: Limits, drain_over: Duration) -> Self {
-        let (server, client) = tls();
+        Self::start_speaking(&[HTTP2], limits, drain_over).await
+    }
+
+    async fn start_speaking(alpn: &[&[u8]], limits: Limits, drain_over: Duration) -> Self {
+        let (server, client) = tls_speaking(alpn);
         let (report, seen) = mpsc::unbounded_channel();
         let listener = Listener::bind(
             "127.0.0.1:0".parse().unwrap(),
@@ -191,6 +196,11 @@ impl Gateway {
 
 /// A certificate for `localhost`, and a client that trusts it.
 fn tls() -> (Arc<rustls::ServerConfig>, TlsConnector) {
+    tls_speaking(&[HTTP2])
+}
+
+/// The server offers all of these, the client the last.
+fn tls_speaking(alpn: &[&[u8]]) -> (Arc<rustls::ServerConfig>, TlsConnector) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -202,7 +212,7 @@ fn tls() -> (Arc<rustls::ServerConfig>, TlsConnector) {
             PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
         )
         .unwrap();
-    server.alpn_protocols = vec![b"h2".to_vec()];
+    server.alpn_protocols = alpn.iter().map(|one| one.to_vec()).collect();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let mut client = rustls::ClientConfig::builder_with_provider(provider)
@@ -210,7 +220,7 @@ fn tls() -> (Arc<rustls::ServerConfig>, TlsConnector) {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    client.alpn_protocols = vec![b"h2".to_vec()];
+    client.alpn_protocols = alpn.last().map(|one| one.to_vec()).into_iter().collect();
     (Arc::new(server), TlsConnector::from(Arc::new(client)))
 }
 

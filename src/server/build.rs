@@ -34,8 +34,10 @@ use crate::store::{Bound, GatewayId, GatewayInfo};
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
 
-/// The protocol of both TLS listeners.
+/// What agents speak.
 const HTTP2: &[&[u8]] = &[b"h2"];
+/// What operators, their browsers and their tools speak.
+const HTTP2_AND_1: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// How long a gate remembers an edit and a principal stays good. Well above
 /// every handshake and load deadline that may be configured sensibly.
 const GATE_MEMORY: Duration = Duration::from_secs(60);
@@ -83,7 +85,7 @@ pub(super) async fn build(
     let admin = Listener::bind(
         config.listen.admin,
         admin_limits,
-        certs.server_config(HTTP2),
+        certs.server_config(HTTP2_AND_1),
         Connections::ignored(),
     )
     .await?;

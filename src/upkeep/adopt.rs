@@ -21,7 +21,7 @@ pub enum Look {
     /// The store is the one that it knows, or was adopted already.
     Known(Id),
     /// It can be done; or the known store has no valid admin token.
-    Possible(Adoption),
+    Possible(Box<Adoption>),
 }
 
 /// An adoption that is decided on.
@@ -81,13 +81,14 @@ pub async fn look(config: &Config) -> Result<Look, UpkeepError> {
             return Ok(Look::Known(lost));
         }
     }
-    Ok(Look::Possible(Adoption {
+    let adoption = Adoption {
         lost,
         found,
         options,
         token_file: dir.admin_token(),
         by: config.gateway_name.clone(),
-    }))
+    };
+    Ok(Look::Possible(Box::new(adoption)))
 }
 
 impl Adoption {

@@ -29,6 +29,8 @@ mod redis_link;
 mod redis_store;
 mod registrations;
 mod rejections;
+mod rest;
+mod rest_views;
 mod restart;
 mod revoke;
 mod revoke_across;

@@ -21,7 +21,12 @@ impl Probe {
             keepalive_interval: Duration::from_secs(3600),
             ..Limits::default()
         };
-        let shared = Shared::new("192.0.2.1:1".parse().unwrap(), Arc::new(limits), zero);
+        let shared = Shared::new(
+            "192.0.2.1:1".parse().unwrap(),
+            Arc::new(limits),
+            Protocol::Http2,
+            zero,
+        );
         shared.read(33, zero);
         Self { shared, zero }
     }
@@ -46,7 +51,12 @@ impl Probe {
 #[test]
 fn the_preface_has_a_deadline() {
     let probe = Probe::new();
-    let late = Shared::new(probe.shared.peer, Arc::new(Limits::default()), probe.zero);
+    let late = Shared::new(
+        probe.shared.peer,
+        Arc::new(Limits::default()),
+        Protocol::Http2,
+        probe.zero,
+    );
     late.read(32, probe.zero);
     let step = |millis| late.next_step(probe.at(millis), Waker::noop());
     assert_eq!(step(4_999), Step::Wait(probe.at(5_000)));
@@ -61,6 +71,7 @@ fn silence_ends_when_hypers_own_timeout_could_not() {
     let shared = Shared::new(
         "192.0.2.1:1".parse().unwrap(),
         Arc::new(Limits::default()),
+        Protocol::Http2,
         zero,
     );
     let at = |seconds| zero + Duration::from_secs(seconds);
@@ -205,7 +216,12 @@ fn absurd_spans_do_not_panic() {
         ..Limits::default()
     };
     let now = Instant::now();
-    let shared = Shared::new("192.0.2.1:1".parse().unwrap(), Arc::new(limits), now);
+    let shared = Shared::new(
+        "192.0.2.1:1".parse().unwrap(),
+        Arc::new(limits),
+        Protocol::Http2,
+        now,
+    );
     let id = shared.call_began(now);
     shared.cut(id, None, Cut::Connection, now);
     shared.schedule_drain(later(now, Duration::MAX), later(now, Duration::MAX));

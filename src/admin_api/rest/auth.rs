@@ -1,0 +1,102 @@
+//! Who makes a request, and may its role do this? A handler says which role it
+//! needs by the type of its argument.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use utoipa::Modify;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+
+use super::Rest;
+use super::error::ApiError;
+use crate::admin_api::status::RoleError;
+use crate::key_admin::Actor;
+use crate::store::{Role, TokenRecord};
+use crate::tokens;
+
+/// A caller whose token is good, and may look.
+pub(super) struct Viewer;
+
+/// One that may also edit, revoke and disconnect.
+pub(super) struct Operator(pub Actor);
+
+/// One that may do all.
+pub(super) struct Admin(pub Actor);
+
+/// Any caller, as its token.
+pub(super) struct Token(pub TokenRecord);
+
+/// One that may do all, as its token.
+pub(super) struct AdminToken(pub TokenRecord);
+
+async fn caller(parts: &mut Parts, rest: &Rest, needed: Role) -> Result<TokenRecord, ApiError> {
+    let value = parts.headers.get_mut(AUTHORIZATION).map(|value| {
+        value.set_sensitive(true);
+        value.clone()
+    });
+    let judged = rest.tokens.judge(value.as_ref().map(|v| v.as_bytes()));
+    let token = judged.await?;
+    if token.role < needed {
+        return Err(RoleError::TooSmall {
+            needed,
+            token: token.id,
+            held: token.role,
+        }
+        .into());
+    }
+    Ok(token)
+}
+
+impl FromRequestParts<Rest> for Viewer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        caller(parts, rest, Role::Viewer).await.map(|_| Self)
+    }
+}
+
+impl FromRequestParts<Rest> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        let token = caller(parts, rest, Role::Operator).await?;
+        Ok(Self(Actor(tokens::actor(&token))))
+    }
+}
+
+impl FromRequestParts<Rest> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        let token = caller(parts, rest, Role::Admin).await?;
+        Ok(Self(Actor(tokens::actor(&token))))
+    }
+}
+
+impl FromRequestParts<Rest> for Token {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        caller(parts, rest, Role::Viewer).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Rest> for AdminToken {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        caller(parts, rest, Role::Admin).await.map(Self)
+    }
+}
+
+/// Tells the document how callers prove who they are.
+pub(super) struct Scheme;
+
+impl Modify for Scheme {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer = Http::new(HttpAuthScheme::Bearer);
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}

@@ -1,0 +1,168 @@
+//! The only place where an error becomes an HTTP status, and its one shape.
+//!
+//! A fault of ours is 500 in the contract, also one that may pass: no 503.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::admin_api::status::RoleError;
+use crate::gateways::GatewayError;
+use crate::key_admin::KeyAdminError;
+use crate::keys::Timestamp;
+use crate::store::{ChangeError, StoreError, TokenChangeError};
+use crate::tokens::{TokenAdminError, TokenError};
+
+/// Why a request is refused or failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("there is no such path; /api/openapi.json lists them")]
+    NoSuchRoute,
+    #[error("the path has no such method; /api/openapi.json lists them")]
+    NoSuchMethod,
+    #[error("namespace: there is no {0:?}; the only one is \"default\"")]
+    NoSuchNamespace(String),
+    #[error("{field}: {rule}")]
+    Invalid { field: String, rule: String },
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    NotYet(String),
+    #[error(
+        "the store did not take the revoke; this gateway has applied it and goes on trying: ask again"
+    )]
+    RevokePending,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Role(#[from] RoleError),
+    #[error(transparent)]
+    Key(#[from] KeyAdminError),
+    #[error(transparent)]
+    TokenChange(#[from] TokenAdminError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault {
+    pub fn invalid(field: &str, rule: impl std::fmt::Display) -> Self {
+        Self::Invalid {
+            field: field.into(),
+            rule: rule.to_string(),
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchRoute | Self::NoSuchNamespace(_) | Self::NotFound(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Token(
+                TokenError::Credential(_)
+                | TokenError::Unknown
+                | TokenError::Revoked(_)
+                | TokenError::Expired(_),
+            ) => StatusCode::UNAUTHORIZED,
+            Self::NotYet(_)
+            | Self::RevokePending
+            | Self::Token(TokenError::Unavailable(_))
+            | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Role(_) => StatusCode::FORBIDDEN,
+            Self::Key(error) => key_status(error),
+            Self::TokenChange(error) => token_status(error),
+            Self::Gateway(error) => match error {
+                GatewayError::NotFound(_) => StatusCode::NOT_FOUND,
+                GatewayError::Alive { .. } => StatusCode::CONFLICT,
+                GatewayError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+}
+
+fn key_status(error: &KeyAdminError) -> StatusCode {
+    match error {
+        KeyAdminError::Change(change) => match change {
+            ChangeError::NotFound(_) => StatusCode::NOT_FOUND,
+            // The contract has 400 for an expiry that comes too late, and 409
+            // for a delete that comes too early.
+            ChangeError::Revoked(_) | ChangeError::Expired { .. } | ChangeError::Rule(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            ChangeError::StillValid(_) => StatusCode::CONFLICT,
+            ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        KeyAdminError::EmptyEdit => StatusCode::BAD_REQUEST,
+        KeyAdminError::CreateUnknown { .. } | KeyAdminError::NoRandomness(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+fn token_status(error: &TokenAdminError) -> StatusCode {
+    match error {
+        TokenAdminError::Change(change) => match change {
+            TokenChangeError::NotFound(_) => StatusCode::NOT_FOUND,
+            TokenChangeError::LastAdmin(_) => StatusCode::CONFLICT,
+            TokenChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        TokenAdminError::Rule(_) => StatusCode::BAD_REQUEST,
+        TokenAdminError::CreateUnknown { .. } | TokenAdminError::NoRandomness(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+/// An answer that is not a success, until it is told.
+#[derive(Debug, Clone)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+impl<F: Into<Fault>> From<F> for ApiError {
+    fn from(fault: F) -> Self {
+        let fault = fault.into();
+        Self {
+            status: fault.status(),
+            message: fault.to_string(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    /// In words: the field, the rule, the cure.
+    message: String,
+    /// As in the header x-request-id.
+    request_id: String,
+    /// When.
+    #[schema(format = DateTime)]
+    timestamp: String,
+}
+
+impl ApiError {
+    /// With its body.
+    pub fn told(self, request_id: &str, now: Timestamp) -> Response {
+        let body = ErrorBody {
+            message: self.message,
+            request_id: request_id.to_owned(),
+            timestamp: now.to_string(),
+        };
+        (self.status, Json(body)).into_response()
+    }
+}

@@ -1,0 +1,127 @@
+//! Filters and orders as the contract has them: parallel arrays.
+
+use super::error::{ApiError, Fault};
+use super::params::Parameters;
+
+/// The parameters of a filter.
+pub(super) const PARAMETERS: [&str; 3] = ["filter_fields", "filter_ops", "filter_values"];
+/// The parameters of an order.
+pub(super) const ORDER: [&str; 2] = ["sort_fields", "sort_dir"];
+/// Characters of one element of `filter_values` (the contract's number).
+const MAX_VALUES: usize = 1_024;
+
+/// The parameters of filters and orders, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what is read below")]
+pub(super) struct Asked {
+    /// Fields that are filtered by; the three arrays go together.
+    filter_fields: Option<Vec<String>>,
+    /// For each field `IN`.
+    filter_ops: Option<Vec<String>>,
+    /// For each field the values that are wanted, joined by `|`; 1,024 characters
+    /// at most.
+    filter_values: Option<Vec<String>>,
+    /// Fields that are sorted by, the first first.
+    sort_fields: Option<Vec<String>>,
+    /// `Ascending` or `Descending`, the default.
+    sort_dir: Option<String>,
+}
+
+/// What rows have to be: for each field one of its values.
+#[derive(Debug, Default)]
+pub(super) struct Filter<F> {
+    wanted: Vec<(F, Vec<String>)>,
+}
+
+impl<F: Copy> Filter<F> {
+    /// The filters of a request; `field` knows the fields that there are, which
+    /// are called `names`.
+    pub fn of(
+        parameters: &Parameters,
+        field: impl Fn(&str) -> Option<F>,
+        names: &str,
+    ) -> Result<Self, ApiError> {
+        let fields: Vec<&str> = parameters.all("filter_fields").collect();
+        let ops: Vec<&str> = parameters.all("filter_ops").collect();
+        let values: Vec<&str> = parameters.all("filter_values").collect();
+        if fields.len() != ops.len() || fields.len() != values.len() {
+            let rule = format!(
+                "filter_fields, filter_ops and filter_values go together; {}, {} and {} were given",
+                fields.len(),
+                ops.len(),
+                values.len()
+            );
+            return Err(Fault::invalid("filter_fields", rule).into());
+        }
+        let mut wanted = Vec::with_capacity(fields.len());
+        for ((name, op), joined) in fields.into_iter().zip(ops).zip(values) {
+            let field = field(name)
+                .ok_or_else(|| Fault::invalid("filter_fields", format!("must be {names}")))?;
+            if op != "IN" {
+                return Err(Fault::invalid("filter_ops", "must be IN").into());
+            }
+            if joined.chars().count() > MAX_VALUES {
+                let rule = format!("an element has {MAX_VALUES} characters at most");
+                return Err(Fault::invalid("filter_values", rule).into());
+            }
+            wanted.push((field, joined.split('|').map(str::to_owned).collect()));
+        }
+        Ok(Self { wanted })
+    }
+
+    /// Whether a row is left; `value` reads one of its fields.
+    pub fn takes<'a>(&self, value: impl Fn(F) -> std::borrow::Cow<'a, str>) -> bool {
+        self.wanted
+            .iter()
+            .all(|(field, values)| values.iter().any(|wanted| *wanted == value(*field)))
+    }
+}
+
+/// The order of a list: by these fields, the first first.
+#[derive(Debug)]
+pub(super) struct Order<F> {
+    fields: Vec<F>,
+    descending: bool,
+}
+
+impl<F: Copy> Order<F> {
+    /// The order of a request; no fields: as the list is.
+    pub fn of(
+        parameters: &Parameters,
+        field: impl Fn(&str) -> Option<F>,
+        names: &str,
+    ) -> Result<Self, ApiError> {
+        let mut fields = Vec::new();
+        for name in parameters.all("sort_fields").flat_map(|all| all.split(',')) {
+            let known = field(name);
+            let unknown = || Fault::invalid("sort_fields", format!("must be {names}"));
+            fields.push(known.ok_or_else(unknown)?);
+        }
+        let descending = match parameters.one("sort_dir")? {
+            None | Some("Descending") => true,
+            Some("Ascending") => false,
+            Some(_) => {
+                return Err(Fault::invalid("sort_dir", "must be Ascending or Descending").into());
+            }
+        };
+        Ok(Self { fields, descending })
+    }
+
+    /// The fields, the first first.
+    pub fn fields(&self) -> impl Iterator<Item = F> {
+        self.fields.iter().copied()
+    }
+
+    /// Sorts rows by what they say of [`Self::fields`]; rows that are alike stay
+    /// in the order they had.
+    pub fn sort<T>(&self, rows: &mut [T], by: impl Fn(&T) -> &Vec<String>) {
+        if self.fields.is_empty() {
+            return;
+        }
+        rows.sort_by(|one, other| match self.descending {
+            true => by(other).cmp(by(one)),
+            false => by(one).cmp(by(other)),
+        });
+    }
+}

@@ -1,0 +1,243 @@
+//! NGINX instances: one row for each NGINX, not for each agent.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Rest;
+use super::auth::Viewer;
+use super::error::{ApiError, ErrorBody, Fault};
+use super::filter::{self, Filter, Order};
+use super::page::{self, Page, Rows};
+use super::params::{Namespace, Parameters, RowId};
+use crate::instances::{InstanceId, InstanceStatus};
+use crate::store::{AgentRecord, InstanceRecord};
+
+/// An NGINX instance.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Instance {
+    #[schema(pattern = "^inst_.*")]
+    object_id: String,
+    hostname: String,
+    /// The agent's resource id.
+    system_id: String,
+    /// As the agent reports it: the same on every host of that layout.
+    nginx_id: String,
+    agent_version: String,
+    /// The key of its agent's last join.
+    #[schema(pattern = "^key_.*")]
+    key_object_id: String,
+    nginx_build: NginxBuild,
+    os_version: String,
+    #[schema(format = DateTime)]
+    registered_at: String,
+    #[schema(format = DateTime)]
+    last_reported: String,
+    /// Its agent runs in a container.
+    has_container_host: bool,
+    /// `online`, `offline` (its agent is connected, NGINX does not run),
+    /// `unavailable` (its agent is not connected) or `unknown`.
+    status: &'static str,
+}
+
+/// Which NGINX it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NginxBuild {
+    version: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    plus_release: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    conf_path: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Hostname,
+    NginxVersion,
+    OsVersion,
+    Status,
+    KeyObjectId,
+    SystemId,
+    ObjectId,
+    LastReported,
+}
+
+const FILTER_FIELDS: &str = "hostname, nginx_version, os_version, instance_status, \
+                             key_object_id, system_id or object_id";
+const SORT_FIELDS: &str = "hostname, status or last_reported";
+
+fn filter_field(name: &str) -> Option<Field> {
+    Some(match name {
+        "hostname" => Field::Hostname,
+        "nginx_version" => Field::NginxVersion,
+        "os_version" => Field::OsVersion,
+        "instance_status" => Field::Status,
+        "key_object_id" => Field::KeyObjectId,
+        "system_id" => Field::SystemId,
+        "object_id" => Field::ObjectId,
+        _ => return None,
+    })
+}
+
+fn sort_field(name: &str) -> Option<Field> {
+    Some(match name {
+        "hostname" => Field::Hostname,
+        "status" => Field::Status,
+        "last_reported" => Field::LastReported,
+        _ => return None,
+    })
+}
+
+/// An instance where it is, and whether its agent is connected.
+struct Seen<'a> {
+    agent: &'a AgentRecord,
+    instance: &'a InstanceRecord,
+    connected: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn value(&self, field: Field) -> Cow<'a, str> {
+        match field {
+            Field::Hostname => self.agent.hostname.as_str().into(),
+            Field::NginxVersion => self.instance.version.as_str().into(),
+            Field::OsVersion => self.agent.os_version.as_str().into(),
+            Field::Status => self.status().into(),
+            Field::KeyObjectId => self.agent.key.to_string().into(),
+            Field::SystemId => self.agent.agent.to_string().into(),
+            Field::ObjectId => self.id().to_string().into(),
+            // Of one length, so that they sort as numbers.
+            Field::LastReported => {
+                format!("{:020}", self.instance.last_reported.as_millis()).into()
+            }
+        }
+    }
+
+    fn id(&self) -> InstanceId {
+        InstanceId::of(self.agent.agent, &self.instance.reported_id)
+    }
+
+    fn status(&self) -> &'static str {
+        match InstanceStatus::of(self.instance, self.connected) {
+            InstanceStatus::Unknown => "unknown",
+            InstanceStatus::Online => "online",
+            InstanceStatus::Offline => "offline",
+            InstanceStatus::Unavailable => "unavailable",
+        }
+    }
+
+    fn shown(&self) -> Instance {
+        let (agent, instance) = (self.agent, self.instance);
+        Instance {
+            object_id: self.id().to_string(),
+            hostname: agent.hostname.clone(),
+            system_id: agent.agent.to_string(),
+            nginx_id: instance.reported_id.clone(),
+            agent_version: agent.agent_version.clone(),
+            key_object_id: agent.key.to_string(),
+            nginx_build: NginxBuild {
+                version: instance.version.clone(),
+                plus_release: instance.plus_release.clone(),
+                conf_path: instance.conf_path.clone(),
+            },
+            os_version: agent.os_version.clone(),
+            registered_at: instance.registered_at.to_string(),
+            last_reported: instance.last_reported.to_string(),
+            has_container_host: agent.in_container,
+            status: self.status(),
+        }
+    }
+}
+
+/// Where a row was found, with what it sorts by.
+struct Place {
+    sort: Vec<String>,
+    agent: Uuid,
+    reported_id: String,
+}
+
+impl Rest {
+    fn instance(&self, place: &Place, connected: &HashSet<Uuid>) -> Option<Instance> {
+        let (agent, _) = self.instances.agent(place.agent)?;
+        let mut instances = agent.instances.iter();
+        let instance = instances.find(|i| i.reported_id == place.reported_id)?;
+        let seen = Seen {
+            agent: &agent,
+            instance,
+            connected: connected.contains(&place.agent),
+        };
+        Some(seen.shown())
+    }
+}
+
+/// The instances.
+#[utoipa::path(get, path = "/namespaces/{namespace}/instances",
+    params(super::Namespaced, page::Asked, filter::Asked),
+    responses((status = 200, body = Rows<Instance>), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn list(
+    State(rest): State<Rest>,
+    _: Viewer,
+    _: Namespace,
+    parameters: Parameters,
+) -> Result<Json<Rows<Instance>>, ApiError> {
+    let known = [&page::PARAMETERS[..], &filter::PARAMETERS, &filter::ORDER].concat();
+    let parameters = parameters.only(&known)?;
+    let page = Page::of(&parameters)?;
+    let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
+    let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
+    let connected = rest.presence.connected().await?;
+    let mut found = Vec::new();
+    let mut total = 0;
+    // Under the lock that joins wait for: nothing is built but places.
+    rest.instances.each(|agent, instance| {
+        total += 1;
+        let connected = connected.contains(&agent.agent);
+        let seen = Seen {
+            agent,
+            instance,
+            connected,
+        };
+        if filter.takes(|field| seen.value(field)) {
+            let by = order.fields().map(|field| seen.value(field).into_owned());
+            found.push(Place {
+                sort: by.collect(),
+                agent: agent.agent,
+                reported_id: instance.reported_id.clone(),
+            });
+        }
+    });
+    order.sort(&mut found, |place| &place.sort);
+    // An agent may be forgotten between the two looks.
+    let rows = page.cut(total, found, |place| rest.instance(&place, &connected));
+    Ok(Json(rows))
+}
+
+/// One instance.
+#[utoipa::path(get, path = "/namespaces/{namespace}/instances/{id}", params(super::One),
+    responses((status = 200, body = Instance), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn get(
+    State(rest): State<Rest>,
+    _: Viewer,
+    RowId(id): RowId,
+    parameters: Parameters,
+) -> Result<Json<Instance>, ApiError> {
+    parameters.only(&[])?;
+    let connected = rest.presence.connected().await?;
+    let mut found = None;
+    rest.instances.each(|agent, instance| {
+        if found.is_none() && InstanceId::of(agent.agent, &instance.reported_id).to_string() == id {
+            found = Some(Place {
+                sort: Vec::new(),
+                agent: agent.agent,
+                reported_id: instance.reported_id.clone(),
+            });
+        }
+    });
+    let shown = found.and_then(|place| rest.instance(&place, &connected));
+    let none = || Fault::NotFound("object_id: there is no such instance".into());
+    Ok(Json(shown.ok_or_else(none)?))
+}

@@ -1,0 +1,279 @@
+//! Data plane keys: list, add, show, edit.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::State;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Rest;
+use super::auth::{Admin, Operator, Viewer};
+use super::error::{ApiError, ErrorBody, Fault};
+use super::filter::{self, Filter, Order};
+use super::page::{self, Page, Rows};
+use super::params::{Body, Key, Namespace, Parameters};
+use crate::keys::{KeyId, KeyRecord, Timestamp};
+use crate::presence::Elsewhere;
+use crate::store::KeyEdit;
+
+/// A data plane key, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DataPlaneKey {
+    #[schema(pattern = "^key_.*")]
+    object_id: String,
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
+    /// The group of keys it belongs to.
+    namespace: String,
+    /// `valid`, `expired` or `revoked`; the last wins.
+    status: &'static str,
+    revoked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    revoked_at: Option<String>,
+    #[schema(format = DateTime)]
+    expires_at: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    modified_at: String,
+    /// NGINX instances whose agent's last join was with it.
+    instances_count: usize,
+    /// Control planes, which there are none of here.
+    control_planes_count: usize,
+    /// Agents whose last join was with it.
+    agents_count: usize,
+    /// Agents that ever joined with it.
+    agents_ever_count: usize,
+    /// Sessions live under it, on all gateways.
+    live_sessions: usize,
+    /// When it was last in use, if ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+}
+
+/// A new key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewDataPlaneKey {
+    /// Not necessarily unique.
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
+    /// Left out: one year from now, which is also the longest.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// A key that was added: the one time that its secret is seen.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AddedDataPlaneKey {
+    name: String,
+    #[schema(pattern = "^key_.*")]
+    object_id: String,
+    /// What agents present.
+    key: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// What is to be changed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DataPlaneKeyEdit {
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
+    /// At most one year from now; not of a key that has expired or was revoked.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Name,
+    Status,
+    ObjectId,
+    CreatedAt,
+    ExpiresAt,
+}
+
+const FILTER_FIELDS: &str = "name, status or object_id";
+const SORT_FIELDS: &str = "name, status, created_at or expires_at";
+
+fn filter_field(name: &str) -> Option<Field> {
+    match name {
+        "name" => Some(Field::Name),
+        "status" => Some(Field::Status),
+        "object_id" => Some(Field::ObjectId),
+        _ => None,
+    }
+}
+
+fn sort_field(name: &str) -> Option<Field> {
+    match name {
+        "name" => Some(Field::Name),
+        "status" => Some(Field::Status),
+        "created_at" => Some(Field::CreatedAt),
+        "expires_at" => Some(Field::ExpiresAt),
+        _ => None,
+    }
+}
+
+fn value(field: Field, key: &KeyRecord, now: Timestamp) -> Cow<'_, str> {
+    match field {
+        Field::Name => key.name.as_str().into(),
+        Field::Status => key.status(now).as_str().into(),
+        Field::ObjectId => key.id.to_string().into(),
+        // Of one length, so that they sort as numbers.
+        Field::CreatedAt => format!("{:020}", key.created_at.as_millis()).into(),
+        Field::ExpiresAt => format!("{:020}", key.expires_at.as_millis()).into(),
+    }
+}
+
+/// A time of a request.
+pub(super) fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
+    let parsed = text.map(|text| Timestamp::parse_rfc3339(&text)).transpose();
+    parsed.map_err(|error| Fault::invalid(field, error).into())
+}
+
+/// What is known of what lives under keys, at one moment.
+pub(super) struct Moment {
+    elsewhere: Elsewhere,
+    instances: HashMap<KeyId, usize>,
+}
+
+impl Rest {
+    fn with(&self, elsewhere: Elsewhere) -> Moment {
+        Moment {
+            elsewhere,
+            instances: self.instances.instances_by_key(),
+        }
+    }
+
+    async fn moment(&self) -> Result<Moment, ApiError> {
+        Ok(self.with(self.keys.elsewhere().await?))
+    }
+
+    /// A key as it is shown.
+    fn shown(&self, key: &KeyRecord, moment: &Moment) -> DataPlaneKey {
+        let usage = self.keys.usage(key.id, &moment.elsewhere);
+        DataPlaneKey {
+            object_id: key.id.to_string(),
+            name: key.name.clone(),
+            namespace: key.namespace.clone(),
+            status: key.status(self.keys.now()).as_str(),
+            revoked: key.revoked_at.is_some(),
+            revoked_at: key.revoked_at.map(|at| at.to_string()),
+            expires_at: key.expires_at.to_string(),
+            created_at: key.created_at.to_string(),
+            modified_at: key.modified_at.to_string(),
+            instances_count: moment.instances.get(&key.id).copied().unwrap_or(0),
+            control_planes_count: 0,
+            agents_count: usage.agents.now,
+            agents_ever_count: usage.agents.ever,
+            live_sessions: usage.live_sessions,
+            last_used_at: usage.last_used.map(|at| at.to_string()),
+        }
+    }
+
+    /// A key that was changed: that must be told, also if nothing is known of
+    /// the other gateways at the moment.
+    pub(super) async fn changed(&self, key: &KeyRecord) -> DataPlaneKey {
+        let elsewhere = self.keys.elsewhere().await.unwrap_or_default();
+        self.shown(key, &self.with(elsewhere))
+    }
+}
+
+/// The keys, revoked and expired ones too.
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys",
+    params(super::Namespaced, page::Asked, filter::Asked),
+    responses((status = 200, body = Rows<DataPlaneKey>), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn list(
+    State(rest): State<Rest>,
+    _: Viewer,
+    _: Namespace,
+    parameters: Parameters,
+) -> Result<Json<Rows<DataPlaneKey>>, ApiError> {
+    let known = [&page::PARAMETERS[..], &filter::PARAMETERS, &filter::ORDER].concat();
+    let parameters = parameters.only(&known)?;
+    let page = Page::of(&parameters)?;
+    let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
+    let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
+    let all = rest.keys.all().await?;
+    let moment = rest.moment().await?;
+    let now = rest.keys.now();
+    let wanted = all
+        .iter()
+        .filter(|key| filter.takes(|field| value(field, key, now)));
+    let mut found: Vec<(Vec<String>, &KeyRecord)> = wanted
+        .map(|key| {
+            let by = order
+                .fields()
+                .map(|field| value(field, key, now).into_owned());
+            (by.collect(), key)
+        })
+        .collect();
+    order.sort(&mut found, |(by, _)| by);
+    let rows = page.cut(all.len(), found, |(_, key)| Some(rest.shown(key, &moment)));
+    Ok(Json(rows))
+}
+
+/// Adds a key. The answer has its secret, which is seen nowhere else.
+#[utoipa::path(post, path = "/namespaces/{namespace}/data-plane-keys", params(super::Namespaced),
+    request_body = NewDataPlaneKey,
+    responses((status = 200, body = AddedDataPlaneKey), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn create(
+    State(rest): State<Rest>,
+    Admin(actor): Admin,
+    _: Namespace,
+    parameters: Parameters,
+    Body(new): Body<NewDataPlaneKey>,
+) -> Result<Json<AddedDataPlaneKey>, ApiError> {
+    parameters.only(&[])?;
+    let expires_at = time("expires_at", new.expires_at)?;
+    let created = rest.keys.create(&actor, new.name, expires_at).await?;
+    Ok(Json(AddedDataPlaneKey {
+        object_id: created.record.id.to_string(),
+        expires_at: created.record.expires_at.to_string(),
+        name: created.record.name,
+        key: created.secret.expose_secret().to_owned(),
+    }))
+}
+
+/// One key.
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
+    responses((status = 200, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn get(
+    State(rest): State<Rest>,
+    _: Viewer,
+    Key(key): Key,
+    parameters: Parameters,
+) -> Result<Json<DataPlaneKey>, ApiError> {
+    parameters.only(&[])?;
+    let record = rest.keys.get(key).await?;
+    let moment = rest.moment().await?;
+    Ok(Json(rest.shown(&record, &moment)))
+}
+
+/// Changes a key's name, its expiry, or both.
+#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
+    request_body = DataPlaneKeyEdit,
+    responses((status = 200, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn edit(
+    State(rest): State<Rest>,
+    Operator(actor): Operator,
+    Key(key): Key,
+    parameters: Parameters,
+    Body(edit): Body<DataPlaneKeyEdit>,
+) -> Result<Json<DataPlaneKey>, ApiError> {
+    parameters.only(&[])?;
+    let edit = KeyEdit {
+        expires_at: time("expires_at", edit.expires_at)?,
+        name: edit.name,
+    };
+    let (record, _) = rest.keys.edit(&actor, key, edit).await?;
+    Ok(Json(rest.changed(&record).await))
+}

@@ -1,0 +1,95 @@
+//! Pages as the contract has them: by position, and all at once up to a bound.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{ApiError, Fault};
+use super::params::Parameters;
+
+/// Rows of a page when nothing is said.
+const DEFAULT_LIMIT: usize = 100;
+/// Rows of a page at most.
+const MAX_LIMIT: usize = 1_000;
+/// Rows of an answer that is not in pages at most (the contract's number).
+const MAX_WHOLE: usize = 3_000;
+
+/// The parameters of a page.
+pub(super) const PARAMETERS: [&str; 3] = ["paginated", "limit", "offset"];
+
+/// The parameters of a page, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Page::of` reads")]
+pub(super) struct Asked {
+    /// False: all rows at once, 3,000 at most.
+    paginated: Option<bool>,
+    /// Rows of the page; 0: the counts alone.
+    #[param(minimum = 0, maximum = 1000)]
+    limit: Option<u32>,
+    /// The position of the first row, from 1.
+    #[param(minimum = 1)]
+    offset: Option<u32>,
+}
+
+/// Which rows are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Page {
+    limit: usize,
+    /// From 1.
+    offset: usize,
+}
+
+impl Page {
+    pub fn of(parameters: &Parameters) -> Result<Self, ApiError> {
+        let limit = parameters.number("limit", 0)?;
+        let offset = parameters.number("offset", 1)?;
+        if parameters.flag("paginated")? == Some(false) {
+            for (name, given) in [("limit", limit), ("offset", offset)] {
+                if given.is_some() {
+                    return Err(Fault::invalid(name, "goes with paginated=true alone").into());
+                }
+            }
+            return Ok(Self {
+                limit: MAX_WHOLE,
+                offset: 1,
+            });
+        }
+        if limit.is_some_and(|limit| limit > MAX_LIMIT) {
+            return Err(Fault::invalid("limit", format!("must be 0 to {MAX_LIMIT}")).into());
+        }
+        Ok(Self {
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            offset: offset.unwrap_or(1),
+        })
+    }
+
+    /// The rows of this page, of `found` that the filters left of `total`; without
+    /// those that are gone when they are to be shown.
+    pub fn cut<T, U>(self, total: usize, found: Vec<T>, show: impl Fn(T) -> Option<U>) -> Rows<U> {
+        let count = found.len();
+        let rows = found.into_iter().skip(self.offset - 1).take(self.limit);
+        let items: Vec<U> = rows.filter_map(show).collect();
+        Rows {
+            total,
+            count,
+            start_index: self.offset,
+            items_per_page: items.len(),
+            items,
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Rows<T> {
+    /// All rows there are, whatever the filters.
+    total: usize,
+    /// The rows that the filters leave.
+    count: usize,
+    /// The position of this page's first row among those, from 1.
+    start_index: usize,
+    /// Rows on this page.
+    items_per_page: usize,
+    /// The rows.
+    items: Vec<T>,
+}

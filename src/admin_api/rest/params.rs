@@ -1,0 +1,182 @@
+//! What a request says: its namespace, its query, its body; checked strictly,
+//! for a parameter that is silently ignored is worse than a refusal.
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Rest;
+use super::error::{ApiError, Fault};
+use crate::keys::{DEFAULT_NAMESPACE, KeyId};
+
+/// The path of a list.
+#[derive(Deserialize)]
+struct InNamespace {
+    namespace: String,
+}
+
+/// The namespace of the path, which exists.
+pub(super) struct Namespace;
+
+impl FromRequestParts<Rest> for Namespace {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        let found = Path::<InNamespace>::from_request_parts(parts, rest).await;
+        let Path(InNamespace { namespace }) = found.map_err(|_| Fault::NoSuchRoute)?;
+        if namespace == DEFAULT_NAMESPACE {
+            Ok(Self)
+        } else {
+            Err(Fault::NoSuchNamespace(namespace).into())
+        }
+    }
+}
+
+/// The path of one row.
+#[derive(Deserialize)]
+struct OneOf {
+    id: String,
+}
+
+/// The id that the path names, in an existing namespace.
+pub(super) struct RowId(pub String);
+
+impl FromRequestParts<Rest> for RowId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        Namespace::from_request_parts(parts, rest).await?;
+        let found = Path::<OneOf>::from_request_parts(parts, rest).await;
+        let Path(OneOf { id }) = found.map_err(|_| Fault::NoSuchRoute)?;
+        Ok(Self(id))
+    }
+}
+
+/// The key that the path names. One that can't exist does not.
+pub(super) struct Key(pub KeyId);
+
+impl FromRequestParts<Rest> for Key {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        let RowId(id) = RowId::from_request_parts(parts, rest).await?;
+        let key = id.parse::<KeyId>();
+        let key = key.map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
+        Ok(Self(key))
+    }
+}
+
+/// The parameters after the `?`.
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl FromRequestParts<Rest> for Parameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
+        let found = Query::<Vec<(String, String)>>::from_request_parts(parts, rest).await;
+        let Query(pairs) = found.map_err(|error| Fault::invalid("query", error.body_text()))?;
+        Ok(Self(pairs))
+    }
+}
+
+impl Parameters {
+    /// Refuses a parameter that is not among `known`.
+    pub fn only(self, known: &[&str]) -> Result<Self, ApiError> {
+        match self
+            .0
+            .iter()
+            .find(|(name, _)| !known.contains(&name.as_str()))
+        {
+            None => Ok(self),
+            Some((name, _)) => {
+                let rule = format!("no such parameter; there are {}", known.join(", "));
+                Err(Fault::invalid(&shown(name), rule).into())
+            }
+        }
+    }
+
+    /// The value of one that may be there once.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(Fault::invalid(name, "given twice; give it once").into()),
+        }
+    }
+
+    /// The values of one that may be repeated, in order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let of_name = self.0.iter().filter(move |(given, _)| given == name);
+        of_name.map(|(_, value)| value.as_str())
+    }
+
+    /// A key's id that may be there once.
+    pub fn key(&self, name: &str) -> Result<Option<KeyId>, ApiError> {
+        let parsed = self.one(name)?.map(str::parse).transpose();
+        parsed.map_err(|error| Fault::invalid(name, error).into())
+    }
+
+    /// A number that may be there once.
+    pub fn number(&self, name: &str, least: usize) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.one(name)? else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(number) if number >= least => Ok(Some(number)),
+            _ => Err(Fault::invalid(name, format!("must be a whole number from {least}")).into()),
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.one(name)? {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(Fault::invalid(name, "must be true or false").into()),
+        }
+    }
+}
+
+/// The request's body, JSON of exactly these fields.
+pub(super) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Rest> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, rest: &Rest) -> Result<Self, ApiError> {
+        let read = axum::Json::<T>::from_request(request, rest).await;
+        match read {
+            Ok(axum::Json(body)) => Ok(Self(body)),
+            Err(error) => Err(Fault::invalid("body", why(&error)).into()),
+        }
+    }
+}
+
+fn why(error: &JsonRejection) -> String {
+    match error {
+        // The cause alone: it names the field.
+        JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) => {
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            shown(&cause.to_string())
+        }
+        JsonRejection::MissingJsonContentType(_) => {
+            "not told to be JSON; send content-type: application/json".into()
+        }
+        other => other.body_text(),
+    }
+}
+
+/// Words of the caller in an answer to the caller, bounded.
+fn shown(text: &str) -> String {
+    let mut text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+    if text.is_empty() {
+        text.push_str("(empty)");
+    }
+    text
+}

@@ -1,0 +1,99 @@
+//! Why agents do not get in.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Rest;
+use super::auth::Viewer;
+use super::error::{ApiError, ErrorBody, Fault};
+use super::page::{self, Page, Rows};
+use super::params::{Namespace, Parameters};
+use crate::presence::RejectionThere;
+use crate::rejections::Filter;
+
+/// Refusals on one gateway alike in reason, key, agent and address.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Rejection {
+    /// For example `KEY_REVOKED`; all are in docs/refusals.md.
+    reason: &'static str,
+    /// The reason in words.
+    meaning: &'static str,
+    /// What to do about it.
+    cure: &'static str,
+    /// Where the credential names a key that the store knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_object_id: Option<String>,
+    /// The agent's resource id, if it gave one. Self-declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_id: Option<String>,
+    address: String,
+    count: u64,
+    #[schema(format = DateTime)]
+    first_at: String,
+    #[schema(format = DateTime)]
+    last_at: String,
+    gateway_id: String,
+    gateway_name: String,
+}
+
+impl From<RejectionThere> for Rejection {
+    fn from(there: RejectionThere) -> Self {
+        let rejection = there.rejection;
+        let group = rejection.group;
+        Self {
+            reason: group.reason.as_str(),
+            meaning: group.reason.meaning(),
+            cure: group.reason.cure(),
+            key_object_id: group.key.map(|key| key.to_string()),
+            system_id: group.agent.map(|agent| agent.to_string()),
+            address: group.address.to_string(),
+            count: rejection.count,
+            first_at: rejection.first_at.to_string(),
+            last_at: rejection.last_at.to_string(),
+            gateway_id: there.gateway_id.to_string(),
+            gateway_name: there.gateway,
+        }
+    }
+}
+
+/// The last refusals of all gateways, grouped, newest first.
+#[utoipa::path(get, path = "/namespaces/{namespace}/rejections",
+    params(super::Namespaced, page::Asked, super::OfKey, OfAgent),
+    responses((status = 200, body = Rows<Rejection>), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn list(
+    State(rest): State<Rest>,
+    _: Viewer,
+    _: Namespace,
+    parameters: Parameters,
+) -> Result<Json<Rows<Rejection>>, ApiError> {
+    let known = [&page::PARAMETERS[..], &["key_object_id", "system_id"]].concat();
+    let parameters = parameters.only(&known)?;
+    let page = Page::of(&parameters)?;
+    let agent = parameters
+        .one("system_id")?
+        .map(Uuid::try_parse)
+        .transpose();
+    let filter = Filter {
+        key: parameters.key("key_object_id")?,
+        agent: agent.map_err(|_| Fault::invalid("system_id", "must be a UUID"))?,
+    };
+    let all = rest
+        .presence
+        .rejections(Filter::default(), None, usize::MAX);
+    let mut found = all.await?;
+    let total = found.len();
+    found.retain(|there| filter.takes(&there.rejection.group));
+    Ok(Json(page.cut(total, found, |there| Some(there.into()))))
+}
+
+/// Of which agent.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `list` reads")]
+pub(super) struct OfAgent {
+    /// Only those of this agent: its resource id, a UUID.
+    system_id: Option<String>,
+}
