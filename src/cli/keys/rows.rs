@@ -107,7 +107,7 @@ pub(in crate::cli) fn key_sheet(key: &Key, now: Timestamp) -> String {
     lines.push(format!("  modified  {}", when(&key.modified_at)));
     lines.push(format!("  last used {}", last_use(key, now)));
     lines.push(format!(
-        "  sessions  {} live on the gateway that answered",
+        "  sessions  {} live on all gateways",
         key.live_sessions
     ));
     lines.push(format!(

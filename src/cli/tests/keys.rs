@@ -155,7 +155,7 @@ fn a_key_is_shown_with_its_agents_senders_and_last_use() {
     fake.state.lock().unwrap().senders = vec![sender(1, agent), sender(20, ""), sender(3, "")];
     let told = show("busy");
     assert!(told.contains("  last used now\n"), "{told}");
-    assert!(told.contains("  sessions  2 live on the gateway that answered\n"));
+    assert!(told.contains("  sessions  2 live on all gateways\n"));
     assert!(told.contains("  agents    2 registered with it, 2 ever\n"));
     let (_, table) = told
         .split_once("  telemetry 3 senders in the last 5 minutes\n\n")
