@@ -86,7 +86,10 @@ pub(in crate::cli) async fn run(
             console.print(&report(&key, &answer))?;
         }
         let done = DoneJson::of(&answer);
-        done.durability.warn(console);
+        // What is pending is not written, and the report has said so.
+        if !answer.pending {
+            done.durability.warn(console);
+        }
         outcomes.done(&key.object_id, &key.name, "revoked", done);
     }
     outcomes.end(console)
