@@ -210,7 +210,6 @@ async fn sentinels_that_tell_no_master_are_named_with_the_cause() {
     let refusal = async |url: &str| {
         let mut options = site.options();
         options.url = url.into();
-        options.connect_deadline = Duration::from_millis(300);
         match RedisStore::open(options).await {
             Err(RedisOpenError::Unavailable(StoreError::Failed(why))) => why,
             other => panic!("{:?}", other.map(|store| store.id())),
@@ -224,12 +223,12 @@ async fn sentinels_that_tell_no_master_are_named_with_the_cause() {
     site.sentinels[0].pause();
     site.sentinels[1].kill();
     // The third is enough.
-    site.store(|options| options.connect_deadline = Duration::from_millis(300))
+    site.store(|options| options.connect_deadline = Duration::from_secs(3))
         .await;
     site.sentinels[0].resume();
     site.sentinels[2].kill();
     // And so is the one that comes back.
-    site.store(|options| options.connect_deadline = Duration::from_millis(300))
+    site.store(|options| options.connect_deadline = Duration::from_secs(3))
         .await;
     site.sentinels[0].pause();
     let away = {
@@ -238,7 +237,7 @@ async fn sentinels_that_tell_no_master_are_named_with_the_cause() {
         RedisStore::open(options).await
     };
     let away = away.map(|store| store.id()).unwrap_err().to_string();
-    for words in ["timed out", "Connection refused"] {
+    for words in ["no answer within 300ms", "Connection refused"] {
         assert!(away.contains(words), "{away}");
     }
     assert!(!format!("{unknown}{away}").contains("change-me"));

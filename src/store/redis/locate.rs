@@ -145,7 +145,7 @@ impl Sentinels {
         let (before, from_first) = self.hosts.split_at(first);
         let mut faults = Vec::new();
         for (host, client) in from_first.iter().chain(before) {
-            let asked = tokio::time::timeout(deadline, self.ask_one(client, deadline)).await;
+            let asked = tokio::time::timeout(deadline, self.ask_one(client)).await;
             let fault = match asked {
                 Ok(Ok(Some((address, port)))) => {
                     let at = format!("{address}:{port}");
@@ -168,14 +168,11 @@ impl Sentinels {
         )))
     }
 
-    async fn ask_one(
-        &self,
-        client: &Client,
-        deadline: Duration,
-    ) -> Result<Option<(String, u16)>, RedisError> {
+    async fn ask_one(&self, client: &Client) -> Result<Option<(String, u16)>, RedisError> {
+        // The caller's deadline is for all of it, and has its own words.
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(deadline))
-            .set_response_timeout(Some(deadline));
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
         let opened = client.get_multiplexed_async_connection_with_config(&config);
         let mut ask = cmd("SENTINEL");
         ask.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
