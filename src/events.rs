@@ -39,6 +39,8 @@ const FOLLOW: Duration = Duration::from_millis(500);
 /// From an event to its write: what comes meanwhile goes together. A revoke that
 /// ends many sessions must not wait for the events of each.
 const GATHER: Duration = Duration::from_millis(200);
+/// How long a store that is away holds up a reader who begins.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Characters of a detail.
 const MAX_DETAIL: usize = 256;
 
@@ -143,6 +145,37 @@ impl Events {
     /// stayed: numbers that it has seen may come again, for other events.
     pub fn after(&self, at: Cursor) -> Batch {
         self.ring().after(at)
+    }
+
+    /// What comes next for a reader: at once where there is something, else with
+    /// `follow` when it comes. `None` at the end: there is no more, or `stop`.
+    /// Moves `at` past what it returns.
+    pub async fn next(
+        &self,
+        at: &mut Cursor,
+        follow: bool,
+        stop: &CancellationToken,
+    ) -> Option<Batch> {
+        loop {
+            let batch = self.after(*at);
+            *at = batch.next;
+            if !batch.events.is_empty() || batch.missed > 0 {
+                return Some(batch);
+            }
+            if !follow {
+                return None;
+            }
+            tokio::select! {
+                () = self.more(*at) => {}
+                () = stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// For a reader who begins: who asks after he has done something is told of
+    /// it, on any gateway. Where the store is away, what is known is shown.
+    pub async fn settle(&self) {
+        let _ = tokio::time::timeout(SETTLE, self.catch_up()).await;
     }
 
     /// Waits until there is something new from there on.

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::certs::CertError;
-use crate::config::{Config, StorePlace};
+use crate::config::Config;
 use crate::listener::BindError;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::RedisOpenError;
@@ -145,16 +145,12 @@ impl Server {
     /// [`StartError`]; none for a fault of a shared store that may pass.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.data_dir)?;
-        let (source, lock) = match &config.store.place {
-            StorePlace::Embedded => {
+        let (source, lock) = match redis_options(&config.store, Some(&data_dir))? {
+            None => {
                 let store = EmbeddedStore::open(&data_dir.store())?;
                 (Source::Own(Arc::new(store)), None)
             }
-            StorePlace::Redis(url) => {
-                let lock = data_dir.lock()?;
-                let source = Source::redis(&config.store, url, data_dir.known_store()?)?;
-                (source, Some(lock))
-            }
+            Some(options) => (Source::Shared(options), Some(data_dir.lock()?)),
         };
         build::build(config, &data_dir, source, lock).await
     }

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use tokio_util::sync::CancellationToken;
@@ -15,9 +14,6 @@ use crate::listener::Call;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::event_service_server::EventService;
 use crate::store::Event;
-
-/// How long a reader waits for the store to show what happened before he asked.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// The event service.
 pub(super) struct EventStream {
@@ -43,21 +39,12 @@ struct Reader {
 impl Reader {
     async fn next(mut self) -> Option<(Result<pb::StreamEventsResponse, Status>, Option<Self>)> {
         loop {
-            let batch = self.events.after(self.at);
-            if batch.events.is_empty() && batch.missed == 0 {
-                self.at = batch.next;
-                if !self.follow {
-                    return None;
-                }
-                tokio::select! {
-                    () = self.events.more(self.at) => continue,
-                    () = self.drain.cancelled() => {
-                        let status = Status::unavailable("the gateway is stopping: connect again");
-                        return Some((Err(status), None));
-                    }
-                }
-            }
-            self.at = batch.next;
+            let next = self.events.next(&mut self.at, self.follow, &self.drain);
+            let Some(batch) = next.await else {
+                let is_draining = self.follow && self.drain.is_cancelled();
+                let status = Status::unavailable("the gateway is stopping: connect again");
+                return is_draining.then_some((Err(status), None));
+            };
             let wanted = |event: &&Event| self.key.is_none() || event.key == self.key;
             let events: Vec<_> = batch.events.iter().filter(wanted).map(wire).collect();
             if events.is_empty() && batch.missed == 0 {
@@ -103,10 +90,7 @@ impl EventService for EventStream {
             "" => None,
             id => Some(convert::key_id("key_object_id", id)?),
         };
-        // Who asks after he has done something is told of it, on any gateway. A
-        // store that is away holds him up no longer than this; what is known is
-        // shown then.
-        let _ = tokio::time::timeout(SETTLE, self.events.catch_up()).await;
+        self.events.settle().await;
         let reader = Reader {
             events: Arc::clone(&self.events),
             at: self.events.cursor(request.since_id),

@@ -98,12 +98,12 @@ impl Presence {
         let own = self.registry.gateway();
         // Until the store says that it took this, it may have any part of it.
         let was_there = std::mem::take(&mut written.is_there);
-        let (from, to) = (written.version, written.version + 1);
         if was_there {
-            let unchanged = now == written.numbers;
+            let from = written.version;
+            let is_changed = now != written.numbers;
             let update = BoardUpdate {
                 from: Some(from),
-                to: if unchanged { from } else { to },
+                to: from + u64::from(is_changed),
                 removed: written.numbers.difference(&now).copied().collect(),
                 added: rows(&mut now.difference(&written.numbers).copied())?,
             };

@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use super::{DataDir, StartError};
 use crate::admin_api::Door;
 use crate::certs::Certs;
-use crate::config::{Config, RedisUrl, StoreConfig, StorePlace};
+use crate::config::{Config, StoreConfig, StorePlace};
 use crate::events::Events;
 use crate::files;
 use crate::instances::Instances;
-use crate::keys::{Id, Position};
+use crate::keys::Position;
 use crate::ops::Ops;
 use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
 use crate::store::{ClaimStore, GatewayInfo, KeyStore, Store, StoreError};
@@ -37,29 +37,6 @@ pub(super) enum Source {
     Own(Arc<dyn Store>),
     /// Others have it, too, and it may be away.
     Shared(RedisOptions),
-}
-
-impl Source {
-    /// A Redis, by its settings and its id if this gateway has been there.
-    pub fn redis(
-        config: &StoreConfig,
-        url: &RedisUrl,
-        known: Option<Id>,
-    ) -> Result<Self, StartError> {
-        let password = config.redis_password_file.as_deref().map(read_password);
-        let ca = config.redis_ca_file.as_deref().map(read_ca);
-        Ok(Self::Shared(RedisOptions {
-            url: url.secret().clone(),
-            password: password.transpose()?,
-            ca: ca.transpose()?,
-            prefix: config.redis_prefix.clone(),
-            replicas: config.redis_replicas,
-            replicas_deadline: config.redis_replicas_deadline,
-            connect_deadline: config.redis_connect_deadline,
-            answer_deadline: config.redis_answer_deadline,
-            known,
-        }))
-    }
 }
 
 fn read_ca(path: &Path) -> Result<Vec<u8>, StartError> {
@@ -84,10 +61,19 @@ pub fn redis_options(
         return Ok(None);
     };
     let known = data_dir.map(DataDir::known_store).transpose()?.flatten();
-    match Source::redis(config, url, known)? {
-        Source::Shared(options) => Ok(Some(options)),
-        Source::Own(_) => Ok(None),
-    }
+    let password = config.redis_password_file.as_deref().map(read_password);
+    let ca = config.redis_ca_file.as_deref().map(read_ca);
+    Ok(Some(RedisOptions {
+        url: url.secret().clone(),
+        password: password.transpose()?,
+        ca: ca.transpose()?,
+        prefix: config.redis_prefix.clone(),
+        replicas: config.redis_replicas,
+        replicas_deadline: config.redis_replicas_deadline,
+        connect_deadline: config.redis_connect_deadline,
+        answer_deadline: config.redis_answer_deadline,
+        known,
+    }))
 }
 
 fn read_password(path: &Path) -> Result<SecretString, StartError> {

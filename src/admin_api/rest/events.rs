@@ -23,8 +23,6 @@ use crate::keys::KeyId;
 use crate::listener::Call;
 use crate::store::Event;
 
-/// How long a store that is away may hold a reader up.
-const SETTLE: Duration = Duration::from_secs(1);
 /// So that proxies and browsers see that the stream lives.
 const ALIVE: Duration = Duration::from_secs(15);
 /// Where a browser says how far it was when its stream broke.
@@ -81,18 +79,8 @@ impl Reader {
     /// The next run of events; `None` at the end.
     async fn next(mut self) -> Option<(Vec<Sent>, Self)> {
         loop {
-            let batch = self.events.after(self.at);
-            if batch.events.is_empty() && batch.missed == 0 {
-                self.at = batch.next;
-                if !self.follow {
-                    return None;
-                }
-                tokio::select! {
-                    () = self.events.more(self.at) => continue,
-                    () = self.drain.cancelled() => return None,
-                }
-            }
-            self.at = batch.next;
+            let next = self.events.next(&mut self.at, self.follow, &self.drain);
+            let batch = next.await?;
             let mut told = Vec::new();
             if batch.missed > 0 {
                 let missed = Missed {
@@ -134,8 +122,7 @@ pub(super) async fn follow(
             id.ok_or_else(|| Fault::invalid(LAST_EVENT_ID, "must be an event's id"))?
         }
     };
-    // Who asks after he has done something is told of it, on any gateway.
-    let _ = tokio::time::timeout(SETTLE, rest.events.catch_up()).await;
+    rest.events.settle().await;
     let reader = Reader {
         at: rest.events.cursor(since),
         key: parameters.key("key_object_id")?,
