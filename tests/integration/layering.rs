@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("proto", "keys"),
     ("store", "keys files"),
     ("auth", "keys store telemetry"),
+    ("audit", "keys store telemetry"),
     ("events", "keys store"),
     ("sessions", "keys store auth events telemetry"),
     ("instances", "keys store"),
@@ -32,10 +33,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
     ("admin_api", "keys store listener events sessions instances gateways senders rejections presence \
-                   key_admin tokens proto"),
+                   key_admin tokens audit proto"),
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
-                rejections presence key_admin tokens listener certs config agent_api admin_api ops telemetry"),
+                rejections presence key_admin tokens audit listener certs config agent_api admin_api ops telemetry"),
     ("upkeep", "keys files store tokens config server"),
     ("cli", "keys config certs server upkeep proto"),
 ];
