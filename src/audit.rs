@@ -5,6 +5,7 @@
 //! Invariants: a record that could not be written waits, in order; nothing here
 //! changes or drops one that is written, but for its age.
 
+mod actor;
 mod pending;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
+
+pub use actor::{Actor, Part};
 
 use crate::keys::{Id, Timestamp};
 use crate::store::{AuditPage, AuditStore, Deed, DeedResult, StoreClock, StoreError};
@@ -231,9 +234,7 @@ impl Audit {
             tokio::select! {
                 () = self.noted.notified() => {}
                 _ = trim.tick() => {
-                    let now = self.clock.now().as_millis();
-                    let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-                    let before = Timestamp::from_millis(now.saturating_sub(keep));
+                    let before = self.clock.now().saturating_sub(self.keep);
                     if let Err(error) = self.store.trim_audit(before, MOST).await {
                         tracing::warn!(%error, "the audit trail could not be trimmed");
                     }

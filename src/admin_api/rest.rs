@@ -7,6 +7,7 @@
 //! arguments; every answer that is not a success has one shape.
 
 mod agents;
+mod audit;
 mod auth;
 mod deletes;
 mod error;
@@ -15,6 +16,7 @@ mod filter;
 mod gateways;
 mod instances;
 mod keys;
+mod noted;
 mod page;
 mod params;
 mod rejections;
@@ -36,6 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::audit::Audit;
 use crate::events::Events;
 use crate::gateways::Gateways;
 use crate::instances::Instances;
@@ -46,6 +49,7 @@ use crate::tokens::Tokens;
 
 use auth::Scheme;
 use error::{ApiError, Fault};
+use noted::Noted;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -56,6 +60,7 @@ pub(super) struct Rest {
     pub events: Arc<Events>,
     pub gateways: Gateways,
     pub tokens: Tokens,
+    pub audit: Arc<Audit>,
 }
 
 /// The path of a list, for the document.
@@ -126,6 +131,12 @@ pub(super) fn router(rest: Rest) -> Router {
         .with_state(rest)
 }
 
+/// What describes the routes.
+#[cfg(test)]
+pub(super) fn document() -> utoipa::openapi::OpenApi {
+    described().1
+}
+
 fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
     let routes = || {
         OpenApiRouter::new()
@@ -143,6 +154,7 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(gateways::list))
             .routes(routes!(gateways::forget))
             .routes(routes!(events::follow))
+            .routes(routes!(audit::list))
             .routes(routes!(tokens::list, tokens::create))
             .routes(routes!(tokens::mine))
             .routes(routes!(tokens::revoke))
@@ -151,11 +163,17 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
     (routes().into(), document.into_openapi())
 }
 
-/// Gives the request its id, and an error its body.
-async fn finish(State(rest): State<Rest>, request: Request, next: Next) -> Response {
+/// Gives the request its id, an error its body, and what is done its record.
+async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
     let id = request_id();
+    let noted = Noted::of(&mut request);
     let mut response = next.run(request).await;
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+    let error = response.extensions_mut().remove::<ApiError>();
+    if let Some(noted) = noted {
+        let status = response.status();
+        noted.end(&rest.audit, status, error.as_ref()).await;
+    }
+    if let Some(error) = error {
         response = error.told(&id, rest.tokens.now());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

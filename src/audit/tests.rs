@@ -1,3 +1,5 @@
+//! Order, filters, bounds, over the store in memory.
+
 use super::*;
 use crate::store::embedded::EmbeddedStore;
 
@@ -9,7 +11,7 @@ fn audit(store: &EmbeddedStore) -> Audit {
 
 fn origin() -> Origin {
     Origin {
-        actor: "mat_1 (ci)".into(),
+        actor: "tok_1 (ci)".into(),
         from: "127.0.0.1:1".into(),
         door: "rest",
     }

@@ -156,6 +156,11 @@ pub(super) struct ErrorBody {
 }
 
 impl ApiError {
+    /// In words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// With its body.
     pub fn told(self, request_id: &str, now: Timestamp) -> Response {
         let body = ErrorBody {
