@@ -1,4 +1,4 @@
-//! The admin listener: the gRPC `muster.admin.v1`, and REST.
+//! The admin listener: the gRPC `muster.admin.v1`, REST, and the web console.
 //!
 //! Owns: what operators may call and with which role, the codes they get. Must
 //! not know: the agent's protocol, a store's backend.
@@ -8,6 +8,7 @@
 mod agents;
 mod audit;
 mod authenticate;
+mod console;
 mod convert;
 mod deeds;
 mod door;
@@ -70,7 +71,8 @@ pub struct Behind {
     pub audit: Arc<Audit>,
 }
 
-/// The service that the admin listener serves: gRPC and REST on one port.
+/// The service that the admin listener serves: gRPC, REST and the console on one
+/// port.
 ///
 /// # Errors
 /// When our own descriptors can't be read: a build fault.
@@ -97,6 +99,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         gateways: gateways.clone(),
         tokens: tokens.clone(),
         audit: Arc::clone(&audit),
+        senders: Arc::clone(&senders),
     });
     let key_service = keys::Keys::new(keys, senders);
     let agent_service = agents::Agents::new(instances, Arc::clone(&presence));

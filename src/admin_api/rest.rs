@@ -31,7 +31,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,11 +44,14 @@ use crate::gateways::Gateways;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
+use crate::senders::Senders;
 use crate::store::StoreClock;
 use crate::tokens::Tokens;
 
+use super::console;
+pub(super) use auth::CONSOLE;
 use auth::Scheme;
-use error::{ApiError, Fault};
+pub(super) use error::{ApiError, Fault};
 use noted::Noted;
 
 /// What the routes work on.
@@ -61,6 +64,7 @@ pub(super) struct Rest {
     pub gateways: Gateways,
     pub tokens: Tokens,
     pub audit: Arc<Audit>,
+    pub senders: Arc<Senders>,
 }
 
 /// The path of a list, for the document.
@@ -124,6 +128,7 @@ pub(super) fn router(rest: Rest) -> Router {
         router = router.nest(base, routes.clone());
     }
     router
+        .merge(console::routes())
         .fallback(|| std::future::ready(ApiError::from(Fault::NoSuchRoute)))
         .method_not_allowed_fallback(|| std::future::ready(ApiError::from(Fault::NoSuchMethod)))
         .layer(DefaultBodyLimit::max(BODY))
@@ -179,13 +184,16 @@ async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> R
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response.into_response()
+    console::harden(response.headers_mut());
+    response
 }
 
 /// What every call is answered while the gateway waits for its store.
 pub(super) fn refusal(why: &str) -> Response {
     let error = ApiError::from(Fault::NotYet(why.to_owned()));
-    error.told(&request_id(), StoreClock::default().now())
+    let mut response = error.told(&request_id(), StoreClock::default().now());
+    console::harden(response.headers_mut());
+    response
 }
 
 /// Random; all zeros should the system have no random numbers, for an id is
