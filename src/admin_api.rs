@@ -5,6 +5,7 @@
 //! Invariant: every call carries a good admin token of a sufficient role,
 //! reflection's too.
 
+mod about;
 mod agents;
 mod authenticate;
 mod convert;
@@ -41,6 +42,7 @@ use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::senders::Senders;
 use crate::tokens::Tokens;
 
+pub use about::About;
 use authenticate::Authenticate;
 pub use door::Door;
 use rest::Rest;
@@ -62,6 +64,8 @@ pub struct Behind {
     pub tokens: Tokens,
     /// The gateways of the store.
     pub gateways: Gateways,
+    /// The gateway that answers.
+    pub about: About,
 }
 
 /// The service that the admin listener serves: gRPC and REST on one port.
@@ -77,6 +81,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         events,
         tokens,
         gateways,
+        about,
     } = behind;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -89,6 +94,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         events: Arc::clone(&events),
         gateways: gateways.clone(),
         tokens: tokens.clone(),
+        about: Arc::new(about),
     });
     let key_service = keys::Keys::new(keys, senders);
     let agent_service = agents::Agents::new(instances, Arc::clone(&presence));

@@ -6,6 +6,7 @@
 //! Invariants: every route says which role it needs, in its handler's
 //! arguments; every answer that is not a success has one shape.
 
+mod about;
 mod agents;
 mod auth;
 mod deletes;
@@ -36,6 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::About;
 use crate::events::Events;
 use crate::gateways::Gateways;
 use crate::instances::Instances;
@@ -56,6 +58,7 @@ pub(super) struct Rest {
     pub events: Arc<Events>,
     pub gateways: Gateways,
     pub tokens: Tokens,
+    pub about: Arc<About>,
 }
 
 /// The path of a list, for the document.
@@ -146,6 +149,8 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(tokens::list, tokens::create))
             .routes(routes!(tokens::mine))
             .routes(routes!(tokens::revoke))
+            .routes(routes!(about::about))
+            .routes(routes!(about::agent_config))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
     (routes().into(), document.into_openapi())
