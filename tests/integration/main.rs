@@ -7,6 +7,7 @@ mod support;
 
 mod admin_api;
 mod agents;
+mod audit;
 mod bad_input;
 mod cli;
 mod cluster;

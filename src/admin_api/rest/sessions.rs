@@ -151,10 +151,11 @@ pub(super) async fn disconnect(
     parameters.only(&[])?;
     let none = || Fault::NotFound("session_id: there is no such live session".into());
     let id: SessionId = id.parse().map_err(|_| none())?;
+    actor.on(id, "");
     match rest.presence.disconnect(id, CLOSE_WAIT).await? {
         Disconnected::NotFound => Err(none().into()),
         Disconnected::Ended { closed } => {
-            tracing::info!(target: "muster::audit", actor = %actor.0, session = %id, "session disconnected");
+            tracing::info!(target: "muster::audit", actor = actor.name(), session = %id, "session disconnected");
             Ok(match closed {
                 true => StatusCode::NO_CONTENT,
                 false => StatusCode::ACCEPTED,
