@@ -39,6 +39,7 @@ const KINDS = {
   online: "good",
   connected: "good",
   ok: "good",
+  done: "good",
   expired: "warn",
   offline: "warn",
   unavailable: "idle",
