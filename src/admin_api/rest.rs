@@ -22,6 +22,7 @@ mod page;
 mod params;
 mod rejections;
 mod revocation;
+mod search;
 mod sessions;
 mod tokens;
 

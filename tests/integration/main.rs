@@ -32,6 +32,7 @@ mod redis_store;
 mod registrations;
 mod rejections;
 mod rest;
+mod rest_lists;
 mod rest_views;
 mod restart;
 mod revoke;
