@@ -5,6 +5,7 @@
 //! Invariant: every call carries a good admin token of a sufficient role,
 //! reflection's too.
 
+mod about;
 mod agents;
 mod audit;
 mod authenticate;
@@ -46,6 +47,7 @@ use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::senders::Senders;
 use crate::tokens::Tokens;
 
+pub use about::About;
 use authenticate::Authenticate;
 pub use door::Door;
 use rest::Rest;
@@ -69,6 +71,8 @@ pub struct Behind {
     pub gateways: Gateways,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// The gateway that answers.
+    pub about: About,
 }
 
 /// The service that the admin listener serves: gRPC, REST and the console on one
@@ -86,6 +90,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         tokens,
         gateways,
         audit,
+        about,
     } = behind;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -100,6 +105,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         tokens: tokens.clone(),
         audit: Arc::clone(&audit),
         senders: Arc::clone(&senders),
+        about: Arc::new(about),
     });
     let key_service = keys::Keys::new(keys, senders);
     let agent_service = agents::Agents::new(instances, Arc::clone(&presence));

@@ -6,6 +6,7 @@
 //! Invariants: every route says which role it needs, in its handler's
 //! arguments; every answer that is not a success has one shape.
 
+mod about;
 mod agents;
 mod audit;
 mod auth;
@@ -22,6 +23,7 @@ mod params;
 mod rejections;
 mod revocation;
 mod search;
+mod senders;
 mod sessions;
 mod tokens;
 
@@ -39,6 +41,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::About;
 use crate::audit::Audit;
 use crate::events::Events;
 use crate::gateways::Gateways;
@@ -66,6 +69,7 @@ pub(super) struct Rest {
     pub tokens: Tokens,
     pub audit: Arc<Audit>,
     pub senders: Arc<Senders>,
+    pub about: Arc<About>,
 }
 
 /// The path of a list, for the document.
@@ -150,6 +154,7 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(keys::get, keys::edit, deletes::delete))
             .routes(routes!(revocation::revoke))
             .routes(routes!(revocation::revocation))
+            .routes(routes!(senders::list))
             .routes(routes!(instances::list))
             .routes(routes!(instances::get))
             .routes(routes!(agents::list))
@@ -164,6 +169,8 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(tokens::list, tokens::create))
             .routes(routes!(tokens::mine))
             .routes(routes!(tokens::revoke))
+            .routes(routes!(about::about))
+            .routes(routes!(about::agent_config))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
     (routes().into(), document.into_openapi())

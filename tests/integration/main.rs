@@ -5,6 +5,7 @@
 
 mod support;
 
+mod about;
 mod admin_api;
 mod agents;
 mod audit;

@@ -184,6 +184,7 @@ async fn every_call_is_open_to_its_role_and_the_greater_ones_alone() {
         ("GET", "/data-plane-keys", 0),
         ("GET", key, 0),
         ("GET", &format!("{key}/revocation"), 0),
+        ("GET", &format!("{key}/telemetry-senders"), 0),
         ("GET", "/instances", 0),
         ("GET", "/instances/x", 0),
         ("GET", "/agents", 0),
@@ -204,6 +205,8 @@ async fn every_call_is_open_to_its_role_and_the_greater_ones_alone() {
         ("GET", "/tokens", 2),
         ("POST", "/tokens", 2),
         ("DELETE", "/tokens/x", 2),
+        ("GET", "/about", 0),
+        ("GET", "/agent-config", 0),
     ];
     let document = rest.at("GET", "/api/openapi.json", None).await.json();
     let described: usize = document["paths"]

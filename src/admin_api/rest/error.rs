@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::admin_api::status::RoleError;
+use crate::agent_config::AgentConfigError;
 use crate::gateways::GatewayError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::Timestamp;
@@ -16,7 +17,7 @@ use crate::store::{ChangeError, StoreError, TokenChangeError};
 use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a request is refused or failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(in crate::admin_api) enum Fault {
     #[error("there is no such path; /api/openapi.json lists them")]
     NoSuchRoute,
@@ -48,6 +49,10 @@ pub(in crate::admin_api) enum Fault {
     Gateway(#[from] GatewayError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    AgentConfig(#[from] AgentConfigError),
+    #[error("a fault of muster: {0}")]
+    Broken(String),
 }
 
 impl Fault {
@@ -74,7 +79,15 @@ impl Fault {
             Self::NotYet(_)
             | Self::RevokePending
             | Self::Token(TokenError::Unavailable(_))
-            | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            | Self::Store(_)
+            | Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::AgentConfig(error) => match error {
+                AgentConfigError::PodCantReach(_) => StatusCode::CONFLICT,
+                AgentConfigError::Address { .. }
+                | AgentConfigError::Undiallable(_)
+                | AgentConfigError::Ca { .. }
+                | AgentConfigError::WorkingDirectory(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
             Self::Role(_) | Self::NotConsole(_) => StatusCode::FORBIDDEN,
             Self::Key(error) => key_status(error),
             Self::TokenChange(error) => token_status(error),
