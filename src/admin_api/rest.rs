@@ -10,6 +10,7 @@ mod about;
 mod agents;
 mod auth;
 mod deletes;
+mod document;
 mod error;
 mod events;
 mod filter;
@@ -106,6 +107,7 @@ const REQUEST_ID: &str = "x-request-id";
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Scheme),
+    components(schemas(events::EventShown, events::Missed)),
     security(("token" = []))
 )]
 struct Document;
@@ -153,7 +155,9 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(about::agent_config))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
-    (routes().into(), document.into_openapi())
+    let mut document = document.into_openapi();
+    document::complete(&mut document);
+    (routes().into(), document)
 }
 
 /// Gives the request its id, and an error its body.
