@@ -1,4 +1,4 @@
-//! The admin listener: the gRPC `muster.admin.v1`, and REST.
+//! The admin listener: the gRPC `muster.admin.v1`, REST, and the web console.
 //!
 //! Owns: what operators may call and with which role, the codes they get. Must
 //! not know: the agent's protocol, a store's backend.
@@ -7,8 +7,11 @@
 
 mod about;
 mod agents;
+mod audit;
 mod authenticate;
+mod console;
 mod convert;
+mod deeds;
 mod door;
 mod events;
 mod gateways;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+use crate::audit::Audit;
 use crate::events::Events;
 use crate::gateways::Gateways;
 use crate::instances::Instances;
@@ -33,6 +37,7 @@ use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
 use crate::proto::admin::v1::DESCRIPTORS;
 use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
+use crate::proto::admin::v1::audit_service_server::AuditServiceServer;
 use crate::proto::admin::v1::event_service_server::EventServiceServer;
 use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
@@ -64,11 +69,14 @@ pub struct Behind {
     pub tokens: Tokens,
     /// The gateways of the store.
     pub gateways: Gateways,
+    /// Who changed what.
+    pub audit: Arc<Audit>,
     /// The gateway that answers.
     pub about: About,
 }
 
-/// The service that the admin listener serves: gRPC and REST on one port.
+/// The service that the admin listener serves: gRPC, REST and the console on one
+/// port.
 ///
 /// # Errors
 /// When our own descriptors can't be read: a build fault.
@@ -81,6 +89,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         events,
         tokens,
         gateways,
+        audit,
         about,
     } = behind;
     let reflection = || {
@@ -94,6 +103,8 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         events: Arc::clone(&events),
         gateways: gateways.clone(),
         tokens: tokens.clone(),
+        audit: Arc::clone(&audit),
+        senders: Arc::clone(&senders),
         about: Arc::new(about),
     });
     let key_service = keys::Keys::new(keys, senders);
@@ -101,6 +112,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
     let session_service = sessions::Sessions::new(Arc::clone(&presence));
     let rejection_service = rejections::Refused::new(presence);
     let gateway_service = gateways::GatewayAdmin::new(gateways);
+    let audit_service = audit::Trail::new(Arc::clone(&audit));
     let token_service = tokens::TokenAdmin::new(tokens.clone());
     let routes = Routes::new(KeyServiceServer::new(key_service))
         .add_service(AgentServiceServer::new(agent_service))
@@ -109,12 +121,13 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         .add_service(GatewayServiceServer::new(gateway_service))
         .add_service(TokenServiceServer::new(token_service))
         .add_service(RejectionServiceServer::new(rejection_service))
+        .add_service(AuditServiceServer::new(audit_service))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.
         .add_service(reflection().build_v1alpha()?)
         .prepare();
     Ok(AdminService {
-        grpc: Authenticate::new(routes, tokens),
+        grpc: Authenticate::new(routes, tokens, audit),
         rest,
     })
 }

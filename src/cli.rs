@@ -8,6 +8,7 @@
 
 mod agent_config;
 mod agents;
+mod audit;
 mod ca;
 mod connect;
 mod error;
@@ -91,6 +92,8 @@ enum Command {
     Tokens(tokens::TokensArgs),
     /// Show why agents were refused, and what to do about it
     Rejections(rejections::RejectionsArgs),
+    /// Show who changed what, when, and from where
+    Audit(audit::AuditArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
     /// Check, copy or adopt a whole store, without a gateway
@@ -193,6 +196,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
         Command::Sessions(args) => ask_gateway(sessions::run(args, console)),
         Command::Tokens(args) => ask_gateway(tokens::run(args, console)),
         Command::Rejections(args) => ask_gateway(rejections::run(args, console)),
+        Command::Audit(args) => ask_gateway(audit::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
     }
 }

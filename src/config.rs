@@ -62,6 +62,9 @@ pub struct Config {
     /// What agents may make grow. Default: 50,000 agents a key, forgotten after
     /// 24 h without a connection (0: never; at most 720 h).
     pub instances: InstanceLimits,
+    /// How long records of the audit trail are kept, 1 day to 10 years. Default:
+    /// 365 days.
+    pub audit_keep: Duration,
 }
 
 /// The addresses to listen on; port 0: any free one.
@@ -178,6 +181,7 @@ impl Default for Config {
             staleness: Staleness::default(),
             cache_capacity: 100_000,
             instances: InstanceLimits::default(),
+            audit_keep: Duration::from_secs(365 * 24 * 3600),
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::Actor;
 use crate::keys::{Revision, Timestamp};
 use crate::sessions::Registry;
 use crate::store::{Enrolled, GatewayId, KeyStore, StoreError};
@@ -79,7 +80,8 @@ impl Gateways {
     ///
     /// # Errors
     /// [`GatewayError`]. Nothing has changed then.
-    pub async fn forget(&self, actor: &str, gateway: GatewayId) -> Result<(), GatewayError> {
+    pub async fn forget(&self, actor: &Actor, gateway: GatewayId) -> Result<(), GatewayError> {
+        actor.on(gateway, "");
         let (enrolled, _) = self.store.gateways().await?;
         let found = enrolled.iter().find(|g| g.info.id == gateway);
         let found = found.ok_or(GatewayError::NotFound(gateway))?;
@@ -92,7 +94,7 @@ impl Gateways {
             });
         }
         self.store.leave(gateway).await?;
-        tracing::info!(target: "muster::audit", actor, action = "forget", %gateway, "gateway forgotten");
+        tracing::info!(target: "muster::audit", actor = actor.name(), action = "forget", %gateway, "gateway forgotten");
         Ok(())
     }
 }

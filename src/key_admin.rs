@@ -17,6 +17,7 @@ use std::time::Duration;
 use listing::Listing;
 use secrecy::SecretString;
 
+use crate::audit::Actor;
 use crate::events::Events;
 use crate::instances::{AgentCounts, Instances};
 use crate::keys::{KeyId, KeyRecord, Kind, RuleError, Timestamp, check_name, mint};
@@ -24,16 +25,12 @@ use crate::presence::{Elsewhere, Presence};
 use crate::revocation::Revocations;
 use crate::sessions::Closing;
 use crate::store::{
-    Change, ChangeError, Durability, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage, KeyStore,
-    Lookup, NewKey, StoreError, Written,
+    Change, ChangeError, DeedResult, Durability, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage,
+    KeyStore, Lookup, NewKey, StoreError, Written,
 };
 use crate::telemetry::Metrics;
 pub use outcome::{GatewayOutcome, RevokeOutcome};
 use pending::Pending;
-
-/// Who makes a change, for the audit log.
-#[derive(Debug, Clone)]
-pub struct Actor(pub String);
 
 /// Why a change or a question is refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,6 +52,18 @@ pub enum KeyAdminError {
     /// There are no random numbers to make a key of.
     #[error("no random numbers from the operating system: {0}")]
     NoRandomness(String),
+}
+
+impl KeyAdminError {
+    /// Whose fault it is, for the audit trail.
+    fn result(&self) -> DeedResult {
+        match self {
+            Self::Change(ChangeError::Store(_))
+            | Self::CreateUnknown { .. }
+            | Self::NoRandomness(_) => DeedResult::Failed,
+            Self::Change(_) | Self::EmptyEdit => DeedResult::Refused,
+        }
+    }
 }
 
 impl From<RuleError> for KeyAdminError {
@@ -177,6 +186,7 @@ impl KeyAdmin {
         let minted = mint(Kind::DataPlaneKey)
             .map_err(|error| KeyAdminError::NoRandomness(error.to_string()))?;
         let key = KeyId(minted.id);
+        actor.on(key, format!("{name:?}"));
         let created = self.store.create(NewKey {
             id: key,
             digest: minted.digest,
@@ -240,6 +250,7 @@ impl KeyAdmin {
         key: KeyId,
         edit: KeyEdit,
     ) -> Result<(KeyRecord, Durability), KeyAdminError> {
+        actor.on(key, in_words(&edit));
         if edit.name.is_none() && edit.expires_at.is_none() {
             return Err(KeyAdminError::EmptyEdit);
         }
@@ -256,6 +267,7 @@ impl KeyAdmin {
     /// # Errors
     /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
     pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
+        actor.on(key, "");
         let written = self.store.delete(key).await?;
         audit(&self.events, actor, "delete", &written);
         self.revocations.apply(&written.change).await;
@@ -263,6 +275,19 @@ impl KeyAdmin {
             tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
         }
         Ok(self.store.settle(&written).await)
+    }
+
+    /// The same of one of several, each of which ends for itself.
+    ///
+    /// # Errors
+    /// As [`Self::delete`].
+    pub async fn delete_one(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
+        let deleted = self.delete(actor, key).await;
+        match &deleted {
+            Ok(_) => actor.ended(DeedResult::Ok, None),
+            Err(error) => actor.ended(error.result(), Some(error.to_string())),
+        }
+        deleted
     }
 
     async fn applied(
@@ -283,10 +308,17 @@ impl KeyAdmin {
     }
 }
 
+fn in_words(edit: &KeyEdit) -> String {
+    let name = edit.name.as_ref().map(|name| format!("name: {name:?}"));
+    let expiry = edit.expires_at.map(|at| format!("expires: {at}"));
+    let words: Vec<_> = name.into_iter().chain(expiry).collect();
+    words.join(", ")
+}
+
 fn audit(events: &Events, actor: &Actor, action: &str, written: &Written) {
     tracing::info!(
         target: "muster::audit",
-        actor = %actor.0,
+        actor = actor.name(),
         action,
         key = %written.change.change.key(),
         revision = %written.change.position.revision,
@@ -299,5 +331,5 @@ fn audit(events: &Events, actor: &Actor, action: &str, written: &Written) {
         Change::Deleted { .. } => EventKind::KeyDeleted,
     };
     let key = written.change.change.key();
-    events.note(kind, Some(key), None, format!("by {}", actor.0));
+    events.note(kind, Some(key), None, format!("by {}", actor.name()));
 }

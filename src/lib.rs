@@ -4,6 +4,7 @@
 pub mod admin_api;
 pub mod agent_api;
 pub mod agent_config;
+pub mod audit;
 pub mod auth;
 pub mod certs;
 pub mod cli;

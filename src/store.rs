@@ -5,6 +5,7 @@
 //! Invariant: each change of any key raises the revision by one and enters the
 //! feed in the same atomic step; order comes from revisions, never from clocks.
 
+mod audit_store;
 mod boards;
 mod changes;
 mod claims;
@@ -21,6 +22,7 @@ pub mod survey;
 mod token_changes;
 mod token_store;
 
+pub use audit_store::{AuditPage, AuditRecord, AuditStore, Deed, DeedResult};
 pub use boards::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
@@ -38,11 +40,11 @@ pub use token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecor
 
 /// All that a gateway needs of a backend.
 pub trait Store:
-    KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore
+    KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore + AuditStore
 {
 }
 
 impl<S> Store for S where
-    S: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore
+    S: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore + AuditStore
 {
 }

@@ -79,6 +79,8 @@ pub struct Metrics {
     pub store_foreign: Gauge,
     /// Revokes and deletes that the store had lost, written again from here.
     pub reasserted: Counter,
+    /// Records of the audit trail that could not be written.
+    pub audit_lost: Counter,
     /// Revokes that are applied here and not yet written.
     pub revokes_pending: Gauge,
 }
@@ -149,6 +151,11 @@ impl Metrics {
                 "1: another store answers than the known one",
             ),
             reasserted: add(r, "reasserted", "Lost revokes and deletes written again"),
+            audit_lost: add(
+                r,
+                "audit_records_lost",
+                "Audit records that are in the log alone",
+            ),
             revokes_pending: add(
                 r,
                 "revokes_pending",

@@ -17,6 +17,7 @@ pub use first::{
     shared_first_token, some_opens_all,
 };
 
+use crate::audit::Actor;
 use crate::keys::{
     CredentialError, Digest, KeyStatus, Kind, PresentedToken, RuleError, Timestamp, TokenId,
     check_future, check_name, mint,
@@ -128,7 +129,7 @@ impl Tokens {
     /// [`TokenAdminError`]: a bad name or expiry, a store that failed.
     pub async fn create(
         &self,
-        by: &TokenRecord,
+        by: &Actor,
         name: String,
         role: Role,
         expires_at: Option<Timestamp>,
@@ -138,6 +139,7 @@ impl Tokens {
         expires_at.map_or(Ok(()), |at| check_future(at, now))?;
         let minted = mint(Kind::AdminToken)
             .map_err(|error| TokenAdminError::NoRandomness(error.to_string()))?;
+        by.on(TokenId(minted.id), format!("{name:?}, {role}"));
         let record = TokenRecord {
             id: TokenId(minted.id),
             name,
@@ -179,11 +181,8 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TokenChangeError`].
-    pub async fn revoke(
-        &self,
-        by: &TokenRecord,
-        token: TokenId,
-    ) -> Result<TokenRecord, TokenAdminError> {
+    pub async fn revoke(&self, by: &Actor, token: TokenId) -> Result<TokenRecord, TokenAdminError> {
+        by.on(token, "");
         let record = self.store.revoke_token(token).await?;
         audit(by, "revoke", &record);
         Ok(record)
@@ -195,10 +194,10 @@ pub fn actor(token: &TokenRecord) -> String {
     format!("{} ({})", token.name, token.id)
 }
 
-fn audit(by: &TokenRecord, action: &str, token: &TokenRecord) {
+fn audit(by: &Actor, action: &str, token: &TokenRecord) {
     tracing::info!(
         target: "muster::audit",
-        actor = %actor(by),
+        actor = by.name(),
         action,
         token = %token.id,
         role = %token.role,

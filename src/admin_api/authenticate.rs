@@ -4,17 +4,21 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
+use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
+use super::deeds::{self, End};
 use super::roles::least_role;
-use super::status::{RoleError, role_status, token_status};
-use crate::key_admin::Actor;
-use crate::store::TokenRecord;
+use super::status::{RoleError, result_of, role_status, token_status};
+use crate::audit::{Actor, Audit, Origin};
+use crate::listener::Call;
+use crate::store::{DeedResult, TokenRecord};
 use crate::tokens::{self, Tokens};
 
 /// Lets through what carries a good admin token of a role that may call it.
@@ -22,6 +26,7 @@ use crate::tokens::{self, Tokens};
 pub struct Authenticate<S> {
     inner: S,
     tokens: Tokens,
+    audit: Arc<Audit>,
 }
 
 /// The token of this call, as it was when the call came in.
@@ -29,8 +34,12 @@ pub struct Authenticate<S> {
 struct Caller(TokenRecord);
 
 impl<S> Authenticate<S> {
-    pub(super) fn new(inner: S, tokens: Tokens) -> Self {
-        Self { inner, tokens }
+    pub(super) fn new(inner: S, tokens: Tokens, audit: Arc<Audit>) -> Self {
+        Self {
+            inner,
+            tokens,
+            audit,
+        }
     }
 }
 
@@ -52,6 +61,7 @@ where
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let tokens = self.tokens.clone();
+        let audit = Arc::clone(&self.audit);
         Box::pin(async move {
             let value = request.headers_mut().get_mut(AUTHORIZATION).map(|value| {
                 value.set_sensitive(true);
@@ -62,14 +72,47 @@ where
                 Ok(token) => token,
                 Err(error) => return Ok(token_status(&error).into_http()),
             };
-            if let Err(error) = may(&token, request.uri().path()) {
-                return Ok(role_status(&error).into_http());
+            let actor = Actor::new(&tokens::actor(&token));
+            let action = deeds::of_grpc(request.uri().path());
+            let origin = Origin {
+                actor: actor.name().to_owned(),
+                from: peer(&request),
+                door: "grpc",
+            };
+            let response = match may(&token, request.uri().path()) {
+                Ok(()) => {
+                    let extensions = request.extensions_mut();
+                    extensions.insert(actor.clone());
+                    extensions.insert(Caller(token));
+                    inner.call(request).await?
+                }
+                Err(error) => role_status(&error).into_http(),
+            };
+            if let Some(action) = action {
+                deeds::note(&audit, &origin, action, &actor, end(&response)).await;
             }
-            let extensions = request.extensions_mut();
-            extensions.insert(Actor(tokens::actor(&token)));
-            extensions.insert(Caller(token));
-            inner.call(request).await
+            Ok(response)
         })
+    }
+}
+
+/// Where a request came from.
+pub(super) fn peer<B>(request: &Request<B>) -> String {
+    let call = request.extensions().get::<Arc<Call>>();
+    call.map_or_else(String::new, |call| call.peer().to_string())
+}
+
+/// How a call went: a unary one that fails has its status in the headers.
+fn end(response: &Response<Body>) -> End {
+    let status = Status::from_header_map(response.headers());
+    let (result, reason) = match status {
+        None => (DeedResult::Ok, None),
+        Some(status) => (result_of(status.code()), Some(status.message().to_owned())),
+    };
+    End {
+        result,
+        reason,
+        target: None,
     }
 }
 
@@ -86,17 +129,17 @@ fn may(token: &TokenRecord, path: &str) -> Result<(), RoleError> {
 }
 
 /// The token that makes this call.
-pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<TokenRecord, tonic::Status> {
+pub(super) fn caller<T>(request: &tonic::Request<T>) -> Result<TokenRecord, Status> {
     let caller = request.extensions().get::<Caller>();
     let caller = caller.map(|Caller(token)| token.clone());
-    caller.ok_or_else(|| tonic::Status::unauthenticated("the call was not authenticated"))
+    caller.ok_or_else(|| Status::unauthenticated("the call was not authenticated"))
 }
 
 /// Who makes this call.
-pub(super) fn actor<T>(request: &tonic::Request<T>) -> Result<Actor, tonic::Status> {
+pub(super) fn actor<T>(request: &tonic::Request<T>) -> Result<Actor, Status> {
     request
         .extensions()
         .get::<Actor>()
         .cloned()
-        .ok_or_else(|| tonic::Status::unauthenticated("the call was not authenticated"))
+        .ok_or_else(|| Status::unauthenticated("the call was not authenticated"))
 }

@@ -83,7 +83,7 @@ impl GatewayService for GatewayAdmin {
             .gateway_id
             .parse()
             .map_err(|error| invalid("gateway_id", error))?;
-        let forgotten = self.gateways.forget(&actor.0, id).await;
+        let forgotten = self.gateways.forget(&actor, id).await;
         forgotten.map_err(|e| gateway_status(&e))?;
         Ok(Response::new(pb::ForgetGatewayResponse {}))
     }

@@ -9,7 +9,8 @@ use tonic::{Request, Response, Status};
 use super::authenticate::actor;
 use super::status::{invalid, key_status};
 use super::{convert, page};
-use crate::key_admin::{Actor, GatewayOutcome, KeyAdmin, KeyAdminError};
+use crate::audit::Actor;
+use crate::key_admin::{GatewayOutcome, KeyAdmin, KeyAdminError};
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::presence::Elsewhere;
 use crate::proto::admin::v1 as pb;
@@ -93,7 +94,7 @@ impl Keys {
                 if let Ok(record) = self.admin.get(key).await {
                     outcome.name = record.name;
                 }
-                self.admin.delete(actor, key).await
+                self.admin.delete_one(actor, key).await
             }
             Err(error) => {
                 outcome.set_outcome(Outcome::Invalid);

@@ -8,6 +8,7 @@
 
 mod about;
 mod agents;
+mod audit;
 mod auth;
 mod deletes;
 mod document;
@@ -17,10 +18,12 @@ mod filter;
 mod gateways;
 mod instances;
 mod keys;
+mod noted;
 mod page;
 mod params;
 mod rejections;
 mod revocation;
+mod search;
 mod sessions;
 mod tokens;
 
@@ -31,7 +34,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -39,16 +42,21 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::About;
+use crate::audit::Audit;
 use crate::events::Events;
 use crate::gateways::Gateways;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
+use crate::senders::Senders;
 use crate::store::StoreClock;
 use crate::tokens::Tokens;
 
+use super::console;
+pub(super) use auth::CONSOLE;
 use auth::Scheme;
-use error::{ApiError, Fault};
+pub(super) use error::{ApiError, Fault};
+use noted::Noted;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -59,6 +67,8 @@ pub(super) struct Rest {
     pub events: Arc<Events>,
     pub gateways: Gateways,
     pub tokens: Tokens,
+    pub audit: Arc<Audit>,
+    pub senders: Arc<Senders>,
     pub about: Arc<About>,
 }
 
@@ -124,11 +134,18 @@ pub(super) fn router(rest: Rest) -> Router {
         router = router.nest(base, routes.clone());
     }
     router
+        .merge(console::routes())
         .fallback(|| std::future::ready(ApiError::from(Fault::NoSuchRoute)))
         .method_not_allowed_fallback(|| std::future::ready(ApiError::from(Fault::NoSuchMethod)))
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(rest.clone(), finish))
         .with_state(rest)
+}
+
+/// What describes the routes.
+#[cfg(test)]
+pub(super) fn document() -> utoipa::openapi::OpenApi {
+    described().1
 }
 
 fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
@@ -148,6 +165,7 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(gateways::list))
             .routes(routes!(gateways::forget))
             .routes(routes!(events::follow))
+            .routes(routes!(audit::list))
             .routes(routes!(tokens::list, tokens::create))
             .routes(routes!(tokens::mine))
             .routes(routes!(tokens::revoke))
@@ -160,23 +178,32 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
     (routes().into(), document)
 }
 
-/// Gives the request its id, and an error its body.
-async fn finish(State(rest): State<Rest>, request: Request, next: Next) -> Response {
+/// Gives the request its id, an error its body, and what is done its record.
+async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
     let id = request_id();
+    let noted = Noted::of(&mut request);
     let mut response = next.run(request).await;
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+    let error = response.extensions_mut().remove::<ApiError>();
+    if let Some(noted) = noted {
+        let status = response.status();
+        noted.end(&rest.audit, status, error.as_ref()).await;
+    }
+    if let Some(error) = error {
         response = error.told(&id, rest.tokens.now());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response.into_response()
+    console::harden(response.headers_mut());
+    response
 }
 
 /// What every call is answered while the gateway waits for its store.
 pub(super) fn refusal(why: &str) -> Response {
     let error = ApiError::from(Fault::NotYet(why.to_owned()));
-    error.told(&request_id(), StoreClock::default().now())
+    let mut response = error.told(&request_id(), StoreClock::default().now());
+    console::harden(response.headers_mut());
+    response
 }
 
 /// Random; all zeros should the system have no random numbers, for an id is

@@ -18,6 +18,7 @@ const LEAST: &[(&str, Role)] = &[
     ("/muster.admin.v1.AgentService/GetAgent", Viewer),
     ("/muster.admin.v1.AgentService/ListInstances", Viewer),
     ("/muster.admin.v1.EventService/StreamEvents", Viewer),
+    ("/muster.admin.v1.AuditService/ListAudit", Viewer),
     ("/muster.admin.v1.RejectionService/ListRejections", Viewer),
     ("/muster.admin.v1.SessionService/ListSessions", Viewer),
     ("/muster.admin.v1.SessionService/DisconnectSession", Operator),

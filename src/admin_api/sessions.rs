@@ -63,13 +63,14 @@ impl SessionService for Sessions {
             .session_id
             .parse()
             .map_err(|error| invalid("session_id", error))?;
+        actor.on(id, "");
         let disconnected = self.presence.disconnect(id, CLOSE_WAIT).await;
         match disconnected.map_err(|error| store_status(&error))? {
             Disconnected::NotFound => Err(Status::not_found(format!(
                 "{id}: there is no such live session; `muster sessions list` shows them"
             ))),
             Disconnected::Ended { closed } => {
-                tracing::info!(target: "muster::audit", actor = %actor.0, session = %id, "session disconnected");
+                tracing::info!(target: "muster::audit", actor = actor.name(), session = %id, "session disconnected");
                 Ok(Response::new(pb::DisconnectSessionResponse {
                     closed,
                     milliseconds: convert::millis(started.elapsed()),

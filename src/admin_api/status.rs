@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use crate::gateways::GatewayError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::TokenId;
-use crate::store::{ChangeError, Role, StoreError, TokenChangeError};
+use crate::store::{ChangeError, DeedResult, Role, StoreError, TokenChangeError};
 use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a good token may not make a call.
@@ -91,6 +91,20 @@ pub(super) fn store_status(error: &StoreError) -> Status {
 }
 
 /// A field that breaks a rule, in words.
+/// Whose fault a refused call is, for the audit trail.
+pub(super) fn result_of(code: Code) -> DeedResult {
+    match code {
+        Code::Ok => DeedResult::Ok,
+        Code::Unavailable
+        | Code::Internal
+        | Code::Unknown
+        | Code::DataLoss
+        | Code::DeadlineExceeded
+        | Code::Cancelled => DeedResult::Failed,
+        _ => DeedResult::Refused,
+    }
+}
+
 pub(super) fn invalid(field: &str, fault: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("{field}: {fault}"))
 }

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 
-use super::authenticate::caller;
+use super::authenticate::{actor, caller};
 use super::status::{invalid, token_change_status};
 use super::{convert, page};
 use crate::proto::admin::v1 as pb;
@@ -65,13 +65,13 @@ impl TokenService for TokenAdmin {
         &self,
         request: Request<pb::CreateTokenRequest>,
     ) -> Result<Response<pb::CreateTokenResponse>, Status> {
-        let caller = caller(&request)?;
+        let (actor, caller) = (actor(&request)?, caller(&request)?);
         let request = request.into_inner();
         let role = from_wire(request.role)?;
         let expires_at = convert::from_wire("expires_at", request.expires_at)?;
         let created = self
             .tokens
-            .create(&caller, request.name, role, expires_at)
+            .create(&actor, request.name, role, expires_at)
             .await
             .map_err(refused)?;
         Ok(Response::new(pb::CreateTokenResponse {
@@ -105,13 +105,13 @@ impl TokenService for TokenAdmin {
         &self,
         request: Request<pb::RevokeTokenRequest>,
     ) -> Result<Response<pb::RevokeTokenResponse>, Status> {
-        let caller = caller(&request)?;
+        let (actor, caller) = (actor(&request)?, caller(&request)?);
         let token = request
             .get_ref()
             .object_id
             .parse()
             .map_err(|error| invalid("object_id", error))?;
-        let revoked = self.tokens.revoke(&caller, token).await.map_err(refused)?;
+        let revoked = self.tokens.revoke(&actor, token).await.map_err(refused)?;
         Ok(Response::new(pb::RevokeTokenResponse {
             token: Some(self.show(&revoked, &caller)),
         }))

@@ -20,6 +20,7 @@ use super::error::{CliError, with_causes};
 use super::output::clean;
 use crate::keys::PresentedToken;
 use crate::proto::admin::v1::agent_service_client::AgentServiceClient;
+use crate::proto::admin::v1::audit_service_client::AuditServiceClient;
 use crate::proto::admin::v1::event_service_client::EventServiceClient;
 use crate::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use crate::proto::admin::v1::key_service_client::KeyServiceClient;
@@ -167,6 +168,7 @@ impl ConnectArgs {
             .map_err(|error| target.unreachable(&with_causes(&error)))?;
         Ok(Client {
             agents: AgentServiceClient::with_interceptor(channel.clone(), token.clone()),
+            audit: AuditServiceClient::with_interceptor(channel.clone(), token.clone()),
             events: EventServiceClient::with_interceptor(channel.clone(), token.clone()),
             keys: KeyServiceClient::with_interceptor(channel.clone(), token.clone()),
             sessions: SessionServiceClient::with_interceptor(channel.clone(), token.clone()),
@@ -254,6 +256,7 @@ type Link = InterceptedService<Channel, Bearer>;
 /// The admin API of one gateway.
 pub(super) struct Client {
     pub agents: AgentServiceClient<Link>,
+    pub audit: AuditServiceClient<Link>,
     pub events: EventServiceClient<Link>,
     pub keys: KeyServiceClient<Link>,
     pub sessions: SessionServiceClient<Link>,

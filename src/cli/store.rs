@@ -59,7 +59,7 @@ and does nothing here.")]
       --redis-password-file /etc/muster/redis.password
 
 Stop the gateway first. All keys keep working and what is revoked stays revoked:
-keys, tokens, agents, registrations, last uses and events are copied, read back and
+keys, tokens, agents, registrations, last uses, events and the audit trail are copied, read back and
 counted. The file is left as it is, but for the repair after a crash. Nothing of
 muster's may be at the target; what an interrupted copy left there is no store, and
 --again begins it anew. The other way, from Redis to a file, is not supported.")]

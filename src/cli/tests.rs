@@ -1,6 +1,7 @@
 //! The admin commands from the command line to the wire and back, against a
 //! fake of the admin API.
 
+mod audit;
 mod fake;
 mod keys;
 mod tokens;

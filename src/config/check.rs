@@ -27,6 +27,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// and a span in range.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest memory of an agent that is gone.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_MEMORY: Duration = Duration::from_secs(720 * 3600);
 /// Above this the admin client's own deadline would end the wait.
 const LONGEST_REVOKE_WAIT: Duration = Duration::from_secs(30);
@@ -285,6 +286,12 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
             Duration::ZERO..=LONGEST_MEMORY,
         ),
     };
+    let audit_keep = c.period(
+        "audit-keep",
+        settings.audit_keep,
+        base.audit_keep,
+        DAY..=DAY * 3650,
+    );
     if !c.problems.is_empty() {
         return Err(ConfigError {
             problems: c.problems,
@@ -310,6 +317,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         staleness,
         cache_capacity,
         instances,
+        audit_keep,
     })
 }
 

@@ -235,6 +235,10 @@ pub struct Settings {
     /// An agent that was not connected for so long is forgotten; 0: never [default: 24h]
     #[arg(long, value_name = "TIME", help_heading = "Agents")]
     pub forget_unavailable_after: Option<Period>,
+
+    /// How long records of the audit trail are kept [default: 365days]
+    #[arg(long, value_name = "TIME", help_heading = "Audit")]
+    pub audit_keep: Option<Period>,
 }
 
 impl Settings {
@@ -255,6 +259,7 @@ impl Settings {
             drain_time, cache_capacity, load_deadline, expiry_recheck_deadline, revoke_wait,
             feed_interval, staleness, stale_uncached_after, stale_after, stale_limit, stale_spread,
             max_agents_per_key, forget_unavailable_after, identity_conflict_after,
+            audit_keep,
         }
     }
 }

@@ -53,6 +53,7 @@ fn other_value(setting: &str, base: u64) -> String {
         "stale-uncached-after" => format!("{}ms", 3_000 + base),
         "stale-after" => format!("{}ms", 60_000 + base),
         "stale-limit" => format!("{}ms", 900_000 + base),
+        "audit-keep" => format!("{base}days"),
         time if !is_count(time) => format!("{base}ms"),
         _ => (65_535 + base).to_string(),
     }

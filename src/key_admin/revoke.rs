@@ -12,7 +12,7 @@ use super::{
     Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, audit, barrier, pending,
 };
 use crate::keys::{KeyId, KeyRecord, Revision};
-use crate::store::{ChangeError, Durability, StoreError};
+use crate::store::{ChangeError, DeedResult, Durability, StoreError};
 
 impl KeyAdmin {
     /// Ends a key for good, and every session of it. Waits at most `wait`, or
@@ -27,10 +27,13 @@ impl KeyAdmin {
         key: KeyId,
         wait: Option<Duration>,
     ) -> Result<RevokeOutcome, KeyAdminError> {
+        actor.on(key, "");
         let wait = wait.unwrap_or(self.revoke_wait);
         let started = Instant::now();
         let written = match self.store.revoke(key).await {
             Err(ChangeError::Store(error)) if pending::may_pass(&error) => {
+                let why = format!("pending, the store did not take it: {error}");
+                actor.ended(DeedResult::Failed, Some(why));
                 return Ok(self.revoke_here(actor, key, error, wait).await);
             }
             written => written?,
@@ -77,7 +80,7 @@ impl KeyAdmin {
         wait: Duration,
     ) -> RevokeOutcome {
         let started = Instant::now();
-        tracing::warn!(target: "muster::audit", actor = %actor.0, action = "revoke", %key, %error, "pending: applied here, not yet written");
+        tracing::warn!(target: "muster::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
         let (record, closing) = self.revocations.revoke_here(key).await;
         let (events, actor) = (Arc::clone(&self.events), actor.clone());
         self.pending.add(key, move |written| {

@@ -74,6 +74,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// Earlier by `span`, at the earliest 1970.
+    #[must_use]
+    pub fn saturating_sub(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_sub(millis))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         let millis = u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0);

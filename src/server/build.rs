@@ -17,6 +17,7 @@ use super::run::Parts;
 use super::{Addresses, DataDir, Server, StartError};
 use crate::admin_api::{self, About};
 use crate::agent_api;
+use crate::audit::Audit;
 use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertOptions, Certs};
 use crate::config::{Config, StorePlace};
@@ -155,6 +156,13 @@ pub(super) async fn build(
         Arc::clone(&rejections),
         config.gateway_name.clone(),
     ));
+    let audit = Arc::new(Audit::new(
+        store.clone(),
+        store.clock().clone(),
+        &config.gateway_name,
+        config.audit_keep,
+        Arc::clone(&metrics),
+    )?);
     let key_admin = Arc::new(KeyAdmin::new(
         store.clone(),
         Arc::clone(&revocations),
@@ -198,6 +206,7 @@ pub(super) async fn build(
         events: Arc::clone(&events),
         tokens: Tokens::new(store.clone(), store.clock().clone()),
         gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
+        audit: Arc::clone(&audit),
         about: About {
             gateway_name: config.gateway_name.clone(),
             agent_address: dialled.to_string(),
@@ -237,6 +246,7 @@ pub(super) async fn build(
             revocations,
             instances,
             presence,
+            audit,
             events,
             registry: Arc::clone(&registry),
             expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),

@@ -18,6 +18,7 @@ use super::ServeError;
 use super::admin_listener::AdminListener;
 use super::ops_listener::OpsListener;
 use crate::agent_api;
+use crate::audit::Audit;
 use crate::auth::View;
 use crate::certs::Certs;
 use crate::events::{Events, ExpiryEvents};
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub admin: AdminListener,
     pub certs: Arc<Certs>,
     pub revocations: Arc<Revocations>,
+    pub audit: Arc<Audit>,
     pub instances: Arc<Instances>,
     pub presence: Arc<Presence>,
     pub events: Arc<Events>,
@@ -99,6 +101,8 @@ impl Parts {
         ));
         let events = Arc::clone(&self.events).run(stop.clone());
         background.spawn(part("the events", Box::pin(events)));
+        let audit = Arc::clone(&self.audit).run(stop.clone());
+        background.spawn(part("the audit trail", Box::pin(audit)));
         let (presence, until) = (self.presence, stop.clone());
         let presence = async move { presence.run(until).await };
         background.spawn(part(

@@ -4,11 +4,13 @@
 //! holds the lock). Must not know: sessions, gRPC.
 //! Invariant: a change is on the disk (fsync) before its call returns.
 
+mod audit;
 mod boards;
 mod claims;
 mod events;
 mod file;
 mod instances;
+mod log;
 mod steps;
 mod survey;
 mod tokens;
@@ -25,6 +27,7 @@ use uuid::Uuid;
 pub use file::OpenError;
 pub use survey::{Held, hold, survey};
 
+use super::audit_store::{AuditPage, AuditStore, Deed};
 use super::changes::Ask;
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
@@ -38,7 +41,7 @@ use super::key_store::{
     Written,
 };
 use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
-use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp, TokenId};
+use crate::keys::{Epoch, Id, KeyId, Position, Revision, Timestamp, TokenId};
 
 /// Outcomes of final changes kept in memory.
 const OUTCOMES_KEPT: usize = 10_000;
@@ -396,6 +399,32 @@ impl EventStore for EmbeddedStore {
             events::expiries_until(&meta)
         })
         .await
+    }
+}
+
+#[async_trait]
+impl AuditStore for EmbeddedStore {
+    async fn append_audit(
+        &self,
+        deeds: Vec<Deed>,
+        writer: Id,
+        number: u64,
+    ) -> Result<bool, StoreError> {
+        self.put_if(move |t| audit::append(t, deeds, writer, number).map(|done| (done, done)))
+            .await
+    }
+
+    async fn audit_before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<AuditPage, StoreError> {
+        self.read(move |t| audit::before(t, before, limit)).await
+    }
+
+    async fn trim_audit(&self, before: Timestamp, keep: u64) -> Result<(), StoreError> {
+        self.put_if(move |t| audit::trim(t, before, keep).map(|()| ((), true)))
+            .await
     }
 }
 

@@ -7,6 +7,7 @@
 //! come in time is an error, and its connection is not used again.
 
 mod adopt;
+mod audit;
 mod boards;
 mod claims;
 mod copy;
@@ -17,6 +18,7 @@ mod instances;
 mod keys;
 mod link;
 mod locate;
+mod log;
 mod open;
 mod plain;
 mod replicas;
@@ -40,6 +42,7 @@ pub use copy::{CopyEnd, CopyTarget};
 pub use open::{RedisOpenError, RedisOptions};
 pub use survey::survey;
 
+use super::audit_store::{AuditPage, AuditStore, Deed};
 use super::changes::Ask;
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
@@ -312,5 +315,29 @@ impl EventStore for RedisStore {
 
     async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
         events::expiries_until(&self.shared).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for RedisStore {
+    async fn append_audit(
+        &self,
+        deeds: Vec<Deed>,
+        writer: Id,
+        number: u64,
+    ) -> Result<bool, StoreError> {
+        audit::append(&self.shared, &deeds, writer, number).await
+    }
+
+    async fn audit_before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<AuditPage, StoreError> {
+        audit::before(&self.shared, before, limit).await
+    }
+
+    async fn trim_audit(&self, before: Timestamp, keep: u64) -> Result<(), StoreError> {
+        audit::trim(&self.shared, before, keep).await
     }
 }

@@ -8,6 +8,7 @@
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::audit_store::AuditRecord;
 use super::changes::to_change;
 use super::codec::{FeedRow, StoredKey, TokenRow, decode};
 use super::event_store::Event;
@@ -79,6 +80,13 @@ pub enum Row {
         /// Its number.
         id: u64,
         /// For [`check_event`].
+        row: Vec<u8>,
+    },
+    /// A record of the audit trail.
+    Audit {
+        /// Its number.
+        id: u64,
+        /// For [`check_audit`].
         row: Vec<u8>,
     },
     /// Something that is out of order in the backend itself.
@@ -217,6 +225,14 @@ pub fn check_registration(key: KeyId, agent: Uuid, row: &[u8]) -> Result<(), Sto
 /// [`StoreError::Corrupt`].
 pub fn check_event(id: u64, row: &[u8]) -> Result<(), StoreError> {
     decode::<Event>(row, || format!("event {id}")).map(|_| ())
+}
+
+/// Whether a record of the audit trail can be read.
+///
+/// # Errors
+/// [`StoreError::Corrupt`].
+pub fn check_audit(id: u64, row: &[u8]) -> Result<(), StoreError> {
+    decode::<AuditRecord>(row, || format!("audit record {id}")).map(|_| ())
 }
 
 /// Gathers rows into pages, and hands them over.

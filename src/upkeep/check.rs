@@ -59,6 +59,8 @@ pub struct Counts {
     pub registrations: u64,
     /// Events.
     pub events: u64,
+    /// Records of the audit trail.
+    pub audit: u64,
 }
 
 /// Checks the store of `config`. `progress` is told how many rows were read so

@@ -33,6 +33,8 @@ pub struct Copied {
     pub uses: u64,
     /// Events.
     pub events: u64,
+    /// Records of the audit trail.
+    pub audit: u64,
 }
 
 /// Copies the embedded store of the data directory `from` to the Redis of `to`;
@@ -66,7 +68,7 @@ pub async fn copy(
     let mut source = embedded::survey(&dir.store())?;
     let target = CopyTarget::begin(&options, source.now, again).await?;
     let mut rows = 0;
-    let mut expected = [0; 6];
+    let mut expected = [0; 7];
     let first = first_token(&dir)?;
     let mut claims = Vec::new();
     while let Some(page) = source.pages.recv().await {
@@ -97,7 +99,7 @@ pub async fn copy(
     };
     let store = target.finish(end).await?;
     dir.remember_store(store)?;
-    let [keys, tokens, agents, registrations, uses, events] = found;
+    let [keys, tokens, agents, registrations, uses, events, audit] = found;
     Ok(Copied {
         store,
         keys,
@@ -106,6 +108,7 @@ pub async fn copy(
         registrations,
         uses,
         events,
+        audit,
     })
 }
 
@@ -142,7 +145,7 @@ fn check_page(page: &[Row]) -> Result<(), UpkeepError> {
     Ok(())
 }
 
-fn count(page: &[Row], counts: &mut [u64; 6]) {
+fn count(page: &[Row], counts: &mut [u64; 7]) {
     for row in page {
         let at = match row {
             Row::Listed { .. } => 0,
@@ -151,6 +154,7 @@ fn count(page: &[Row], counts: &mut [u64; 6]) {
             Row::Registration { .. } => 3,
             Row::Use { .. } => 4,
             Row::Event { .. } => 5,
+            Row::Audit { .. } => 6,
             Row::Key { .. } | Row::Change { .. } | Row::Odd(_) => continue,
         };
         counts[at] += 1;

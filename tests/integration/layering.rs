@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("proto", "keys"),
     ("store", "keys files"),
     ("auth", "keys store telemetry"),
+    ("audit", "keys store telemetry"),
     ("events", "keys store"),
     ("sessions", "keys store auth events telemetry"),
     ("instances", "keys store"),
@@ -24,9 +25,9 @@ const LAYERS: &[(&str, &str)] = &[
     ("registrar", "keys store auth events sessions revocation instances senders telemetry"),
     ("rejections", "keys store events"),
     ("presence", "keys store sessions rejections"),
-    ("key_admin", "keys store events sessions instances presence revocation telemetry"),
-    ("gateways", "keys store sessions"),
-    ("tokens", "keys files store"),
+    ("key_admin", "keys store audit events sessions instances presence revocation telemetry"),
+    ("gateways", "keys store audit sessions"),
+    ("tokens", "keys files store audit"),
     ("listener", "keys"),
     ("certs", "keys files"),
     ("config", "auth listener instances"),
@@ -34,10 +35,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
     ("admin_api", "keys store listener events sessions instances gateways senders rejections presence \
-                   key_admin tokens agent_config proto"),
+                   key_admin tokens audit agent_config proto"),
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
-                rejections presence key_admin tokens listener certs config agent_api admin_api ops telemetry"),
+                rejections presence key_admin tokens audit listener certs config agent_api admin_api ops telemetry"),
     ("upkeep", "keys files store tokens config server"),
     ("cli", "keys text config certs agent_config server upkeep proto"),
 ];

@@ -191,6 +191,7 @@ async fn every_call_is_open_to_its_role_and_the_greater_ones_alone() {
         ("GET", "/sessions", 0),
         ("GET", "/rejections", 0),
         ("GET", "/gateways", 0),
+        ("GET", "/audit", 0),
         ("GET", "/events?follow=false", 0),
         ("GET", "/tokens/mine", 0),
         ("PATCH", key, 1),

@@ -16,7 +16,8 @@ use crate::support::{Operator, TestGateway};
 
 /// What every token may do, and what it takes an operator for; the rest is for
 /// admins.
-const VIEWERS: [&str; 9] = [
+const VIEWERS: [&str; 10] = [
+    "ListAudit",
     "GetKey",
     "ListKeys",
     "ListAgents",

@@ -23,7 +23,8 @@ use records::{
     agents_replace_page_and_are_forgotten_whole, an_expiry_is_told_by_the_first_who_finds_it,
     events_are_numbered_by_the_store_and_the_last_are_kept,
     last_uses_move_forward_page_and_go_with_their_key,
-    registrations_replace_page_and_go_with_their_key, the_last_valid_admin_token_is_not_revoked,
+    registrations_replace_page_and_go_with_their_key, the_audit_trail_is_bounded_by_age_and_number,
+    the_audit_trail_is_one_log_that_is_appended_once, the_last_valid_admin_token_is_not_revoked,
     tokens_are_kept, tokens_are_listed_in_order_of_creation_and_page,
     two_admins_who_revoke_each_other_leave_one,
 };
@@ -58,6 +59,8 @@ macro_rules! suite {
             case!(deletes_leave_no_trace_to_the_outside);
             case!(lists_are_in_order_of_creation_and_page);
             case!(the_feed_wakes_who_waits);
+            case!(the_audit_trail_is_bounded_by_age_and_number);
+            case!(the_audit_trail_is_one_log_that_is_appended_once);
             case!(gateways_enrol_renew_and_leave);
             case!(what_a_revoke_did_is_kept_gateway_by_gateway);
             case!(a_claim_stands_once_it_is_made);

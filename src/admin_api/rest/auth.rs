@@ -1,7 +1,10 @@
 //! Who makes a request, and may its role do this? A handler says which role it
 //! needs by the type of its argument.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use utoipa::Modify;
@@ -10,10 +13,14 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::Rest;
 use super::error::ApiError;
+use crate::admin_api::console;
 use crate::admin_api::status::RoleError;
-use crate::key_admin::Actor;
+use crate::audit::Actor;
 use crate::store::{Role, TokenRecord};
 use crate::tokens;
+
+/// What the console puts on each of its calls; another site's page can't.
+pub(in crate::admin_api) const CONSOLE: &str = "x-muster-console";
 
 /// A caller whose token is good, and may look.
 pub(super) struct Viewer;
@@ -27,16 +34,51 @@ pub(super) struct Admin(pub Actor);
 /// Any caller, as its token.
 pub(super) struct Token(pub TokenRecord);
 
-/// One that may do all, as its token.
-pub(super) struct AdminToken(pub TokenRecord);
+/// One that may do all, and its token.
+pub(super) struct AdminToken(pub Actor, pub TokenRecord);
+
+/// The actor of a request, for who notes what it did once it is answered.
+#[derive(Clone, Default)]
+pub(super) struct Visit(Arc<OnceLock<Actor>>);
+
+impl Visit {
+    fn by(&self, token: &TokenRecord) -> Actor {
+        let actor = || Actor::new(&tokens::actor(token));
+        self.0.get_or_init(actor).clone()
+    }
+
+    /// Who it is; `None`: nobody whose token is good.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.0.get()
+    }
+}
+
+fn actor(parts: &Parts, token: &TokenRecord) -> Actor {
+    let visit = parts.extensions.get::<Visit>();
+    visit.map_or_else(|| Visit::default().by(token), |visit| visit.by(token))
+}
+
+/// By which door a request comes in: the console says so.
+pub(super) fn door(headers: &HeaderMap) -> &'static str {
+    match headers.contains_key(AUTHORIZATION) {
+        false if headers.contains_key(CONSOLE) => "console",
+        _ => "rest",
+    }
+}
 
 async fn caller(parts: &mut Parts, rest: &Rest, needed: Role) -> Result<TokenRecord, ApiError> {
-    let value = parts.headers.get_mut(AUTHORIZATION).map(|value| {
+    let cookie = console::presented(&mut parts.headers);
+    let header = parts.headers.get_mut(AUTHORIZATION).map(|value| {
         value.set_sensitive(true);
-        value.clone()
+        value.as_bytes().to_vec()
     });
-    let judged = rest.tokens.judge(value.as_ref().map(|v| v.as_bytes()));
-    let token = judged.await?;
+    if header.is_none() && cookie.is_some() {
+        console::provenance(parts)?;
+    }
+    let token = rest.tokens.judge(header.or(cookie).as_deref()).await?;
+    if let Some(visit) = parts.extensions.get::<Visit>() {
+        visit.by(&token);
+    }
     if token.role < needed {
         return Err(RoleError::TooSmall {
             needed,
@@ -61,7 +103,7 @@ impl FromRequestParts<Rest> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
         let token = caller(parts, rest, Role::Operator).await?;
-        Ok(Self(Actor(tokens::actor(&token))))
+        Ok(Self(actor(parts, &token)))
     }
 }
 
@@ -70,7 +112,7 @@ impl FromRequestParts<Rest> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
         let token = caller(parts, rest, Role::Admin).await?;
-        Ok(Self(Actor(tokens::actor(&token))))
+        Ok(Self(actor(parts, &token)))
     }
 }
 
@@ -86,7 +128,8 @@ impl FromRequestParts<Rest> for AdminToken {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
-        caller(parts, rest, Role::Admin).await.map(Self)
+        let token = caller(parts, rest, Role::Admin).await?;
+        Ok(Self(actor(parts, &token), token))
     }
 }
 

@@ -10,7 +10,7 @@ use super::Rest;
 use super::auth::Admin;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::params::{Body, Key, Namespace, Parameters};
-use crate::key_admin::Actor;
+use crate::audit::Actor;
 use crate::keys::KeyId;
 
 /// Rows of one request (the contract's number).
@@ -108,7 +108,7 @@ async fn delete_one(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
     if let Ok(record) = rest.keys.get(key).await {
         told.name = record.name;
     }
-    if let Err(error) = rest.keys.delete(actor, key).await {
+    if let Err(error) = rest.keys.delete_one(actor, key).await {
         told.outcome = Outcome::Failed;
         told.failure_reason = Some(error.to_string());
     }

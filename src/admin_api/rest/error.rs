@@ -18,7 +18,7 @@ use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(in crate::admin_api) enum Fault {
     #[error("there is no such path; /api/openapi.json lists them")]
     NoSuchRoute,
     #[error("the path has no such method; /api/openapi.json lists them")]
@@ -35,6 +35,8 @@ pub(super) enum Fault {
         "the store did not take the revoke; this gateway has applied it and goes on trying: ask again"
     )]
     RevokePending,
+    #[error("{0}")]
+    NotConsole(String),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
@@ -86,7 +88,7 @@ impl Fault {
                 | AgentConfigError::Ca { .. }
                 | AgentConfigError::WorkingDirectory(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::Role(_) => StatusCode::FORBIDDEN,
+            Self::Role(_) | Self::NotConsole(_) => StatusCode::FORBIDDEN,
             Self::Key(error) => key_status(error),
             Self::TokenChange(error) => token_status(error),
             Self::Gateway(error) => match error {
@@ -133,7 +135,7 @@ fn token_status(error: &TokenAdminError) -> StatusCode {
 
 /// An answer that is not a success, until it is told.
 #[derive(Debug, Clone)]
-pub(super) struct ApiError {
+pub(in crate::admin_api) struct ApiError {
     status: StatusCode,
     message: String,
 }
@@ -169,6 +171,11 @@ pub(super) struct ErrorBody {
 }
 
 impl ApiError {
+    /// In words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// With its body.
     pub fn told(self, request_id: &str, now: Timestamp) -> Response {
         let body = ErrorBody {

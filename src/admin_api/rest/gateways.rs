@@ -96,7 +96,7 @@ pub(super) async fn forget(
     let id: GatewayId = id
         .parse()
         .map_err(|error| Fault::NotFound(format!("gateway_id: {error}")))?;
-    let forgotten = rest.gateways.forget(&actor.0, id).await;
+    let forgotten = rest.gateways.forget(&actor, id).await;
     forgotten.map_err(|error: GatewayError| Fault::from(error))?;
     Ok(StatusCode::NO_CONTENT)
 }

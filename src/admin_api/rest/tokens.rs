@@ -110,7 +110,7 @@ impl Rest {
     responses((status = 200, body = Rows<TokenShown>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
-    AdminToken(caller): AdminToken,
+    AdminToken(_, caller): AdminToken,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<TokenShown>>, ApiError> {
@@ -137,7 +137,7 @@ pub(super) async fn list(
     responses((status = 200, body = MadeToken), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn create(
     State(rest): State<Rest>,
-    AdminToken(caller): AdminToken,
+    AdminToken(actor, caller): AdminToken,
     _: Namespace,
     parameters: Parameters,
     Body(new): Body<NewToken>,
@@ -146,7 +146,7 @@ pub(super) async fn create(
     let expires_at = time("expires_at", new.expires_at)?;
     let created = rest
         .tokens
-        .create(&caller, new.name, new.role.into(), expires_at);
+        .create(&actor, new.name, new.role.into(), expires_at);
     let created = created.await?;
     Ok(Json(MadeToken {
         shown: rest.token(&created.record, &caller),
@@ -161,7 +161,7 @@ pub(super) async fn create(
         (status = 409, description = "it is the last valid admin token", body = ErrorBody)))]
 pub(super) async fn revoke(
     State(rest): State<Rest>,
-    AdminToken(caller): AdminToken,
+    AdminToken(actor, caller): AdminToken,
     RowId(id): RowId,
     parameters: Parameters,
 ) -> Result<Json<TokenShown>, ApiError> {
@@ -169,7 +169,7 @@ pub(super) async fn revoke(
     let id: TokenId = id
         .parse()
         .map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
-    let revoked = rest.tokens.revoke(&caller, id).await?;
+    let revoked = rest.tokens.revoke(&actor, id).await?;
     Ok(Json(rest.token(&revoked, &caller)))
 }
 

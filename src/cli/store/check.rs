@@ -20,6 +20,7 @@ struct ReportJson<'a> {
     agents: u64,
     registrations: u64,
     events: u64,
+    audit: u64,
     findings: Vec<FindingJson<'a>>,
     left_out: u64,
 }
@@ -57,6 +58,7 @@ fn in_words(report: &Report, at: &str) -> String {
         agents,
         registrations,
         events,
+        audit,
     } = report.counts;
     let read = [
         plural(keys, "key"),
@@ -65,6 +67,7 @@ fn in_words(report: &Report, at: &str) -> String {
         plural(agents, "agent"),
         plural(registrations, "registration"),
         plural(events, "event"),
+        plural(audit, "audit record"),
     ];
     let read = format!("{at}: read {}.\n", read.join(", "));
     if report.findings.is_empty() {
@@ -100,6 +103,7 @@ fn json(report: &Report) -> ReportJson<'_> {
         agents: counts.agents,
         registrations: counts.registrations,
         events: counts.events,
+        audit: counts.audit,
         findings: report.findings.iter().map(finding).collect(),
         left_out: report.left_out,
     }

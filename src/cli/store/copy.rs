@@ -21,6 +21,7 @@ struct CopiedJson {
     agents: u64,
     registrations: u64,
     events: u64,
+    audit: u64,
 }
 
 pub(super) async fn run(
@@ -52,6 +53,7 @@ pub(super) async fn run(
             agents: copied.agents,
             registrations: copied.registrations,
             events: copied.events,
+            audit: copied.audit,
         });
     }
     console.print(&in_words(&copied, &from, &config))
@@ -91,6 +93,7 @@ fn in_words(copied: &Copied, from: &Path, config: &Config) -> String {
         plural(copied.agents, "agent"),
         plural(copied.registrations, "registration"),
         plural(copied.events, "event"),
+        plural(copied.audit, "audit record"),
     ];
     let file = from.join("store.redb");
     let old = quoted(&file.to_string_lossy());

@@ -13,6 +13,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::keys::{Kind, mint};
+use crate::proto::admin::v1::audit_service_server::{AuditService, AuditServiceServer};
 use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::gateway_service_server::{GatewayService, GatewayServiceServer};
 use crate::proto::admin::v1::key_service_server::{KeyService, KeyServiceServer};
@@ -39,6 +40,7 @@ pub struct State {
     pub sessions: Vec<Session>,
     pub tokens: Vec<Token>,
     pub rejections: Vec<Rejection>,
+    pub audit: Vec<AuditRecord>,
     /// Under whatever key.
     pub senders: Vec<TelemetrySender>,
     pub token: String,
@@ -99,7 +101,8 @@ impl Fake {
                 .add_service(SessionServiceServer::new(api.clone()))
                 .add_service(TokenServiceServer::new(api.clone()))
                 .add_service(GatewayServiceServer::new(api.clone()))
-                .add_service(RejectionServiceServer::new(api))
+                .add_service(RejectionServiceServer::new(api.clone()))
+                .add_service(AuditServiceServer::new(api))
                 .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener))
                 .await
                 .unwrap();
@@ -380,6 +383,27 @@ impl RejectionService for Api {
             let (rejections, next_page_token) = page(&rows, &asked.page_token);
             Ok(ListRejectionsResponse {
                 rejections,
+                next_page_token,
+            })
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Api {
+    async fn list_audit(
+        &self,
+        request: Request<ListAuditRequest>,
+    ) -> Result<Response<ListAuditResponse>, Status> {
+        self.answer(request, |state, asked| {
+            let taken = |r: &&AuditRecord| {
+                (asked.action.is_empty() || r.action == asked.action)
+                    && (asked.result.is_empty() || r.result == asked.result)
+            };
+            let rows: Vec<AuditRecord> = state.audit.iter().filter(taken).cloned().collect();
+            let (records, next_page_token) = page(&rows, &asked.page_token);
+            Ok(ListAuditResponse {
+                records,
                 next_page_token,
             })
         })

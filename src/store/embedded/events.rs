@@ -1,19 +1,18 @@
 //! The table of events.
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::failed;
 use super::file::META;
+use super::log::{self, Rows};
 use crate::keys::{Epoch, Timestamp};
 use crate::store::codec::{decode, encode};
 use crate::store::event_store::{AppendOnce, Event, EventPage, NewEvent};
 use crate::store::key_store::StoreError;
 
-/// Id -> [`Event`]. The newest is always kept, so its id is the counter.
-pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+/// Id -> [`Event`].
+pub(super) const EVENTS: Rows = Rows::new("events");
 const EXPIRIES_UNTIL: &str = "expiries_until";
-/// The last batch that was appended: its writer, then its number. One process
-/// writes at a time, so the last one's is enough.
 const LAST_BATCH: &str = "events_batch";
 
 pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {
@@ -27,39 +26,33 @@ pub(super) fn append(
     once: AppendOnce,
     keep: u64,
 ) -> Result<bool, StoreError> {
-    let mut meta = transaction.open_table(META).map_err(failed)?;
-    let (field, value) = match once {
-        AppendOnce::Batch { writer, number } => (
-            LAST_BATCH,
-            [&writer.as_bytes()[..], &number.to_be_bytes()].concat(),
-        ),
-        AppendOnce::Expiries { until, .. } => {
-            (EXPIRIES_UNTIL, until.as_millis().to_be_bytes().to_vec())
-        }
-    };
-    let standing = meta.get(field).map_err(failed)?.map(|v| v.value().to_vec());
     let is_due = match once {
-        AppendOnce::Batch { .. } => standing.as_deref() != Some(&value),
-        AppendOnce::Expiries { from, .. } => standing.and_then(|v| millis(&v)) == from,
+        AppendOnce::Batch { writer, number } => {
+            !log::is_repeated(transaction, LAST_BATCH, writer, number)?
+        }
+        AppendOnce::Expiries { from, until } => move_expiries(transaction, from, until)?,
     };
-    if !is_due {
+    if is_due {
+        log::append(transaction, EVENTS, events, |id, event| {
+            encode(&event.numbered(id))
+        })?;
+        log::trim(transaction, EVENTS, keep, 0)?;
+    }
+    Ok(is_due)
+}
+
+/// Whether they stood at `from`, and now stand at `until`.
+fn move_expiries(
+    transaction: &WriteTransaction,
+    from: Option<Timestamp>,
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut meta = transaction.open_table(META).map_err(failed)?;
+    if expiries_until(&meta)? != from {
         return Ok(false);
     }
-    meta.insert(field, value.as_slice()).map_err(failed)?;
-    let mut table = transaction.open_table(EVENTS).map_err(failed)?;
-    let mut last = table
-        .last()
-        .map_err(failed)?
-        .map_or(0, |(id, _)| id.value());
-    for event in events {
-        last += 1;
-        let row = encode(&event.numbered(last))?;
-        table.insert(last, row.as_slice()).map_err(failed)?;
-    }
-    let first_kept = (last + 1).saturating_sub(keep);
-    table
-        .retain_in::<u64, _>(..first_kept, |_, _| false)
-        .map_err(failed)?;
+    let until = until.as_millis().to_be_bytes();
+    meta.insert(EXPIRIES_UNTIL, &until[..]).map_err(failed)?;
     Ok(true)
 }
 
@@ -70,10 +63,7 @@ pub(super) fn after(
     limit: usize,
 ) -> Result<EventPage, StoreError> {
     let table = transaction.open_table(EVENTS).map_err(failed)?;
-    let last = table
-        .last()
-        .map_err(failed)?
-        .map_or(0, |(id, _)| id.value());
+    let last = log::newest(&table)?;
     let mut page = EventPage {
         epoch,
         events: Vec::new(),

@@ -3,7 +3,7 @@
 use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::file::META;
-use super::{events, failed, instances, tokens};
+use super::{audit, events, failed, instances, tokens};
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
 use crate::store::changes::{Ask, Decision, Write, to_change};
 use crate::store::codec::{FeedRow, StoredKey, What, decode, encode, key_id};
@@ -47,6 +47,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
     transaction.open_table(BY_CREATION)?;
     transaction.open_table(FEED)?;
     events::create_table(transaction)?;
+    audit::create_table(transaction)?;
     tokens::create_table(transaction)?;
     instances::create_tables(transaction)
 }

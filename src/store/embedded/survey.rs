@@ -8,6 +8,7 @@ use redb::{
 };
 use uuid::Uuid;
 
+use super::audit::AUDIT;
 use super::events::{self, EVENTS};
 use super::failed;
 use super::file::{self, META, OpenError, Reading};
@@ -105,6 +106,15 @@ fn walk(transaction: &ReadTransaction, pages: &mut Pages) -> Result<(), End> {
             })?;
         }
     }
+    if let Some(table) = open(transaction, AUDIT)? {
+        for entry in table.iter().map_err(failed)? {
+            let (id, row) = entry.map_err(failed)?;
+            pages.add_blocking(Row::Audit {
+                id: id.value(),
+                row: row.value().to_vec(),
+            })?;
+        }
+    }
     let known = [
         META.name(),
         KEYS.name(),
@@ -116,6 +126,7 @@ fn walk(transaction: &ReadTransaction, pages: &mut Pages) -> Result<(), End> {
         BY_AGENT.name(),
         USES.name(),
         EVENTS.name(),
+        AUDIT.name(),
     ];
     for table in transaction.list_tables().map_err(failed)? {
         if !known.contains(&table.name()) {

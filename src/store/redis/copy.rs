@@ -131,6 +131,9 @@ impl CopyTarget {
             Row::Event { id, row } => {
                 pipe.cmd("ZADD").arg(schema.events()).arg(*id).arg(row);
             }
+            Row::Audit { id, row } => {
+                pipe.cmd("ZADD").arg(schema.audit()).arg(*id).arg(row);
+            }
             // No gateway has a position in the new store's history.
             Row::Change { .. } | Row::Odd(_) => return Ok(false),
         }
@@ -181,11 +184,11 @@ impl CopyTarget {
     }
 
     /// How many are there: keys in the list, tokens, agents, registrations,
-    /// last uses, events.
+    /// last uses, events, records of the audit trail.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn counts(&self) -> Result<[u64; 6], StoreError> {
+    pub async fn counts(&self) -> Result<[u64; 7], StoreError> {
         let schema = &self.plain.schema;
         let mut ask = redis::pipe();
         ask.cmd("ZCARD").arg(schema.keys());
@@ -194,6 +197,7 @@ impl CopyTarget {
         ask.cmd("ZCARD").arg(schema.registration_index());
         ask.cmd("ZCARD").arg(schema.use_index());
         ask.cmd("ZCARD").arg(schema.events());
+        ask.cmd("ZCARD").arg(schema.audit());
         self.plain.ask_all(&ask).await
     }
 

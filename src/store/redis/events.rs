@@ -1,23 +1,22 @@
-//! Events: a sorted set by their numbers. The counter of numbers guards each
-//! append, so that several gateways at once leave no hole and share no number.
-
-use std::time::Duration;
+//! Events: a log, and how far expiries have been told.
 
 use redis::{Cmd, cmd};
 
+use super::log::{Log, Scored, Stand, get_batch, set_batch};
 use super::schema::{FIELD_EXPIRIES_UNTIL, FIELD_LAST_EVENT};
-use super::step::{Answer, Step, Word};
+use super::step::{Step, Word};
 use super::{ATTEMPTS, Over, Shared};
 use crate::keys::Timestamp;
 use crate::store::codec::{decode, encode};
 use crate::store::event_store::{AppendOnce, Event, EventPage, NewEvent};
 use crate::store::key_store::StoreError;
 
-/// How long a writer's last batch is known: it is sent again within the outage
-/// that took the answer.
-const BATCHES_KEPT: Duration = Duration::from_secs(24 * 3600);
-
-type Scored = Vec<(Vec<u8>, u64)>;
+fn log(shared: &Shared) -> Log {
+    Log {
+        set: shared.schema.events(),
+        counter: FIELD_LAST_EVENT,
+    }
+}
 
 pub(super) async fn append(
     shared: &Shared,
@@ -25,11 +24,11 @@ pub(super) async fn append(
     once: &AppendOnce,
     keep: u64,
 ) -> Result<bool, StoreError> {
-    let schema = &shared.schema;
+    let log = log(shared);
     for _ in 0..ATTEMPTS {
-        let read = with_last(shared, Step::new()).run(&standing(shared, once));
+        let read = log.stand(shared, Step::new()).run(&standing(shared, once));
         let mut read = shared.take(read, Over::Writes).await?;
-        let (counter, last) = read_last(&mut read)?;
+        let stand = Stand::read(&mut read)?;
         let standing: Option<u64> = read.reply()?;
         let is_due = match once {
             AppendOnce::Batch { number, .. } => standing.is_none_or(|done| done < *number),
@@ -38,24 +37,18 @@ pub(super) async fn append(
         if !is_due {
             return Ok(false);
         }
-        let mut step = Step::new();
-        let mut id = last;
-        for event in events {
-            id += 1;
-            let row = encode(&event.clone().numbered(id))?;
-            step = step.run(cmd("ZADD").arg(schema.events()).arg(id).arg(row));
-        }
-        step = step.run(&mark(shared, once));
-        step = match once {
+        let step = match once {
             // The counter stays, so what is moved guards itself.
             AppendOnce::Expiries { from, .. } if events.is_empty() => {
-                step.guarded(FIELD_EXPIRIES_UNTIL, from.map_or(0, millis))
+                Step::new().guarded(FIELD_EXPIRIES_UNTIL, from.map_or(0, millis))
             }
-            _ => step
-                .run(cmd("HSET").arg(schema.meta()).arg(FIELD_LAST_EVENT).arg(id))
-                .run(&trim(schema.events(), keep))
-                .guarded(FIELD_LAST_EVENT, counter),
+            _ => log
+                .append(shared, &stand, events, |id, event| {
+                    encode(&event.clone().numbered(id))
+                })?
+                .run(&log.trim(keep)),
         };
+        let step = step.run(&mark(shared, once));
         if shared.take(step, Over::Writes).await?.word == Word::Done {
             return Ok(true);
         }
@@ -78,9 +71,9 @@ pub(super) async fn after(
         .arg(0)
         .arg(limit);
     range.arg("WITHSCORES");
-    let step = with_last(shared, Step::new()).run(&range);
+    let step = log(shared).stand(shared, Step::new()).run(&range);
     let mut answer = shared.take(step, Over::Loads).await?;
-    let (_, last) = read_last(&mut answer)?;
+    let last = Stand::read(&mut answer)?.last;
     let rows: Scored = answer.reply()?;
     let upto = match rows.last() {
         Some((_, id)) if rows.len() == limit => *id,
@@ -106,37 +99,10 @@ pub(super) async fn expiries_until(shared: &Shared) -> Result<Option<Timestamp>,
     Ok(until.map(Timestamp::from_millis))
 }
 
-/// Asks for the newest number, for [`read_last`].
-fn with_last(shared: &Shared, step: Step) -> Step {
-    let schema = &shared.schema;
-    let mut newest = cmd("ZRANGE");
-    newest
-        .arg(schema.events())
-        .arg(-1)
-        .arg(-1)
-        .arg("WITHSCORES");
-    step.run(cmd("HGET").arg(schema.meta()).arg(FIELD_LAST_EVENT))
-        .run(&newest)
-}
-
-/// The counter, 0 where there is none, and the newest number. They differ in a
-/// store from before there was a counter.
-fn read_last(answer: &mut Answer) -> Result<(u64, u64), StoreError> {
-    let counter: Option<u64> = answer.reply()?;
-    let newest: Scored = answer.reply()?;
-    let counter = counter.unwrap_or(0);
-    let newest = newest.last().map_or(0, |(_, id)| *id);
-    Ok((counter, counter.max(newest)))
-}
-
 /// Reads what `once` is held against.
 fn standing(shared: &Shared, once: &AppendOnce) -> Cmd {
     match once {
-        AppendOnce::Batch { writer, .. } => {
-            let mut get = cmd("GET");
-            get.arg(shared.schema.event_writer(*writer));
-            get
-        }
+        AppendOnce::Batch { writer, .. } => get_batch(shared, *writer),
         AppendOnce::Expiries { .. } => get_expiries(shared),
     }
 }
@@ -150,12 +116,7 @@ fn get_expiries(shared: &Shared) -> Cmd {
 /// Notes that it is done.
 fn mark(shared: &Shared, once: &AppendOnce) -> Cmd {
     match once {
-        AppendOnce::Batch { writer, number } => {
-            let mut set = cmd("SET");
-            set.arg(shared.schema.event_writer(*writer)).arg(number);
-            set.arg("EX").arg(BATCHES_KEPT.as_secs());
-            set
-        }
+        AppendOnce::Batch { writer, number } => set_batch(shared, *writer, *number),
         AppendOnce::Expiries { until, .. } => {
             let mut set = cmd("HSET");
             set.arg(shared.schema.meta()).arg(FIELD_EXPIRIES_UNTIL);
@@ -163,12 +124,6 @@ fn mark(shared: &Shared, once: &AppendOnce) -> Cmd {
             set
         }
     }
-}
-
-fn trim(name: String, keep: u64) -> Cmd {
-    let mut trim = cmd("ZREMRANGEBYRANK");
-    trim.arg(name).arg(0).arg(format!("-{}", keep + 1));
-    trim
 }
 
 fn millis(moment: Timestamp) -> u64 {

@@ -24,6 +24,8 @@ pub(super) const FIELD_HAD_KEYS: &str = "had_keys";
 pub(super) const FIELD_TOKEN_CHANGES: &str = "token_changes";
 /// The number of the newest event, as a guard of the steps that append some.
 pub(super) const FIELD_LAST_EVENT: &str = "last_event";
+/// The number of the newest record of the audit trail, likewise.
+pub(super) const FIELD_LAST_AUDIT: &str = "last_audit";
 /// Keys that expired up to here have had their event; milliseconds since 1970.
 pub(super) const FIELD_EXPIRIES_UNTIL: &str = "expiries_until";
 /// The field of a feed entry: a `FeedRow`.
@@ -121,7 +123,13 @@ impl Schema {
         self.name("events")
     }
 
-    /// String: the number of the last batch of events by a writer.
+    /// Sorted set: the audit trail by its numbers.
+    pub fn audit(&self) -> String {
+        self.name("audit")
+    }
+
+    /// String: the number of the last batch by a writer of events or of the
+    /// audit trail.
     pub fn event_writer(&self, writer: Id) -> String {
         self.name(&format!("events:writer:{writer}"))
     }
@@ -167,7 +175,7 @@ impl Schema {
     }
 
     /// The names that there is one of each, and the type of what lies there.
-    pub fn fixed(&self) -> [(String, &'static str); 14] {
+    pub fn fixed(&self) -> [(String, &'static str); 15] {
         [
             (self.meta(), "hash"),
             (self.keys(), "zset"),
@@ -176,6 +184,7 @@ impl Schema {
             (self.beats(), "hash"),
             (self.tokens(), "hash"),
             (self.events(), "zset"),
+            (self.audit(), "zset"),
             (self.instance_feed(), "stream"),
             (self.agents(), "hash"),
             (self.agent_index(), "zset"),
@@ -280,6 +289,7 @@ mod tests {
         assert_eq!(schema.asks(gateway), "{muster}:asks:0123456789ABCDEF");
         assert_eq!(schema.tokens(), "{muster}:tokens");
         assert_eq!(schema.events(), "{muster}:events");
+        assert_eq!(schema.audit(), "{muster}:audit");
         let writer = Id::parse("0123456789ABCDEF").unwrap();
         assert_eq!(
             schema.event_writer(writer),

@@ -97,7 +97,12 @@ impl Walk {
             self.uses().await?;
         }
         if has(&schema.events()) {
-            self.events().await?;
+            let event = |id, row| Row::Event { id, row };
+            self.numbered(&schema.events(), event).await?;
+        }
+        if has(&schema.audit()) {
+            let record = |id, row| Row::Audit { id, row };
+            self.numbered(&schema.audit(), record).await?;
         }
         for name in [schema.gateways(), schema.beats()] {
             if has(&name) {
@@ -237,20 +242,17 @@ impl Walk {
         Ok(self.pages.add(rows).await?)
     }
 
-    async fn events(&mut self) -> Result<(), End> {
+    async fn numbered(&mut self, set: &str, row: fn(u64, Bytes) -> Row) -> Result<(), End> {
         let mut at = 0;
         loop {
             let mut range = cmd("ZRANGE");
-            range.arg(self.plain.schema.events());
-            range.arg(at).arg(at + PAGE - 1).arg("WITHSCORES");
+            range.arg(set).arg(at).arg(at + PAGE - 1).arg("WITHSCORES");
             let rows: Vec<(Bytes, f64)> = self.plain.ask(&range).await?;
             if rows.is_empty() {
                 return Ok(());
             }
             at += rows.len();
-            let rows = rows
-                .into_iter()
-                .map(|(row, id)| Row::Event { id: id as u64, row });
+            let rows = rows.into_iter().map(|(bytes, id)| row(id as u64, bytes));
             self.pages.add(rows).await?;
         }
     }

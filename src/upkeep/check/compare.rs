@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use super::{Counts, Finding, KEPT, Kind, Report};
 use crate::keys::{KeyId, KeyStatus, Revision, Timestamp};
 use crate::store::survey::{
-    OddKind, Row, Stored, check_event, check_registration, read_agent, read_change, read_key,
-    read_token,
+    OddKind, Row, Stored, check_audit, check_event, check_registration, read_agent, read_change,
+    read_key, read_token,
 };
 use crate::store::{Change, Role};
 
@@ -83,6 +83,7 @@ impl Comparison {
             agents,
             registrations,
             events,
+            audit,
         } = &mut self.report.counts;
         match row {
             Row::Key { id, row } => self.key(id, &row),
@@ -133,6 +134,12 @@ impl Comparison {
                 *events += 1;
                 if let Err(error) = check_event(id, &row) {
                     self.found(Kind::Damaged, format!("event {id}"), error);
+                }
+            }
+            Row::Audit { id, row } => {
+                *audit += 1;
+                if let Err(error) = check_audit(id, &row) {
+                    self.found(Kind::Damaged, format!("audit record {id}"), error);
                 }
             }
             Row::Odd(odd) => {

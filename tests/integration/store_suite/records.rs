@@ -2,8 +2,8 @@
 
 use muster::keys::{Id, KeyId, KeyStatus, Kind, Timestamp, TokenId, mint};
 use muster::store::{
-    AgentRecord, AppendOnce, EventKind, InstanceBatch, NewEvent, Registration, Role, Store,
-    TokenChangeError, TokenRecord,
+    AgentRecord, AppendOnce, Deed, DeedResult, EventKind, InstanceBatch, NewEvent, Registration,
+    Role, Store, TokenChangeError, TokenRecord,
 };
 use uuid::Uuid;
 
@@ -297,4 +297,86 @@ pub async fn last_uses_move_forward_page_and_go_with_their_key(store: &dyn Store
     store.forget_registrations(keys[3]).await.unwrap();
     let rest = store.key_uses(Some(keys[1]), 9).await.unwrap();
     assert_eq!(rest, [(keys[2], at(5)), (keys[4], at(5))]);
+}
+
+fn deed(store: &dyn Store, target: &str) -> Deed {
+    Deed {
+        at: store.clock().now(),
+        actor: "ci (tok_1)".into(),
+        action: "key.edit".into(),
+        target: Some(target.into()),
+        detail: "name: \"x\"".into(),
+        from: "127.0.0.1:1".into(),
+        door: "rest".into(),
+        gateway: "g".into(),
+        result: DeedResult::Refused,
+        reason: Some("no".into()),
+    }
+}
+
+pub async fn the_audit_trail_is_one_log_that_is_appended_once(store: &dyn Store) {
+    let (one, two) = (Id::random().unwrap(), Id::random().unwrap());
+    let put = async |writer, number, targets: &[&str]| {
+        let deeds = targets.iter().map(|target| deed(store, target)).collect();
+        store.append_audit(deeds, writer, number).await.unwrap()
+    };
+    assert!(put(one, 1, &["a", "b"]).await);
+    assert!(!put(one, 1, &["a", "b"]).await, "the answer got lost");
+    assert!(put(two, 1, &["c"]).await);
+    assert!(put(one, 2, &["d", "e"]).await);
+    let page = async |before, limit| {
+        let page = store.audit_before(before, limit).await.unwrap();
+        let rows = page.records.iter();
+        let rows: Vec<_> = rows
+            .map(|r| (r.id, r.deed.target.clone().unwrap()))
+            .collect();
+        (rows, page.next)
+    };
+    let all = [(5, "e"), (4, "d"), (3, "c"), (2, "b"), (1, "a")].map(|(n, t)| (n, t.to_owned()));
+    assert_eq!(page(None, 9).await, (all.to_vec(), None));
+    assert_eq!(page(None, 5).await, (all.to_vec(), None));
+    assert_eq!(page(None, 2).await, (all[..2].to_vec(), Some(4)));
+    assert_eq!(page(Some(4), 2).await, (all[2..4].to_vec(), Some(2)));
+    assert_eq!(page(Some(2), 2).await, (all[4..].to_vec(), None));
+    assert_eq!(page(Some(1), 2).await, (Vec::new(), None));
+    let record = &store.audit_before(None, 1).await.unwrap().records[0];
+    let expected = Deed {
+        at: record.deed.at,
+        ..deed(store, "e")
+    };
+    assert_eq!(record.deed, expected);
+}
+
+pub async fn the_audit_trail_is_bounded_by_age_and_number(store: &dyn Store) {
+    let writer = Id::random().unwrap();
+    let mut moments = Vec::new();
+    for n in 1..=5 {
+        store
+            .clock()
+            .set_shift_millis(i64::try_from(n).unwrap() * 1_000_000);
+        moments.push(store.clock().now());
+        store
+            .append_audit(vec![deed(store, "t")], writer, n)
+            .await
+            .unwrap();
+    }
+    let left = async || {
+        let page = store.audit_before(None, 9).await.unwrap();
+        page.records.iter().map(|r| r.id).collect::<Vec<_>>()
+    };
+    store.trim_audit(moments[1], 9).await.unwrap();
+    assert_eq!(left().await, [5, 4, 3, 2]);
+    store.trim_audit(moments[1], 2).await.unwrap();
+    assert_eq!(left().await, [5, 4]);
+    // The newest stays: it shows where the numbers are.
+    let late = Timestamp::from_millis(i64::MAX);
+    store.trim_audit(late, 9).await.unwrap();
+    assert_eq!(left().await, [5]);
+    assert!(
+        store
+            .append_audit(vec![deed(store, "t")], writer, 6)
+            .await
+            .unwrap()
+    );
+    assert_eq!(left().await, [6, 5]);
 }

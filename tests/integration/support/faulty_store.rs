@@ -5,14 +5,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use muster::keys::{KeyId, Position, Timestamp, TokenId};
+use muster::keys::{Id, KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, AppendOnce, Board, BoardStore, BoardUpdate, Change, ChangeError, ClaimStore,
-    Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo, Heartbeat, InstanceBatch,
-    InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded,
-    NewEvent, NewKey, Outcome, Registration, Shown, Store, StoreClock, StoreError,
-    TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
+    AgentRecord, AppendOnce, AuditPage, AuditStore, Board, BoardStore, BoardUpdate, Change,
+    ChangeError, ClaimStore, Deed, Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo,
+    Heartbeat, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit,
+    KeyPage, KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, Shown, Store, StoreClock,
+    StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -330,6 +330,33 @@ impl<S: Store> EventStore for FaultyStore<S> {
     async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
         self.up()?;
         self.inner.expiries_until().await
+    }
+}
+
+#[async_trait]
+impl<S: Store> AuditStore for FaultyStore<S> {
+    async fn append_audit(
+        &self,
+        deeds: Vec<Deed>,
+        writer: Id,
+        number: u64,
+    ) -> Result<bool, StoreError> {
+        self.up()?;
+        self.inner.append_audit(deeds, writer, number).await
+    }
+
+    async fn audit_before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<AuditPage, StoreError> {
+        self.up()?;
+        self.inner.audit_before(before, limit).await
+    }
+
+    async fn trim_audit(&self, before: Timestamp, keep: u64) -> Result<(), StoreError> {
+        self.up()?;
+        self.inner.trim_audit(before, keep).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use muster::proto::admin::v1 as pb;
 use muster::proto::admin::v1::agent_service_client::AgentServiceClient;
+use muster::proto::admin::v1::audit_service_client::AuditServiceClient;
 use muster::proto::admin::v1::event_service_client::EventServiceClient;
 use muster::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use muster::proto::admin::v1::key_service_client::KeyServiceClient;
@@ -102,6 +103,10 @@ impl Operator {
             }
             page_token = page.next_page_token;
         }
+    }
+
+    pub fn audit(&self) -> AuditServiceClient<Client> {
+        AuditServiceClient::new(self.client())
     }
 
     pub fn rejections(&self) -> RejectionServiceClient<Client> {

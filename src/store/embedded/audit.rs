@@ -1,0 +1,82 @@
+//! The table of the audit trail.
+
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+
+use super::failed;
+use super::log::{self, Rows};
+use crate::keys::{Id, Timestamp};
+use crate::store::audit_store::{AuditPage, AuditRecord, Deed};
+use crate::store::codec::{decode, encode};
+use crate::store::key_store::StoreError;
+
+/// Id -> [`AuditRecord`].
+pub(super) const AUDIT: Rows = Rows::new("audit");
+const LAST_BATCH: &str = "audit_batch";
+
+pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(AUDIT)?;
+    Ok(())
+}
+
+pub(super) fn append(
+    transaction: &WriteTransaction,
+    deeds: Vec<Deed>,
+    writer: Id,
+    number: u64,
+) -> Result<bool, StoreError> {
+    if log::is_repeated(transaction, LAST_BATCH, writer, number)? {
+        return Ok(false);
+    }
+    log::append(transaction, AUDIT, deeds, |id, deed| {
+        encode(&AuditRecord { id, deed })
+    })?;
+    Ok(true)
+}
+
+pub(super) fn before(
+    transaction: &ReadTransaction,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<AuditPage, StoreError> {
+    let table = transaction.open_table(AUDIT).map_err(failed)?;
+    let mut rows = table
+        .range(..before.unwrap_or(u64::MAX))
+        .map_err(failed)?
+        .rev();
+    let mut records = Vec::new();
+    let mut last = None;
+    for entry in rows.by_ref().take(limit) {
+        let (id, value) = entry.map_err(failed)?;
+        last = Some(id.value());
+        match decode(value.value(), || format!("audit record {}", id.value())) {
+            Ok(record) => records.push(record),
+            Err(error) => tracing::error!(%error, "it is left out"),
+        }
+    }
+    let is_end = rows.next().is_none();
+    Ok(AuditPage {
+        records,
+        next: last.filter(|_| !is_end),
+    })
+}
+
+pub(super) fn trim(
+    transaction: &WriteTransaction,
+    before: Timestamp,
+    keep: u64,
+) -> Result<(), StoreError> {
+    let mut first_young = 0;
+    {
+        let table = transaction.open_table(AUDIT).map_err(failed)?;
+        for entry in table.iter().map_err(failed)? {
+            let (id, value) = entry.map_err(failed)?;
+            // What can't be read is as old as its neighbours.
+            let record = decode::<AuditRecord>(value.value(), || "audit record".into());
+            if record.is_ok_and(|record| record.deed.at >= before) {
+                break;
+            }
+            first_young = id.value() + 1;
+        }
+    }
+    log::trim(transaction, AUDIT, keep, first_young)
+}

@@ -1,0 +1,218 @@
+//! The audit trail: every change through any door, with who, what, when, from
+//! where and how it went.
+
+use std::sync::Arc;
+
+use muster::proto::admin::v1 as pb;
+use serde_json::{Value, json};
+
+use crate::support::{FaultyStore, RestCaller, TestGateway, eventually};
+
+async fn trail(rest: &RestCaller, query: &str) -> Vec<Value> {
+    let answer = rest.get(&format!("/audit?{query}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["items"].as_array().unwrap().clone()
+}
+
+/// The newest record.
+async fn last(rest: &RestCaller) -> Value {
+    trail(rest, "limit=1").await.remove(0)
+}
+
+#[tokio::test]
+async fn each_change_by_rest_and_by_grpc_is_recorded_alike() {
+    let gateway = TestGateway::configured(|config| config.gateway_name = "one".into()).await;
+    let rest = gateway.rest();
+    let operator = gateway.operator().await;
+    assert!(trail(&rest, "").await.is_empty(), "to look is no deed");
+
+    let check = async |action: &str, target: &str, detail: &str, door: &str| {
+        let record = last(&rest).await;
+        assert_eq!(record["action"], action);
+        assert_eq!(record["target"], target, "{record}");
+        assert_eq!(record["detail"], detail, "{record}");
+        assert_eq!(record["door"], door, "{record}");
+        assert_eq!(
+            (&record["result"], &record["gateway_name"]),
+            (&json!("ok"), &json!("one"))
+        );
+        let from = record["from"].as_str().unwrap();
+        assert!(from.starts_with("127.0.0.1:"), "{record}");
+        let actor = record["actor"].as_str().unwrap();
+        assert!(actor.contains("tok_"), "{record}");
+        assert!(record.get("reason").is_none(), "{record}");
+    };
+    let mut keys = operator.keys();
+
+    let made = rest
+        .call("POST", "/data-plane-keys", Some(json!({"name": "a"})))
+        .await
+        .json();
+    let a = made["object_id"].as_str().unwrap().to_owned();
+    check("key.create", &a, "\"a\"", "rest").await;
+    let (b, key) = operator.key("b").await;
+    check("key.create", &b, "\"b\"", "grpc").await;
+
+    let path = format!("/data-plane-keys/{a}");
+    rest.call("PATCH", &path, Some(json!({"name": "a2"}))).await;
+    check("key.edit", &a, "name: \"a2\"", "rest").await;
+    let edit = pb::EditKeyRequest {
+        object_id: b.clone(),
+        name: Some("b2".into()),
+        ..Default::default()
+    };
+    keys.edit_key(edit).await.unwrap();
+    check("key.edit", &b, "name: \"b2\"", "grpc").await;
+
+    let agent = gateway.agent(&key).await;
+    let mut stream = agent.connect().await;
+    let sessions = rest.get("/sessions").await.json();
+    let session = sessions["items"][0]["session_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    rest.call("DELETE", &format!("/sessions/{session}"), None)
+        .await;
+    check("session.disconnect", &session, "", "rest").await;
+    stream.end().await;
+
+    rest.call("PUT", &format!("{path}/revoke"), None).await;
+    check("key.revoke", &a, "", "rest").await;
+    let revoke = pb::RevokeKeyRequest {
+        object_id: b.clone(),
+        wait: None,
+    };
+    keys.revoke_key(revoke).await.unwrap();
+    check("key.revoke", &b, "", "grpc").await;
+    rest.call("DELETE", &path, None).await;
+    check("key.delete", &a, "", "rest").await;
+    let delete = pb::DeleteKeyRequest {
+        object_id: b.clone(),
+    };
+    keys.delete_key(delete).await.unwrap();
+    check("key.delete", &b, "", "grpc").await;
+
+    let token = rest
+        .call(
+            "POST",
+            "/tokens",
+            Some(json!({"name": "t", "role": "viewer"})),
+        )
+        .await;
+    let token = token.json();
+    let id = token["object_id"].as_str().unwrap();
+    check("token.create", id, "\"t\", viewer", "rest").await;
+    rest.call("DELETE", &format!("/tokens/{id}"), None).await;
+    check("token.revoke", id, "", "rest").await;
+
+    // No secret of any of them is in the trail.
+    let all = rest.get("/audit").await.text;
+    for secret in [
+        key.as_str(),
+        made["key"].as_str().unwrap(),
+        token["token"].as_str().unwrap(),
+    ] {
+        assert!(!all.contains(secret));
+    }
+    assert_eq!(trail(&rest, "action=key").await.len(), 8);
+    assert_eq!(trail(&rest, &format!("target={b}")).await.len(), 4);
+    let listed = operator
+        .audit()
+        .list_audit(pb::ListAuditRequest::default())
+        .await;
+    assert_eq!(listed.unwrap().into_inner().records.len(), 11);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_recorded_with_its_reason() {
+    let gateway = TestGateway::start().await;
+    let rest = gateway.rest();
+    let operator = gateway.operator().await;
+    let (id, _) = operator.key("k").await;
+    let path = format!("/data-plane-keys/{id}");
+
+    let early = rest.call("DELETE", &path, None).await;
+    assert_eq!(early.status, 409);
+    let record = last(&rest).await;
+    assert_eq!(
+        (&record["result"], &record["target"]),
+        (&json!("refused"), &json!(id))
+    );
+    assert_eq!(record["reason"], early.error());
+
+    // A role that is too small: the call never came to name its target.
+    let (_, secret) = operator.token(pb::Role::Viewer).await;
+    let mut viewer = gateway.rest();
+    viewer.token = Some(secret.clone());
+    assert_eq!(
+        viewer
+            .call("PUT", &format!("{path}/revoke"), None)
+            .await
+            .status,
+        403
+    );
+    let record = last(&rest).await;
+    assert_eq!(
+        (&record["action"], &record["target"]),
+        (&json!("key.revoke"), &json!(id))
+    );
+    assert_eq!(record["result"], "refused");
+    let mut keys = gateway.operator_with(&secret).await.keys();
+    keys.delete_keys(pb::DeleteKeysRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(last(&rest).await["action"], "key.delete");
+
+    // Of several each ends for itself.
+    rest.call("PUT", &format!("{path}/revoke"), None).await;
+    let none = "key_0123456789ABCDEF";
+    let rows = json!([
+        {"object_id": id, "action": "delete"},
+        {"object_id": none, "action": "delete"},
+    ]);
+    rest.call("PATCH", "/data-plane-keys", Some(rows)).await;
+    let two = trail(&rest, "limit=2").await;
+    assert_eq!(
+        (&two[0]["target"], &two[0]["result"]),
+        (&json!(none), &json!("refused"))
+    );
+    assert_eq!(
+        (&two[1]["target"], &two[1]["result"]),
+        (&json!(id), &json!("ok"))
+    );
+
+    // Who has no token did nothing.
+    let before = trail(&rest, "").await.len();
+    let mut nobody = gateway.rest();
+    nobody.token = None;
+    assert_eq!(nobody.call("DELETE", &path, None).await.status, 401);
+    assert_eq!(trail(&rest, "").await.len(), before);
+    for (query, field) in [
+        ("result=perhaps", "result"),
+        ("since=yesterday", "since"),
+        ("limit=0", "limit"),
+        ("page_token=x", "page_token"),
+        ("who=me", "who"),
+    ] {
+        let refused = rest.get(&format!("/audit?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert!(refused.error().contains(field), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_waits_for_a_store_that_is_away() {
+    let store = Arc::new(FaultyStore::new());
+    let gateway = TestGateway::over(store.clone(), |_| {}).await;
+    let rest = gateway.rest();
+    let (id, _) = gateway.operator().await.key("k").await;
+    store.set_failing(true);
+    let path = format!("/data-plane-keys/{id}");
+    assert_eq!(rest.call("DELETE", &path, None).await.status, 500);
+    store.set_failing(false);
+    eventually("the record is written", async || {
+        let deletes = trail(&rest, "action=key.delete").await;
+        deletes.len() == 1 && deletes[0]["result"] == "failed"
+    })
+    .await;
+}
