@@ -24,6 +24,7 @@ mod params;
 mod rejections;
 mod revocation;
 mod search;
+mod senders;
 mod sessions;
 mod tokens;
 
@@ -155,6 +156,7 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(keys::get, keys::edit, deletes::delete))
             .routes(routes!(revocation::revoke))
             .routes(routes!(revocation::revocation))
+            .routes(routes!(senders::list))
             .routes(routes!(instances::list))
             .routes(routes!(instances::get))
             .routes(routes!(agents::list))
