@@ -18,6 +18,7 @@ mod rest;
 mod roles;
 mod service;
 mod sessions;
+mod settings;
 mod status;
 mod tokens;
 
@@ -27,6 +28,7 @@ use tonic::service::Routes;
 
 use crate::events::Events;
 use crate::gateways::Gateways;
+use crate::instance_admin::InstanceAdmin;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
@@ -37,8 +39,10 @@ use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
 use crate::proto::admin::v1::rejection_service_server::RejectionServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
+use crate::proto::admin::v1::settings_service_server::SettingsServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::senders::Senders;
+use crate::settings::Settings;
 use crate::tokens::Tokens;
 
 use authenticate::Authenticate;
@@ -62,6 +66,8 @@ pub struct Behind {
     pub tokens: Tokens,
     /// The gateways of the store.
     pub gateways: Gateways,
+    /// What is set for all of them.
+    pub settings: Settings,
 }
 
 /// The service that the admin listener serves: gRPC and REST on one port.
@@ -77,7 +83,13 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         events,
         tokens,
         gateways,
+        settings,
     } = behind;
+    let instance_admin = InstanceAdmin::new(
+        Arc::clone(&instances),
+        Arc::clone(&presence),
+        Arc::clone(&events),
+    );
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -89,9 +101,11 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         events: Arc::clone(&events),
         gateways: gateways.clone(),
         tokens: tokens.clone(),
+        instance_admin: instance_admin.clone(),
+        settings: settings.clone(),
     });
     let key_service = keys::Keys::new(keys, senders);
-    let agent_service = agents::Agents::new(instances, Arc::clone(&presence));
+    let agent_service = agents::Agents::new(instances, Arc::clone(&presence), instance_admin);
     let session_service = sessions::Sessions::new(Arc::clone(&presence));
     let rejection_service = rejections::Refused::new(presence);
     let gateway_service = gateways::GatewayAdmin::new(gateways);
@@ -102,6 +116,9 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
         .add_service(TokenServiceServer::new(token_service))
+        .add_service(SettingsServiceServer::new(settings::SettingsAdmin::new(
+            settings,
+        )))
         .add_service(RejectionServiceServer::new(rejection_service))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.

@@ -22,6 +22,7 @@ mod rejections;
 mod secret_file;
 mod serve;
 mod sessions;
+mod settings;
 mod store;
 mod time;
 mod tokens;
@@ -81,7 +82,7 @@ enum Command {
     Keys(keys::KeysArgs),
     /// List agents and show what is known of them
     Agents(agents::AgentsArgs),
-    /// List the NGINX instances that agents report
+    /// List and delete the NGINX instances that agents report
     Instances(agents::InstancesArgs),
     /// Print what happened, and follow what happens
     Events(events::EventsArgs),
@@ -93,6 +94,8 @@ enum Command {
     Rejections(rejections::RejectionsArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
+    /// Show and change what is set for all gateways of the store
+    Settings(settings::SettingsArgs),
     /// Check, copy or adopt a whole store, without a gateway
     Store(store::StoreArgs),
     /// Issue certificates for gateways that share the store
@@ -194,6 +197,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
         Command::Tokens(args) => ask_gateway(tokens::run(args, console)),
         Command::Rejections(args) => ask_gateway(rejections::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
+        Command::Settings(args) => ask_gateway(settings::run(args, console)),
     }
 }
 

@@ -20,7 +20,9 @@ mod params;
 mod rejections;
 mod revocation;
 mod sessions;
+mod settings;
 mod tokens;
+mod walk;
 
 use std::sync::Arc;
 
@@ -38,9 +40,11 @@ use uuid::Uuid;
 
 use crate::events::Events;
 use crate::gateways::Gateways;
+use crate::instance_admin::InstanceAdmin;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
+use crate::settings::Settings;
 use crate::store::StoreClock;
 use crate::tokens::Tokens;
 
@@ -56,6 +60,8 @@ pub(super) struct Rest {
     pub events: Arc<Events>,
     pub gateways: Gateways,
     pub tokens: Tokens,
+    pub instance_admin: InstanceAdmin,
+    pub settings: Settings,
 }
 
 /// The path of a list, for the document.
@@ -133,8 +139,9 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(keys::get, keys::edit, deletes::delete))
             .routes(routes!(revocation::revoke))
             .routes(routes!(revocation::revocation))
-            .routes(routes!(instances::list))
-            .routes(routes!(instances::get))
+            .routes(routes!(instances::list, deletes::delete_several_instances))
+            .routes(routes!(instances::get, deletes::delete_instance))
+            .routes(routes!(settings::get, settings::edit, settings::replace))
             .routes(routes!(agents::list))
             .routes(routes!(agents::get))
             .routes(routes!(sessions::list))

@@ -3,6 +3,7 @@
 
 mod fake;
 mod keys;
+mod settings;
 mod tokens;
 
 use std::cell::RefCell;

@@ -30,6 +30,7 @@ use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
 use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
+use crate::settings::Settings;
 use crate::store::{Bound, GatewayId, GatewayInfo};
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
@@ -181,6 +182,9 @@ pub(super) async fn build(
         config.max_message_bytes,
     )
     .await;
+    let forget_after = config.instances.forget_unavailable_after;
+    let settings = Settings::new(store.clone(), forget_after);
+    settings.tell_which_counts().await;
     let admin_service = admin_api::service(admin_api::Behind {
         keys: key_admin,
         presence: Arc::clone(&presence),
@@ -189,6 +193,7 @@ pub(super) async fn build(
         events: Arc::clone(&events),
         tokens: Tokens::new(store.clone(), store.clock().clone()),
         gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
+        settings: settings.clone(),
     })?;
 
     let agent = Listener::bind(
@@ -230,6 +235,7 @@ pub(super) async fn build(
             instances,
             presence,
             events,
+            settings,
             registry: Arc::clone(&registry),
             expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),
             stale: StaleWatch::new(registry, Arc::clone(&view)),

@@ -24,6 +24,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("rejections", "keys store events"),
     ("presence", "keys store sessions rejections"),
     ("key_admin", "keys store events sessions instances presence revocation telemetry"),
+    ("instance_admin", "events instances key_admin presence store"),
+    ("settings", "key_admin store"),
     ("gateways", "keys store sessions"),
     ("tokens", "keys files store"),
     ("listener", "keys"),
@@ -32,10 +34,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
     ("admin_api", "keys store listener events sessions instances gateways senders rejections presence \
-                   key_admin tokens proto"),
+                   key_admin instance_admin settings tokens proto"),
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
-                rejections presence key_admin tokens listener certs config agent_api admin_api ops telemetry"),
+                rejections presence key_admin settings tokens listener certs config agent_api admin_api ops telemetry"),
     ("upkeep", "keys files store tokens config server"),
     ("cli", "keys config certs server upkeep proto"),
 ];

@@ -16,7 +16,7 @@ use crate::support::{Operator, TestGateway};
 
 /// What every token may do, and what it takes an operator for; the rest is for
 /// admins.
-const VIEWERS: [&str; 9] = [
+const VIEWERS: [&str; 10] = [
     "GetKey",
     "ListKeys",
     "ListAgents",
@@ -26,6 +26,7 @@ const VIEWERS: [&str; 9] = [
     "ListGateways",
     "ListRejections",
     "StreamEvents",
+    "GetInstanceCleanup",
 ];
 const OPERATORS: [&str; 3] = ["EditKey", "RevokeKey", "DisconnectSession"];
 
