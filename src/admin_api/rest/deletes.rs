@@ -99,15 +99,17 @@ async fn delete_one(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
     let key: KeyId = match told.object_id.parse() {
         Ok(key) => key,
         Err(error) => {
+            let why = format!("object_id: {error}");
+            actor.refused(&told.object_id, why.as_str());
             told.outcome = Outcome::Invalid;
-            told.failure_reason = Some(format!("object_id: {error}"));
+            told.failure_reason = Some(why);
             return told;
         }
     };
     if let Ok(record) = rest.keys.get(key).await {
         told.name = record.name;
     }
-    if let Err(error) = rest.keys.delete_one(actor, key).await {
+    if let Err(error) = rest.keys.delete(actor, key).await {
         told.outcome = Outcome::Failed;
         told.failure_reason = Some(error.to_string());
     }
