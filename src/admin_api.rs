@@ -1,13 +1,15 @@
-//! The admin listener: the gRPC `muster.admin.v1`, and REST.
+//! The admin listener: the gRPC `muster.admin.v1`, REST, and the web console.
 //!
 //! Owns: what operators may call and with which role, the codes they get. Must
 //! not know: the agent's protocol, a store's backend.
 //! Invariant: every call carries a good admin token of a sufficient role,
 //! reflection's too.
 
+mod about;
 mod agents;
 mod audit;
 mod authenticate;
+mod console;
 mod convert;
 mod deeds;
 mod door;
@@ -45,6 +47,7 @@ use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::senders::Senders;
 use crate::tokens::Tokens;
 
+pub use about::About;
 use authenticate::Authenticate;
 pub use door::Door;
 use rest::Rest;
@@ -68,9 +71,12 @@ pub struct Behind {
     pub gateways: Gateways,
     /// Who changed what.
     pub audit: Arc<Audit>,
+    /// The gateway that answers.
+    pub about: About,
 }
 
-/// The service that the admin listener serves: gRPC and REST on one port.
+/// The service that the admin listener serves: gRPC, REST and the console on one
+/// port.
 ///
 /// # Errors
 /// When our own descriptors can't be read: a build fault.
@@ -84,6 +90,7 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         tokens,
         gateways,
         audit,
+        about,
     } = behind;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -97,6 +104,8 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         gateways: gateways.clone(),
         tokens: tokens.clone(),
         audit: Arc::clone(&audit),
+        senders: Arc::clone(&senders),
+        about: Arc::new(about),
     });
     let key_service = keys::Keys::new(keys, senders);
     let agent_service = agents::Agents::new(instances, Arc::clone(&presence));

@@ -151,14 +151,9 @@ impl Audit {
         }
     }
 
-    /// Notes the actor who signed in at the console, or the words in which
-    /// somebody was refused. Those share one actor: how a stranger calls himself
-    /// is his choice.
-    pub async fn sign_in(&self, from: String, signed: Result<String, String>) {
-        let (actor, reason) = match signed {
-            Ok(actor) => (actor, None),
-            Err(words) => ("nobody".to_owned(), Some(words)),
-        };
+    /// Notes who signed in at the console, or the words in which he was refused.
+    /// Strangers are to share one actor: each has records of his own.
+    pub async fn sign_in(&self, from: String, actor: String, reason: Option<String>) {
         let origin = Origin {
             actor,
             from,

@@ -219,15 +219,14 @@ impl Instances {
         self.rows().total()
     }
 
-    /// The ids of all agents that are under that key and that `wanted` takes, in
-    /// order. `wanted` is asked under the lock: it must not ask back.
-    pub fn ids(&self, under: Under, wanted: impl Fn(&AgentRecord) -> bool) -> Vec<Uuid> {
+    /// What `see` makes of all agents that are under that key, in order of their
+    /// ids. It is asked under the lock: it must be quick, and not ask back.
+    pub fn look<T>(&self, under: Under, see: impl Fn(&AgentRecord) -> Option<T>) -> Vec<T> {
         let rows = self.rows();
         let found = rows
             .agents_after(None)
             .filter(|agent| rows.is_under(agent, under));
-        let found = found.filter(|agent| wanted(agent));
-        found.map(|agent| agent.agent).collect()
+        found.filter_map(see).collect()
     }
 
     /// How many NGINX instances each key has: those of the agents whose last join
@@ -264,6 +263,13 @@ impl Instances {
         let rows = self.rows();
         let record = rows.agent(agent)?.clone();
         Some((record, rows.registrations_of(agent)))
+    }
+
+    /// What an agent calls its host; nothing where it is not known.
+    pub fn hostname(&self, agent: Uuid) -> String {
+        let rows = self.rows();
+        let known = rows.agent(agent);
+        known.map_or_else(String::new, |agent| agent.hostname.clone())
     }
 
     /// Whether an agent ever joined with a key.

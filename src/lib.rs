@@ -3,6 +3,7 @@
 
 pub mod admin_api;
 pub mod agent_api;
+pub mod agent_config;
 pub mod audit;
 pub mod auth;
 pub mod certs;
@@ -26,5 +27,6 @@ pub mod server;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;
+pub mod text;
 pub mod tokens;
 pub mod upkeep;

@@ -138,16 +138,6 @@ impl Presence {
         Ok(found)
     }
 
-    /// How many sessions are live on all gateways.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn live_total(&self) -> Result<usize, StoreError> {
-        let boards = self.sessions.read().await?;
-        let there: usize = boards.values().map(|board| board.rows.len()).sum();
-        Ok(self.registry.live_total() + there)
-    }
-
     /// All agents with a live session anywhere.
     ///
     /// # Errors
@@ -156,6 +146,20 @@ impl Presence {
         let mut agents = self.elsewhere().await?.agents;
         agents.extend(self.registry.connected());
         Ok(agents)
+    }
+
+    /// How many live sessions each agent has anywhere; only those that have one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn live_by_agent(&self) -> Result<HashMap<Uuid, usize>, StoreError> {
+        let mut counts = self.registry.live_by_agent();
+        for board in self.sessions.read().await?.values() {
+            for row in board.rows.values() {
+                *counts.entry(row.agent).or_default() += 1;
+            }
+        }
+        Ok(counts)
     }
 
     /// At most `limit` live sessions after `after`, of one key or of all, in

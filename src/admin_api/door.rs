@@ -16,6 +16,7 @@ use http::{Request, Response};
 use tonic::Status;
 use tower_service::Service;
 
+use super::console;
 use super::rest;
 use super::service::{AdminService, is_grpc};
 
@@ -47,11 +48,11 @@ impl Door {
         let _ = self.inside.set(inside);
     }
 
-    fn refusal(&self, is_grpc: bool) -> Response<Body> {
+    fn refusal<B>(&self, request: &Request<B>) -> Response<Body> {
         let why = self.why.read().unwrap_or_else(PoisonError::into_inner);
-        match is_grpc {
+        match is_grpc(request) {
             true => Status::unavailable(why.as_str()).into_http(),
-            false => rest::refusal(&why),
+            false => console::while_shut(request, &why).unwrap_or_else(|| rest::refusal(&why)),
         }
     }
 }
@@ -74,7 +75,7 @@ where
         match self.inside.get() {
             Some(inside) => inside.clone().call(request),
             None => {
-                let refusal = self.refusal(is_grpc(&request));
+                let refusal = self.refusal(&request);
                 Box::pin(async move { Ok(refusal) })
             }
         }

@@ -6,6 +6,7 @@
 //! Invariants: every route says which role it needs, in its handler's
 //! arguments; every answer that is not a success has one shape.
 
+mod about;
 mod agents;
 mod audit;
 mod auth;
@@ -21,6 +22,7 @@ mod page;
 mod params;
 mod rejections;
 mod revocation;
+mod search;
 mod sessions;
 mod tokens;
 
@@ -31,24 +33,28 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::About;
 use crate::audit::Audit;
 use crate::events::Events;
 use crate::gateways::Gateways;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
+use crate::senders::Senders;
 use crate::store::StoreClock;
 use crate::tokens::Tokens;
 
+use super::console;
+pub(super) use auth::CONSOLE;
 use auth::Scheme;
-use error::{ApiError, Fault};
+pub(super) use error::{ApiError, Fault};
 use noted::Noted;
 
 /// What the routes work on.
@@ -61,6 +67,8 @@ pub(super) struct Rest {
     pub gateways: Gateways,
     pub tokens: Tokens,
     pub audit: Arc<Audit>,
+    pub senders: Arc<Senders>,
+    pub about: Arc<About>,
 }
 
 /// The path of a list, for the document.
@@ -124,6 +132,7 @@ pub(super) fn router(rest: Rest) -> Router {
         router = router.nest(base, routes.clone());
     }
     router
+        .merge(console::routes())
         .fallback(|| std::future::ready(ApiError::from(Fault::NoSuchRoute)))
         .method_not_allowed_fallback(|| std::future::ready(ApiError::from(Fault::NoSuchMethod)))
         .layer(DefaultBodyLimit::max(BODY))
@@ -158,6 +167,8 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(tokens::list, tokens::create))
             .routes(routes!(tokens::mine))
             .routes(routes!(tokens::revoke))
+            .routes(routes!(about::about))
+            .routes(routes!(about::agent_config))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
     (routes().into(), document.into_openapi())
@@ -190,13 +201,16 @@ async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> R
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    response.into_response()
+    console::harden(response.headers_mut());
+    response
 }
 
 /// What every call is answered while the gateway waits for its store.
 pub(super) fn refusal(why: &str) -> Response {
     let error = ApiError::from(Fault::NotYet(why.to_owned()));
-    error.told(&request_id(), StoreClock::default().now())
+    let mut response = error.told(&request_id(), StoreClock::default().now());
+    console::harden(response.headers_mut());
+    response
 }
 
 /// Random; all zeros should the system have no random numbers, for an id is

@@ -164,7 +164,9 @@ async fn a_caller_in_a_loop_makes_few_records_whatever_he_asks_for() {
     let told = all.iter().filter(|deed| deed.detail.is_empty()).count();
     assert_eq!(told + counted.sum::<usize>(), tried, "none is left out");
     // Another actor has his own.
-    audit.sign_in("127.0.0.1:2".into(), Err("no".into())).await;
+    audit
+        .sign_in("127.0.0.1:2".into(), "nobody".into(), Some("no".into()))
+        .await;
     let newest = records(&audit).await.remove(0);
     assert_eq!(
         (newest.actor.as_str(), newest.action.as_str()),

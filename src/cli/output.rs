@@ -13,6 +13,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::error::CliError;
+pub(super) use crate::text::clean;
+use crate::text::is_obeyed;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -213,26 +215,12 @@ pub(super) fn cell(text: &str) -> String {
     clean.chars().take(CELL - 1).chain(['…']).collect()
 }
 
-/// Text from elsewhere with everything that a terminal would obey, or that
-/// would make it show something else than is there, in its escaped form.
-pub(super) fn clean(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || is_invisible(c) {
-            clean.extend(c.escape_default());
-        } else {
-            clean.push(c);
-        }
-    }
-    clean
-}
-
 /// JSON with the characters escaped that [`clean`] escapes: by itself JSON
 /// escapes only the first 32. Outside of strings there is none of them.
 fn harmless_json(json: &str) -> String {
     let mut harmless = String::with_capacity(json.len());
     for c in json.chars() {
-        if c != '\n' && (c.is_control() || is_invisible(c)) {
+        if c != '\n' && is_obeyed(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 harmless += &format!("\\u{unit:04x}");
             }
@@ -241,13 +229,6 @@ fn harmless_json(json: &str) -> String {
         }
     }
     harmless
-}
-
-/// Direction marks, zero-width characters and line separators.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `1 session`, `2 sessions`.

@@ -15,8 +15,9 @@ use tracing_subscriber::EnvFilter;
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
 use super::output::{Console, clean};
-use crate::config::{Config, Log, LogFormat, Settings};
+use crate::config::{AgentAddress, Config, Log, LogFormat, Settings};
 use crate::server::{Addresses, FirstToken, Server};
+use crate::text::quoted;
 
 /// After a clean shutdown nothing should be left to do; what is left all the
 /// same gets so long.
@@ -64,12 +65,14 @@ pub(super) fn run(
 async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
     let stop = stop_on_signals()?;
     let data_dir = config.data_dir.clone();
+    let dialled = config.tls.agent_address.clone();
     let server = tokio::select! {
         server = Server::bind(config) => server?,
         // Told to stop before it has begun to serve.
         () = stop.cancelled() => return Ok(()),
     };
-    let mut ready = Ready::new(server.addresses(), server.first_start(), &data_dir);
+    let (addresses, first_start) = (server.addresses(), server.first_start());
+    let mut ready = Ready::new(addresses, dialled, first_start, &data_dir);
     if let FirstToken::Elsewhere(gateway) = server.first_token() {
         ready.admin_token_of = Some(gateway.clone().unwrap_or_default());
     }
@@ -136,16 +139,6 @@ fn program() -> String {
         .map_or_else(|| "muster".to_owned(), |name| quoted(&name))
 }
 
-/// A word as a shell reads it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// What is said once the listeners are bound.
 #[derive(Debug, Serialize)]
 struct Ready {
@@ -158,14 +151,18 @@ struct Ready {
     /// when that token has ended and others are left.
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_token_of: Option<String>,
+    /// Where agents dial.
     #[serde(skip)]
-    agent_is_loopback: bool,
-    #[serde(skip)]
-    agent_port: u16,
+    dialled: AgentAddress,
 }
 
 impl Ready {
-    fn new(addresses: Addresses, first_start: bool, data_dir: &Path) -> Self {
+    fn new(
+        addresses: Addresses,
+        dialled: Option<AgentAddress>,
+        first_start: bool,
+        data_dir: &Path,
+    ) -> Self {
         Self {
             agent: addresses.agent.to_string(),
             admin: format!("https://{}", addresses.admin),
@@ -173,8 +170,7 @@ impl Ready {
             data_dir: std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()),
             first_start,
             admin_token_of: None,
-            agent_is_loopback: addresses.agent.ip().is_loopback(),
-            agent_port: addresses.agent.port(),
+            dialled: dialled.unwrap_or_else(|| AgentAddress::from_bound(addresses.agent)),
         }
     }
 
@@ -187,13 +183,13 @@ impl Ready {
             self.ops,
             self.data_dir.display()
         );
-        if self.agent_is_loopback {
+        if self.dialled.is_loopback() {
             text += &format!(
                 "\nAgents on other hosts can't reach {}. To let them in, start with\n  \
                  --agent-listen 0.0.0.0:{port} --agent-address HOST:{port}\nwhere HOST is the name \
                  or address by which they reach this host.\n",
-                self.agent,
-                port = self.agent_port,
+                self.dialled,
+                port = self.dialled.port,
             );
         }
         let command = if self.first_start {
@@ -229,7 +225,7 @@ impl Ready {
 mod tests {
     use super::*;
 
-    fn ready(agent: &str, first_start: bool, dir: &str) -> String {
+    fn ready(agent: &str, dialled: Option<&str>, first_start: bool, dir: &str) -> String {
         let at = |text: &str| text.parse().unwrap();
         let addresses = Addresses {
             agent: at(agent),
@@ -237,12 +233,13 @@ mod tests {
             ops: at("127.0.0.1:7445"),
         };
         let dir = Path::new(dir);
-        Ready::new(addresses, first_start, dir).in_words(dir, "muster")
+        let dialled = dialled.map(|address| address.parse().unwrap());
+        Ready::new(addresses, dialled, first_start, dir).in_words(dir, "muster")
     }
 
     #[test]
     fn a_first_start_says_what_to_type_and_who_is_kept_out() {
-        let said = ready("127.0.0.1:9000", true, "./muster-data");
+        let said = ready("127.0.0.1:9000", None, true, "./muster-data");
         for part in [
             "  agents  127.0.0.1:9000\n",
             "  admin   https://127.0.0.1:7444\n",
@@ -262,7 +259,7 @@ mod tests {
             admin: at,
             ops: at,
         };
-        let mut ready = Ready::new(addresses, false, Path::new("gw2"));
+        let mut ready = Ready::new(addresses, None, false, Path::new("gw2"));
         ready.admin_token_of = Some("gw\u{1b}1".into());
         let said = ready.in_words(Path::new("gw2"), "muster");
         assert!(said.contains("gateway gw\\u{1b}1 made"), "{said}");
@@ -271,11 +268,21 @@ mod tests {
 
     #[test]
     fn later_starts_say_less() {
-        let said = ready("0.0.0.0:7443", false, "/var/lib/my muster");
+        let said = ready("0.0.0.0:7443", None, false, "/var/lib/my muster");
         assert!(!said.contains("other hosts"), "{said}");
         assert!(
             said.ends_with("  muster keys list --data-dir '/var/lib/my muster'\n"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn who_named_where_agents_dial_is_not_told_to() {
+        // A load balancer or a tunnel on this host has the outer address.
+        let outer = Some("muster.example.com:443");
+        let said = ready("127.0.0.1:7443", outer, false, "./muster-data");
+        assert!(!said.contains("other hosts"), "{said}");
+        let here = ready("0.0.0.0:7443", Some("localhost:9"), false, "./muster-data");
+        assert!(here.contains("can't reach localhost:9."), "{here}");
     }
 }

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admin_listener::AdminListener;
+use super::data_dir::dialled;
 use super::enter::{Entered, Entry, Source};
 use super::observer::Connections;
 use super::ops_listener::OpsListener;
 use super::run::Parts;
 use super::{Addresses, DataDir, Server, StartError};
-use crate::admin_api;
+use crate::admin_api::{self, About};
 use crate::agent_api;
 use crate::audit::Audit;
 use crate::auth::{AuthOptions, Authenticator, View};
 use crate::certs::{CertOptions, Certs};
-use crate::config::Config;
+use crate::config::{Config, StorePlace};
 use crate::gateways::Gateways;
 use crate::key_admin::KeyAdmin;
 use crate::keys::{Id, KeyId};
@@ -190,6 +191,14 @@ pub(super) async fn build(
         config.max_message_bytes,
     )
     .await;
+    let agent = Listener::bind(
+        config.listen.agent,
+        config.limits.clone(),
+        agent_tls,
+        Connections::observed(Arc::clone(&metrics), rejections),
+    )
+    .await?;
+    let dialled = dialled(agent.local_addr(), config.tls.agent_address.as_ref());
     let admin_service = admin_api::service(admin_api::Behind {
         keys: key_admin,
         presence: Arc::clone(&presence),
@@ -199,15 +208,18 @@ pub(super) async fn build(
         tokens: Tokens::new(store.clone(), store.clock().clone()),
         gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
         audit: Arc::clone(&audit),
+        about: About {
+            gateway_name: config.gateway_name.clone(),
+            agent_address: dialled.to_string(),
+            agent_address_named: config.tls.agent_address.is_some(),
+            store: match config.store.place {
+                StorePlace::Embedded => "embedded",
+                StorePlace::Redis(_) => "redis",
+            },
+            data_dir: data_dir.absolute(),
+        },
     })?;
 
-    let agent = Listener::bind(
-        config.listen.agent,
-        config.limits.clone(),
-        agent_tls,
-        Connections::observed(Arc::clone(&metrics), rejections),
-    )
-    .await?;
     let addresses = Addresses {
         agent: agent.local_addr(),
         admin: admin.address(),
@@ -217,11 +229,7 @@ pub(super) async fn build(
         agent: addresses.agent,
         admin: addresses.admin,
     });
-    data_dir.announce_agent(
-        addresses.agent,
-        config.tls.agent_address.as_ref(),
-        config.tls.own.is_some(),
-    )?;
+    data_dir.announce_agent(&dialled, config.tls.own.is_some())?;
     admin.door.open(admin_service);
     Ok(Server {
         addresses,

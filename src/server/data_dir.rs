@@ -35,6 +35,12 @@ impl DataDir {
         })
     }
 
+    /// Its path, also once the working directory is another; as it was given
+    /// where there is no working directory.
+    pub(super) fn absolute(&self) -> PathBuf {
+        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
     /// The embedded store's file.
     pub fn store(&self) -> PathBuf {
         self.path.join("store.redb")
@@ -104,15 +110,10 @@ impl DataDir {
     /// operator's `own`.
     pub(super) fn announce_agent(
         &self,
-        bound: SocketAddr,
-        dialled: Option<&AgentAddress>,
+        dialled: &AgentAddress,
         own_certificate: bool,
     ) -> Result<(), DataDirError> {
-        let agent = match dialled {
-            Some(address) => address.to_string(),
-            None => reachable(bound).to_string(),
-        };
-        self.tell("agent.address", &agent)?;
+        self.tell("agent.address", &dialled.to_string())?;
         self.tell("agent.tls", if own_certificate { "own" } else { "muster" })
     }
 
@@ -121,6 +122,13 @@ impl DataDir {
         files::write(&path, format!("{line}\n").as_bytes(), Access::Public)
             .map_err(|cause| error(&path, cause))
     }
+}
+
+/// Where agents dial: where the operator says, else where the listener is bound.
+pub(super) fn dialled(bound: SocketAddr, named: Option<&AgentAddress>) -> AgentAddress {
+    named
+        .cloned()
+        .unwrap_or_else(|| AgentAddress::from_bound(reachable(bound)))
 }
 
 /// "Every address" can't be dialled; on this host the loopback can.

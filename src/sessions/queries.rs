@@ -1,6 +1,6 @@
 //! What the registry tells: lists and counts. Changes nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -53,6 +53,15 @@ impl Registry {
             .filter(|slot| !slot.has_ended())
             .map(|slot| slot.info.agent)
             .collect()
+    }
+
+    /// How many live sessions each agent has, whatever their keys.
+    pub fn live_by_agent(&self) -> HashMap<Uuid, usize> {
+        let mut counts = HashMap::new();
+        for slot in self.live().after(0).filter(|slot| !slot.has_ended()) {
+            *counts.entry(slot.info.agent).or_default() += 1;
+        }
+        counts
     }
 
     /// Whether an agent has a live session under a key.

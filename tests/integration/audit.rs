@@ -253,6 +253,46 @@ async fn a_pending_revoke_is_recorded_when_it_is_asked_for_and_when_it_is_writte
 }
 
 #[tokio::test]
+async fn who_signs_in_at_the_console_is_recorded_and_so_are_strangers() {
+    let gateway = TestGateway::start().await;
+    let rest = gateway.rest();
+    let operator = gateway.operator().await;
+    let (id, token) = operator.token(pb::Role::Viewer).await;
+    let sign_in = async |token: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-muster-console", "1"),
+        ];
+        let body = json!({"token": token}).to_string();
+        let answer = rest.raw("POST", "/console/session", &headers, &body).await;
+        (answer.status, last(&rest).await)
+    };
+    let (status, record) = sign_in(&token).await;
+    assert_eq!(status, 204);
+    assert_eq!(
+        (&record["action"], &record["door"]),
+        (&json!("sign_in"), &json!("console"))
+    );
+    assert_eq!(record["result"], "ok");
+    assert!(record["actor"].as_str().unwrap().contains(&id), "{record}");
+    assert!(record["from"].as_str().unwrap().starts_with("127.0.0.1:"));
+    let (status, record) = sign_in("mat_guessed").await;
+    assert_eq!(status, 401);
+    assert_eq!(
+        (&record["actor"], &record["result"]),
+        (&json!("nobody"), &json!("refused"))
+    );
+    operator.revoke_token(&id).await.unwrap();
+    let (status, record) = sign_in(&token).await;
+    assert_eq!(status, 401);
+    assert_eq!(
+        (&record["actor"], &record["result"]),
+        (&json!(id), &json!("refused"))
+    );
+    assert!(record["reason"].as_str().unwrap().contains("revoked"));
+}
+
+#[tokio::test]
 async fn no_pasted_secret_gets_into_the_trail() {
     let gateway = TestGateway::start().await;
     let rest = gateway.rest();

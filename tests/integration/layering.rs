@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &str)] = &[
     ("keys", ""),
     ("files", ""),
+    ("text", ""),
     ("telemetry", "keys"),
     ("proto", "keys"),
     ("store", "keys files"),
@@ -30,15 +31,16 @@ const LAYERS: &[(&str, &str)] = &[
     ("listener", "keys"),
     ("certs", "keys files"),
     ("config", "auth listener instances"),
+    ("agent_config", "config text"),
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
     ("admin_api", "keys store listener events sessions instances gateways senders rejections presence \
-                   key_admin tokens audit proto"),
+                   key_admin tokens audit agent_config proto"),
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
                 rejections presence key_admin tokens audit listener certs config agent_api admin_api ops telemetry"),
     ("upkeep", "keys files store tokens config server"),
-    ("cli", "keys config certs server upkeep proto"),
+    ("cli", "keys text config certs agent_config server upkeep proto"),
 ];
 
 /// Crates whose types stay where they belong.

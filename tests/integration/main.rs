@@ -5,6 +5,7 @@
 
 mod support;
 
+mod about;
 mod admin_api;
 mod agents;
 mod audit;
@@ -31,6 +32,7 @@ mod redis_store;
 mod registrations;
 mod rejections;
 mod rest;
+mod rest_lists;
 mod rest_views;
 mod restart;
 mod revoke;

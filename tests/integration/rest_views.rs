@@ -204,6 +204,8 @@ async fn every_call_is_open_to_its_role_and_the_greater_ones_alone() {
         ("GET", "/tokens", 2),
         ("POST", "/tokens", 2),
         ("DELETE", "/tokens/x", 2),
+        ("GET", "/about", 0),
+        ("GET", "/agent-config", 0),
     ];
     let document = rest.at("GET", "/api/openapi.json", None).await.json();
     let described: usize = document["paths"]

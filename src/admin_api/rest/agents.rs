@@ -11,8 +11,10 @@ use uuid::Uuid;
 use super::Rest;
 use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody, Fault};
+use super::filter::{self, Order};
 use super::page::{self, Page, Rows};
 use super::params::{Namespace, Parameters, RowId};
+use super::search::{self, Search};
 use crate::instances::Under;
 use crate::store::{AgentRecord, Registration};
 
@@ -26,6 +28,8 @@ pub(super) struct Agent {
     key_object_id: String,
     /// It has a live session on any gateway.
     connected: bool,
+    /// How many it has, on all gateways.
+    live_sessions: usize,
     hostname: String,
     os_version: String,
     agent_version: String,
@@ -62,11 +66,12 @@ pub(super) struct RegistrationShown {
 }
 
 impl Agent {
-    fn new(record: AgentRecord, connected: bool) -> Self {
+    fn new(record: AgentRecord, live_sessions: usize) -> Self {
         Self {
             system_id: record.agent.to_string(),
             key_object_id: record.key.to_string(),
-            connected,
+            connected: live_sessions > 0,
+            live_sessions,
             hostname: record.hostname,
             os_version: record.os_version,
             agent_version: record.agent_version,
@@ -92,9 +97,36 @@ impl From<Registration> for RegistrationShown {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Hostname,
+    FirstSeen,
+    LastSeen,
+}
+
+const SORT_FIELDS: &str = "hostname, first_seen or last_seen";
+
+fn sort_field(name: &str) -> Option<Field> {
+    match name {
+        "hostname" => Some(Field::Hostname),
+        "first_seen" => Some(Field::FirstSeen),
+        "last_seen" => Some(Field::LastSeen),
+        _ => None,
+    }
+}
+
+fn value(field: Field, agent: &AgentRecord) -> String {
+    match field {
+        Field::Hostname => agent.hostname.clone(),
+        // Of one length, so that they sort as numbers.
+        Field::FirstSeen => format!("{:020}", agent.first_seen.as_millis()),
+        Field::LastSeen => format!("{:020}", agent.last_seen.as_millis()),
+    }
+}
+
 /// The agents, in order of their ids.
 #[utoipa::path(get, path = "/namespaces/{namespace}/agents",
-    params(super::Namespaced, page::Asked, Wanted),
+    params(super::Namespaced, page::Asked, filter::Sorted, search::Asked, Wanted),
     responses((status = 200, body = Rows<Agent>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -104,10 +136,10 @@ pub(super) async fn list(
 ) -> Result<Json<Rows<Agent>>, ApiError> {
     let known = [
         &page::PARAMETERS[..],
-        &["key_object_id", "ever", "connected"],
-    ]
-    .concat();
-    let parameters = parameters.only(&known)?;
+        &filter::ORDER,
+        &[search::PARAMETER, "key_object_id", "ever", "connected"],
+    ];
+    let parameters = parameters.only(&known.concat())?;
     let page = Page::of(&parameters)?;
     let ever = parameters.flag("ever")?.unwrap_or(false);
     let under = match parameters.key("key_object_id")? {
@@ -116,17 +148,33 @@ pub(super) async fn list(
         Some(key) => Under::Now(key),
     };
     let wanted = parameters.flag("connected")?;
-    let connected = rest.presence.connected().await?;
+    let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
+    let search = Search::of(&parameters)?;
+    let live = rest.presence.live_by_agent().await?;
     let total = rest.instances.total();
-    let is_wanted = |agent: &AgentRecord| {
-        wanted.is_none_or(|wanted| wanted == connected.contains(&agent.agent))
+    let see = |agent: &AgentRecord| {
+        let is_wanted = wanted.is_none_or(|wanted| wanted == live.contains_key(&agent.agent))
+            && finds(&search, agent);
+        let by = || order.fields().map(|field| value(field, agent)).collect();
+        is_wanted.then(|| (by(), agent.agent))
     };
-    let found = rest.instances.ids(under, is_wanted);
-    let rows = page.cut(total, found, |id| {
+    let mut found: Vec<(Vec<String>, Uuid)> = rest.instances.look(under, see);
+    order.sort(&mut found, |(by, _)| by);
+    let rows = page.cut(total, found, |(_, id)| {
         let (record, _) = rest.instances.agent(id)?;
-        Some(Agent::new(record, connected.contains(&id)))
+        Some(Agent::new(record, live.get(&id).copied().unwrap_or(0)))
     });
     Ok(Json(rows))
+}
+
+fn finds(search: &Search, agent: &AgentRecord) -> bool {
+    // Ids and addresses are no text before somebody asks.
+    search.is_any()
+        || search.finds(&[
+            &agent.hostname,
+            &agent.agent.to_string(),
+            &agent.last_address.to_string(),
+        ])
 }
 
 /// Which agents are asked for.
@@ -154,10 +202,10 @@ pub(super) async fn get(
     parameters.only(&[])?;
     let none = || Fault::NotFound("system_id: there is no such agent".into());
     let id = Uuid::try_parse(&id).map_err(|_| none())?;
-    let connected = rest.presence.connected().await?.contains(&id);
+    let live = rest.presence.live_by_agent().await?;
     let (record, registrations) = rest.instances.agent(id).ok_or_else(none)?;
     Ok(Json(AgentSheet {
-        agent: Agent::new(record, connected),
+        agent: Agent::new(record, live.get(&id).copied().unwrap_or(0)),
         registrations: registrations.into_iter().map(Into::into).collect(),
     }))
 }

@@ -14,6 +14,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use super::Rest;
 use super::error::ApiError;
 use crate::admin_api::authenticate::peer;
+use crate::admin_api::console;
 use crate::admin_api::status::RoleError;
 use crate::audit::{Actor, Origin};
 use crate::store::{Role, TokenRecord};
@@ -86,12 +87,15 @@ fn door(headers: &HeaderMap) -> &'static str {
 }
 
 async fn caller(parts: &mut Parts, rest: &Rest, needed: Role) -> Result<TokenRecord, ApiError> {
-    let value = parts.headers.get_mut(AUTHORIZATION).map(|value| {
+    let cookie = console::presented(&mut parts.headers);
+    let header = parts.headers.get_mut(AUTHORIZATION).map(|value| {
         value.set_sensitive(true);
-        value.clone()
+        value.as_bytes().to_vec()
     });
-    let judged = rest.tokens.judge(value.as_ref().map(|v| v.as_bytes()));
-    let token = judged.await?;
+    if header.is_none() && cookie.is_some() {
+        console::provenance(parts)?;
+    }
+    let token = rest.tokens.judge(header.or(cookie).as_deref()).await?;
     if let Some(visit) = parts.extensions.get::<Visit>() {
         visit.by(&token);
     }

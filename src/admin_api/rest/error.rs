@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::admin_api::status::RoleError;
+use crate::agent_config::AgentConfigError;
 use crate::gateways::GatewayError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::Timestamp;
@@ -16,8 +17,8 @@ use crate::store::{ChangeError, StoreError, TokenChangeError};
 use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a request is refused or failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum Fault {
+#[derive(Debug, thiserror::Error)]
+pub(in crate::admin_api) enum Fault {
     #[error("there is no such path; /api/openapi.json lists them")]
     NoSuchRoute,
     #[error("the path has no such method; /api/openapi.json lists them")]
@@ -34,6 +35,8 @@ pub(super) enum Fault {
         "the store did not take the revoke; this gateway has applied it and goes on trying: ask again"
     )]
     RevokePending,
+    #[error("{0}")]
+    NotConsole(String),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
@@ -46,6 +49,10 @@ pub(super) enum Fault {
     Gateway(#[from] GatewayError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    AgentConfig(#[from] AgentConfigError),
+    #[error("a fault of muster: {0}")]
+    Broken(String),
 }
 
 impl Fault {
@@ -72,8 +79,16 @@ impl Fault {
             Self::NotYet(_)
             | Self::RevokePending
             | Self::Token(TokenError::Unavailable(_))
-            | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Role(_) => StatusCode::FORBIDDEN,
+            | Self::Store(_)
+            | Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::AgentConfig(error) => match error {
+                AgentConfigError::PodCantReach(_) => StatusCode::CONFLICT,
+                AgentConfigError::Address { .. }
+                | AgentConfigError::Undiallable(_)
+                | AgentConfigError::Ca { .. }
+                | AgentConfigError::WorkingDirectory(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            Self::Role(_) | Self::NotConsole(_) => StatusCode::FORBIDDEN,
             Self::Key(error) => key_status(error),
             Self::TokenChange(error) => token_status(error),
             Self::Gateway(error) => match error {
@@ -120,7 +135,7 @@ fn token_status(error: &TokenAdminError) -> StatusCode {
 
 /// An answer that is not a success, until it is told.
 #[derive(Debug, Clone)]
-pub(super) struct ApiError {
+pub(in crate::admin_api) struct ApiError {
     status: StatusCode,
     message: String,
 }

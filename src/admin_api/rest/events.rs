@@ -23,7 +23,8 @@ use crate::keys::KeyId;
 use crate::listener::Call;
 use crate::store::Event;
 
-/// So that proxies and browsers see that the stream lives.
+/// So that proxies and pages see that the stream lives; a page does not see
+/// comments.
 const ALIVE: Duration = Duration::from_secs(15);
 /// Where a browser says how far it was when its stream broke.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -101,7 +102,8 @@ impl Reader {
 }
 
 /// The events after an id, and with `follow` (the default) those to come. Events
-/// of the type `missed` tell how many are not kept any more.
+/// of the type `missed` tell how many are not kept any more, and those of the type
+/// `alive` come every 15 s in which there is nothing else to tell.
 #[utoipa::path(get, path = "/namespaces/{namespace}/events",
     params(super::Namespaced, super::OfKey, Place),
     responses((status = 200, body = EventShown, content_type = "text/event-stream"),
@@ -132,7 +134,8 @@ pub(super) async fn follow(
     };
     let runs = stream::unfold(reader, Reader::next);
     let events = runs.flat_map(|run| stream::iter(run.into_iter().map(Ok)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
+    let alive = Sent::default().event("alive").data("{}");
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE).event(alive)))
 }
 
 /// From where, and how far.

@@ -28,6 +28,17 @@ pub(super) struct Asked {
     sort_dir: Option<String>,
 }
 
+/// The parameters of an order, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Order::of` reads")]
+pub(super) struct Sorted {
+    /// Fields that are sorted by, the first first.
+    sort_fields: Option<Vec<String>>,
+    /// `Ascending` or `Descending`, the default.
+    sort_dir: Option<String>,
+}
+
 /// What rows have to be: for each field one of its values.
 #[derive(Debug, Default)]
 pub(super) struct Filter<F> {

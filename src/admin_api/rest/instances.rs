@@ -15,6 +15,7 @@ use super::error::{ApiError, ErrorBody, Fault};
 use super::filter::{self, Filter, Order};
 use super::page::{self, Page, Rows};
 use super::params::{Namespace, Parameters, RowId};
+use super::search::{self, Search};
 use crate::instances::{InstanceId, InstanceStatus};
 use crate::store::{AgentRecord, InstanceRecord};
 
@@ -176,7 +177,7 @@ impl Rest {
 
 /// The instances.
 #[utoipa::path(get, path = "/namespaces/{namespace}/instances",
-    params(super::Namespaced, page::Asked, filter::Asked),
+    params(super::Namespaced, page::Asked, filter::Asked, search::Asked),
     responses((status = 200, body = Rows<Instance>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -184,11 +185,17 @@ pub(super) async fn list(
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Instance>>, ApiError> {
-    let known = [&page::PARAMETERS[..], &filter::PARAMETERS, &filter::ORDER].concat();
-    let parameters = parameters.only(&known)?;
+    let known = [
+        &page::PARAMETERS[..],
+        &filter::PARAMETERS,
+        &filter::ORDER,
+        &[search::PARAMETER],
+    ];
+    let parameters = parameters.only(&known.concat())?;
     let page = Page::of(&parameters)?;
     let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
+    let search = Search::of(&parameters)?;
     let connected = rest.presence.connected().await?;
     let mut found = Vec::new();
     let mut total = 0;
@@ -201,7 +208,12 @@ pub(super) async fn list(
             instance,
             connected,
         };
-        if filter.takes(|field| seen.value(field)) {
+        let texts = [
+            agent.hostname.as_str(),
+            &instance.version,
+            &instance.conf_path,
+        ];
+        if search.finds(&texts) && filter.takes(|field| seen.value(field)) {
             let by = order.fields().map(|field| seen.value(field).into_owned());
             found.push(Place {
                 sort: by.collect(),

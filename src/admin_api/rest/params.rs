@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::Rest;
 use super::error::{ApiError, Fault};
@@ -116,6 +117,12 @@ impl Parameters {
     pub fn key(&self, name: &str) -> Result<Option<KeyId>, ApiError> {
         let parsed = self.one(name)?.map(str::parse).transpose();
         parsed.map_err(|error| Fault::invalid(name, error).into())
+    }
+
+    /// An agent's id that may be there once.
+    pub fn agent(&self, name: &str) -> Result<Option<Uuid>, ApiError> {
+        let parsed = self.one(name)?.map(Uuid::try_parse).transpose();
+        parsed.map_err(|_| Fault::invalid(name, "must be a UUID").into())
     }
 
     /// A number that may be there once.

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Rest;
 use super::auth::Viewer;
@@ -12,7 +11,7 @@ use super::error::{ApiError, ErrorBody, Fault};
 use super::page::{self, Page, Rows};
 use super::params::{Namespace, Parameters};
 use crate::presence::RejectionThere;
-use crate::rejections::Filter;
+use crate::rejections::{Filter, Reason};
 
 /// Refusals on one gateway alike in reason, key, agent and address.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,7 +60,7 @@ impl From<RejectionThere> for Rejection {
 
 /// The last refusals of all gateways, grouped, newest first.
 #[utoipa::path(get, path = "/namespaces/{namespace}/rejections",
-    params(super::Namespaced, page::Asked, super::OfKey, OfAgent),
+    params(super::Namespaced, page::Asked, super::OfKey, Wanted),
     responses((status = 200, body = Rows<Rejection>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -69,31 +68,37 @@ pub(super) async fn list(
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Rejection>>, ApiError> {
-    let known = [&page::PARAMETERS[..], &["key_object_id", "system_id"]].concat();
-    let parameters = parameters.only(&known)?;
+    let own = ["key_object_id", "system_id", "reason"];
+    let parameters = parameters.only(&[&page::PARAMETERS[..], &own].concat())?;
     let page = Page::of(&parameters)?;
-    let agent = parameters
-        .one("system_id")?
-        .map(Uuid::try_parse)
-        .transpose();
     let filter = Filter {
         key: parameters.key("key_object_id")?,
-        agent: agent.map_err(|_| Fault::invalid("system_id", "must be a UUID"))?,
+        agent: parameters.agent("system_id")?,
     };
+    let reason = parameters.one("reason")?.map(|word| {
+        let none = || Fault::invalid("reason", "there is no such one; docs/refusals.md has all");
+        Reason::parse(word).ok_or_else(none)
+    });
+    let reason = reason.transpose()?;
     let all = rest
         .presence
         .rejections(Filter::default(), None, usize::MAX);
     let mut found = all.await?;
     let total = found.len();
-    found.retain(|there| filter.takes(&there.rejection.group));
+    found.retain(|there| {
+        let group = &there.rejection.group;
+        filter.takes(group) && reason.is_none_or(|reason| group.reason == reason)
+    });
     Ok(Json(page.cut(total, found, |there| Some(there.into()))))
 }
 
-/// Of which agent.
+/// Which refusals are asked for.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `list` reads")]
-pub(super) struct OfAgent {
+pub(super) struct Wanted {
     /// Only those of this agent: its resource id, a UUID.
     system_id: Option<String>,
+    /// Only those for this reason, for example `KEY_REVOKED`.
+    reason: Option<String>,
 }

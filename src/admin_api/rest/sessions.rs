@@ -11,10 +11,13 @@ use utoipa::ToSchema;
 use super::Rest;
 use super::auth::{Operator, Viewer};
 use super::error::{ApiError, ErrorBody, Fault};
+use super::filter::{self, Order};
 use super::page::{self, Page, Rows};
 use super::params::{Namespace, Parameters, RowId};
+use super::search::{self, Search};
 use crate::presence::{Disconnected, SessionThere};
 use crate::sessions::SessionId;
+use crate::store::GatewayId;
 
 /// How long a disconnect waits for the stream to close before it answers.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -30,6 +33,8 @@ pub(super) struct Session {
     key_object_id: String,
     /// The agent's resource id, a UUID. Self-declared.
     system_id: String,
+    /// The agent's, as it says.
+    hostname: String,
     /// Where the connection comes from, `address:port`.
     peer: String,
     /// As the agent names itself.
@@ -38,25 +43,48 @@ pub(super) struct Session {
     opened_at: String,
 }
 
-impl From<SessionThere> for Session {
-    fn from(there: SessionThere) -> Self {
+impl Rest {
+    fn session(&self, there: SessionThere) -> Session {
         let view = there.view;
-        Self {
+        Session {
             session_id: view.id.to_string(),
             gateway_id: view.id.gateway.to_string(),
             gateway_name: there.gateway,
             key_object_id: view.key.to_string(),
             system_id: view.agent.to_string(),
+            hostname: self.instances.hostname(view.agent),
             peer: view.peer.to_string(),
             user_agent: view.user_agent,
             opened_at: view.opened_at.to_string(),
         }
     }
+
+    fn finds(&self, search: &Search, there: &SessionThere) -> bool {
+        let view = &there.view;
+        search.is_any()
+            || search.finds(&[
+                &self.instances.hostname(view.agent),
+                &view.id.to_string(),
+                &view.agent.to_string(),
+                &view.peer.to_string(),
+            ])
+    }
 }
 
-/// The sessions, in order of their ids.
+/// Which sessions are asked for.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `list` reads")]
+pub(super) struct Wanted {
+    /// Only those of this agent: its resource id, a UUID.
+    system_id: Option<String>,
+    /// Only those on this gateway.
+    gateway_id: Option<String>,
+}
+
+/// The sessions, in order of their ids; they sort by `opened_at`.
 #[utoipa::path(get, path = "/namespaces/{namespace}/sessions",
-    params(super::Namespaced, page::Asked, super::OfKey),
+    params(super::Namespaced, page::Asked, filter::Sorted, search::Asked, super::OfKey, Wanted),
     responses((status = 200, body = Rows<Session>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -64,15 +92,48 @@ pub(super) async fn list(
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Session>>, ApiError> {
-    let parameters = parameters.only(&[&page::PARAMETERS[..], &["key_object_id"]].concat())?;
+    let known = [
+        &page::PARAMETERS[..],
+        &filter::ORDER,
+        &[
+            search::PARAMETER,
+            "key_object_id",
+            "system_id",
+            "gateway_id",
+        ],
+    ];
+    let parameters = parameters.only(&known.concat())?;
     let page = Page::of(&parameters)?;
+    let order = Order::of(
+        &parameters,
+        |name| (name == "opened_at").then_some(()),
+        "opened_at",
+    )?;
+    let search = Search::of(&parameters)?;
     let key = parameters.key("key_object_id")?;
-    let found = rest.presence.sessions(key, None, usize::MAX).await?;
-    let total = match key {
-        None => found.len(),
-        Some(_) => rest.presence.live_total().await?,
-    };
-    Ok(Json(page.cut(total, found, |there| Some(there.into()))))
+    let agent = parameters.agent("system_id")?;
+    let gateway = parameters.one("gateway_id")?.map(str::parse::<GatewayId>);
+    let gateway = gateway
+        .transpose()
+        .map_err(|error| Fault::invalid("gateway_id", error))?;
+    let mut found = rest.presence.sessions(None, None, usize::MAX).await?;
+    let total = found.len();
+    found.retain(|there| {
+        key.is_none_or(|key| there.view.key == key)
+            && agent.is_none_or(|agent| there.view.agent == agent)
+            && gateway.is_none_or(|gateway| there.view.id.gateway == gateway)
+            && rest.finds(&search, there)
+    });
+    // Of one length, so that they sort as numbers.
+    let by = |there: &SessionThere| format!("{:020}", there.view.opened_at.as_millis());
+    let places = found.into_iter().map(|there| {
+        let by: Vec<String> = order.fields().map(|()| by(&there)).collect();
+        (by, there)
+    });
+    let mut places: Vec<_> = places.collect();
+    order.sort(&mut places, |(by, _)| by);
+    let rows = page.cut(total, places, |(_, there)| Some(rest.session(there)));
+    Ok(Json(rows))
 }
 
 /// Ends a session, on whichever gateway it lives. Its agent may come back at

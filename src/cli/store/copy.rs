@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{CopyArgs, place, progress};
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, plural};
-use crate::cli::serve::quoted;
 use crate::config::{Config, ConfigError, Origin, Problem, StorePlace};
+use crate::text::quoted;
 use crate::upkeep::{Copied, copy};
 
 /// What was copied, for programs.

@@ -1,39 +1,79 @@
-//! `muster agent-config --for`: the same block as a script for a host, as
-//! variables for Docker, as a patch for Kubernetes.
+//! The same block as a script for a host, as variables for Docker, as a patch
+//! for Kubernetes.
 //!
 //! Must not know: where the block's values come from. Invariant: none of these
 //! holds a key.
 
+use std::str::FromStr;
+
 use serde::Serialize;
 
-use super::super::output::clean;
-use super::super::serve::quoted;
-use super::CommandBlock;
+use super::block::{CA_THERE, CommandBlock};
+use crate::text::{clean, quoted};
 
 /// The script; what stands between two `@` is filled in.
 const HOST: &str = include_str!("host.sh");
 /// Where a container finds key and CA: a directory, since a file that is mounted
 /// by itself never shows its replacement.
-pub(super) const MOUNT: &str = "/etc/muster";
+pub const MOUNT: &str = "/etc/muster";
 
 /// Where the agent runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Target {
-    /// A shell script that sets this up, to be run as root on the agent's host
+pub enum Target {
+    /// A shell script that sets this up, to be run as root on the agent's host.
     Host,
-    /// A `docker run` with the variables and mounts
+    /// A `docker run` with the variables and mounts.
     Docker,
-    /// A patch for a Deployment, with key and CA in a volume
+    /// A patch for a Deployment, with key and CA in a volume.
     Kubernetes,
 }
+
+impl Target {
+    /// Its name, as in the command line and in REST.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Docker => "docker",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// What a file with its text is called.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Host => "muster-agent.sh",
+            Self::Docker => "muster-agent-docker.sh",
+            Self::Kubernetes => "muster-agent.yaml",
+        }
+    }
+
+    pub(super) fn is_container(self) -> bool {
+        matches!(self, Self::Docker | Self::Kubernetes)
+    }
+}
+
+impl FromStr for Target {
+    type Err = NoTarget;
+
+    fn from_str(text: &str) -> Result<Self, NoTarget> {
+        let all = [Self::Host, Self::Docker, Self::Kubernetes];
+        let named = all.into_iter().find(|target| target.as_str() == text);
+        named.ok_or(NoTarget)
+    }
+}
+
+/// A text names no [`Target`].
+#[derive(Debug, thiserror::Error)]
+#[error("must be host, docker or kubernetes")]
+pub struct NoTarget;
 
 /// The script. `block` is the YAML; `ca` is the CA's PEM, empty where the system
 /// trusts the certificate.
 pub(super) fn host(address: &str, command: &CommandBlock, block: &str, ca: &str) -> String {
     // The texts that are not ours come last: nothing in them is filled in.
     HOST.replace("@ADDRESS@", &clean(address))
-        .replace("@CA_PATH@", super::CA_THERE)
+        .replace("@CA_PATH@", CA_THERE)
         .replace("@KEY_FILE@", &quoted(&command.auth.tokenpath))
         .replace("@CA@", &ended(ca))
         .replace("@BLOCK@", &ended(block))

@@ -1,0 +1,10 @@
+// Gateways.
+
+import { el, fill } from "../dom.js";
+import { empty } from "../parts/states.js";
+
+export const title = "Gateways";
+
+export async function show(main) {
+  fill(main, el("h1", { tabindex: "-1" }, title), empty("Not here yet"));
+}
