@@ -11,6 +11,7 @@ mod agents;
 mod audit;
 mod auth;
 mod deletes;
+mod document;
 mod error;
 mod events;
 mod filter;
@@ -23,6 +24,7 @@ mod params;
 mod rejections;
 mod revocation;
 mod search;
+mod senders;
 mod sessions;
 mod tokens;
 
@@ -116,6 +118,7 @@ const REQUEST_ID: &str = "x-request-id";
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Scheme),
+    components(schemas(events::EventShown, events::Missed)),
     security(("token" = []))
 )]
 struct Document;
@@ -153,6 +156,7 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(keys::get, keys::edit, deletes::delete))
             .routes(routes!(revocation::revoke))
             .routes(routes!(revocation::revocation))
+            .routes(routes!(senders::list))
             .routes(routes!(instances::list))
             .routes(routes!(instances::get))
             .routes(routes!(agents::list))
@@ -171,7 +175,9 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(about::agent_config))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
-    (routes().into(), document.into_openapi())
+    let mut document = document.into_openapi();
+    document::complete(&mut document);
+    (routes().into(), document)
 }
 
 /// Gives the request its id, an error its body, and what is done its record.

@@ -114,7 +114,6 @@ async fn both_bases_answer_and_other_namespaces_do_not() {
         assert!(answer.error().contains("\"other\""), "{answer:?}");
     }
     for path in [
-        "/",
         "/api/v1/nothing",
         "/api/v2/namespaces/default/data-plane-keys",
     ] {

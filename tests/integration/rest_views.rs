@@ -184,6 +184,7 @@ async fn every_call_is_open_to_its_role_and_the_greater_ones_alone() {
         ("GET", "/data-plane-keys", 0),
         ("GET", key, 0),
         ("GET", &format!("{key}/revocation"), 0),
+        ("GET", &format!("{key}/telemetry-senders"), 0),
         ("GET", "/instances", 0),
         ("GET", "/instances/x", 0),
         ("GET", "/agents", 0),

@@ -33,6 +33,7 @@ const FILES: &[(&str, &[u8])] = embedded![
     "css/table.css"
     "css/parts.css"
     "css/pages.css"
+    "css/lists.css"
     "css/phone.css"
     "js/api.js"
     "js/app.js"
@@ -40,16 +41,22 @@ const FILES: &[(&str, &[u8])] = embedded![
     "js/format.js"
     "js/keys.js"
     "js/live.js"
+    "js/refusals.js"
     "js/router.js"
+    "js/rows.js"
+    "js/sessions.js"
     "js/shell.js"
     "js/sign-in.js"
+    "js/tokens.js"
     "js/parts/dialog.js"
     "js/parts/filters.js"
+    "js/parts/key-field.js"
     "js/parts/list.js"
     "js/parts/menu.js"
     "js/parts/notice.js"
     "js/parts/pager.js"
     "js/parts/secret.js"
+    "js/parts/sheet.js"
     "js/parts/states.js"
     "js/parts/table.js"
     "js/parts/tabs.js"
@@ -244,6 +251,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The page of rejections offers each reason that there is, and no other.
+    #[test]
+    fn the_page_of_rejections_knows_every_reason() {
+        let listed = text("js/refusals.js").split_once("REASONS = [").unwrap().1;
+        let listed = listed.split_once(']').unwrap().0;
+        let listed: Vec<&str> = listed.split('"').skip(1).step_by(2).collect();
+        let all = crate::rejections::Reason::ALL.map(|reason| reason.as_str());
+        assert_eq!(listed, all);
     }
 
     #[test]

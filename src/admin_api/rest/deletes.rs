@@ -50,7 +50,8 @@ pub(super) enum Outcome {
 
 /// Forgets a revoked or expired key.
 #[utoipa::path(delete, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
-    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+    responses((status = 204), (status = "4XX", body = ErrorBody),
+        (status = 409, description = "it is neither revoked nor expired", body = ErrorBody)))]
 pub(super) async fn delete(
     State(rest): State<Rest>,
     Admin(actor): Admin,

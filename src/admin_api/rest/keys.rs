@@ -15,6 +15,7 @@ use super::error::{ApiError, ErrorBody, Fault};
 use super::filter::{self, Filter, Order};
 use super::page::{self, Page, Rows};
 use super::params::{Body, Key, Namespace, Parameters};
+use super::search::{self, Search};
 use crate::keys::{KeyId, KeyRecord, Timestamp};
 use crate::presence::Elsewhere;
 use crate::store::KeyEdit;
@@ -189,7 +190,7 @@ impl Rest {
 
 /// The keys, revoked and expired ones too.
 #[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys",
-    params(super::Namespaced, page::Asked, filter::Asked),
+    params(super::Namespaced, page::Asked, filter::Asked, search::Asked),
     responses((status = 200, body = Rows<DataPlaneKey>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -197,16 +198,23 @@ pub(super) async fn list(
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<DataPlaneKey>>, ApiError> {
-    let known = [&page::PARAMETERS[..], &filter::PARAMETERS, &filter::ORDER].concat();
-    let parameters = parameters.only(&known)?;
+    let known = [
+        &page::PARAMETERS[..],
+        &filter::PARAMETERS,
+        &filter::ORDER,
+        &[search::PARAMETER],
+    ];
+    let parameters = parameters.only(&known.concat())?;
     let page = Page::of(&parameters)?;
     let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
+    let search = Search::of(&parameters)?;
     let all = rest.keys.all().await?;
     let moment = rest.moment().await?;
     let now = rest.keys.now();
     let wanted = all
         .iter()
+        .filter(|key| search.is_any() || search.finds(&[&key.name, &key.id.to_string()]))
         .filter(|key| filter.takes(|field| value(field, key, now)));
     let mut found: Vec<(Vec<String>, &KeyRecord)> = wanted
         .map(|key| {

@@ -25,10 +25,10 @@ pub(super) struct Asked {
     paginated: Option<bool>,
     /// Rows of the page; 0: the counts alone.
     #[param(minimum = 0, maximum = 1000)]
-    limit: Option<u32>,
+    limit: Option<u64>,
     /// The position of the first row, from 1.
     #[param(minimum = 1)]
-    offset: Option<u32>,
+    offset: Option<u64>,
 }
 
 /// Which rows are asked for.

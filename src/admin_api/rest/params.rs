@@ -12,6 +12,9 @@ use super::Rest;
 use super::error::{ApiError, Fault};
 use crate::keys::{DEFAULT_NAMESPACE, KeyId};
 
+/// The greatest number of a parameter: the greatest `int64`.
+const MAX_NUMBER: usize = i64::MAX as usize;
+
 /// The path of a list.
 #[derive(Deserialize)]
 struct InNamespace {
@@ -131,8 +134,12 @@ impl Parameters {
             return Ok(None);
         };
         match text.parse() {
-            Ok(number) if number >= least => Ok(Some(number)),
-            _ => Err(Fault::invalid(name, format!("must be a whole number from {least}")).into()),
+            // Not all that fits here: `int64`, as the document has it, ends there.
+            Ok(number) if (least..=MAX_NUMBER).contains(&number) => Ok(Some(number)),
+            _ => {
+                let rule = format!("must be a whole number from {least} to {MAX_NUMBER}");
+                Err(Fault::invalid(name, rule).into())
+            }
         }
     }
 

@@ -61,6 +61,19 @@ export function debounced(work, milliseconds, signal) {
   };
 }
 
+// Runs `work` again and again, each time so many milliseconds after the last,
+// while somebody looks at the page.
+export function repeated(work, milliseconds, signal) {
+  let timer;
+  const next = () => (timer = setTimeout(run, milliseconds));
+  const run = async () => {
+    if (document.visibilityState === "visible") await work();
+    if (!signal.aborted) next();
+  };
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  next();
+}
+
 // Waits; rejects when the page is left.
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {

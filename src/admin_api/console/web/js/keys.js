@@ -25,7 +25,7 @@ export async function keysById(ids, signal) {
 // A key by its name, as a link; a key that is gone by its id alone.
 export function keyLink(id, key) {
   if (!key) return el("code", { title: "This key was deleted" }, id);
-  return el("span", { class: "key-ref" }, el("a", { href: pathOf(id) }, key.name), " ", riskMark(key));
+  return el("span", { class: "key-ref" }, el("a", { href: pathOf(id), class: "clip" }, key.name), " ", riskMark(key));
 }
 
 // The mark of a key that ends soon; null for any other.
@@ -38,6 +38,8 @@ const KINDS = {
   valid: "good",
   online: "good",
   connected: "good",
+  "in step": "good",
+  done: "good",
   ok: "good",
   expired: "warn",
   offline: "warn",

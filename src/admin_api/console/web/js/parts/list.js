@@ -1,7 +1,7 @@
 // A list as pages show it: filters, a table, pages; read from the gateway one
 // page at a time, and again when something happens.
 
-import { el, fill } from "../dom.js";
+import { el, fill, repeated } from "../dom.js";
 import { count as counted } from "../format.js";
 import { filters } from "./filters.js";
 import { announce } from "./notice.js";
@@ -18,9 +18,10 @@ const PAGE = 50;
 // noun: [one, many]. none: what stands where the list is empty.
 // sort: {field, dir} at first. local: what is chosen does not go into the
 //   address, for lists that are part of a page. live: events that may change it
-//   (event => bool); false: none. lines: grey lines while it loads.
+//   (event => bool); false: none. every: milliseconds after which it is read
+//   again, for what no event tells. lines: grey lines while it loads.
 // The rest goes to table(). Answers {node, reload, items}.
-export function list({ context, read, noun, none, sort, fields = [], tokens = false, local = false, live, size = PAGE, lines, ...rest }) {
+export function list({ context, read, noun, none, sort, fields = [], tokens = false, local = false, live, every, size = PAGE, lines, ...rest }) {
   const { signal } = context;
   const chosen = local ? new URLSearchParams() : context.query;
   const choose = (what) => {
@@ -100,7 +101,7 @@ export function list({ context, read, noun, none, sort, fields = [], tokens = fa
     trouble.replaceChildren();
     rows.update(items);
     const filtered = Object.values(wanted()).some(Boolean);
-    const nothing = items.length === 0 && places.length === 1;
+    const nothing = items.length === 0 && places.length === 1 && !answer.next_page_token;
     rows.node.hidden = nothing;
     foot.hidden = nothing;
     if (!nothing) state.replaceChildren();
@@ -114,7 +115,8 @@ export function list({ context, read, noun, none, sort, fields = [], tokens = fa
       hasBack: tokens ? places.length > 1 : page() > 1,
       hasOn: tokens ? Boolean(answer.next_page_token) : page() * size < answer.count,
     });
-    const words = tokens ? "" : filtered ? `${counted(answer.count, ...noun)} of ${answer.total}` : counted(answer.count, ...noun);
+    const further = items.length === 0 ? "None here, older ones may match" : "";
+    const words = tokens ? further : filtered ? `${counted(answer.count, ...noun)} of ${answer.total}` : counted(answer.count, ...noun);
     summary.textContent = words;
     if (told) announce(nothing ? `No ${noun[1]}` : words || `${counted(items.length, ...noun)} shown`);
   }
@@ -122,5 +124,6 @@ export function list({ context, read, noun, none, sort, fields = [], tokens = fa
   rows.wait(lines);
   const first = reload();
   if (live !== false) context.live.follow(() => reload(), signal, live);
+  if (every) repeated(() => reload(), every, signal);
   return { node, reload, first, items: () => items };
 }
