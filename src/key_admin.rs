@@ -121,6 +121,7 @@ pub struct KeyAdmin {
 impl KeyAdmin {
     /// A key admin that waits at most `revoke_wait` for the streams of a
     /// revoked key to close before it answers.
+    #[expect(clippy::too_many_arguments, reason = "each is another part")]
     pub fn new(
         store: Arc<dyn KeyStore>,
         revocations: Arc<Revocations>,

@@ -253,6 +253,31 @@ async fn a_pending_revoke_is_recorded_when_it_is_asked_for_and_when_it_is_writte
 }
 
 #[tokio::test]
+async fn who_goes_away_half_way_is_recorded_all_the_same() {
+    let store = Arc::new(FaultyStore::new());
+    let gateway = TestGateway::over(store.clone(), |_| {}).await;
+    let rest = gateway.rest();
+    let operator = gateway.operator().await;
+    let (id, _) = operator.key("k").await;
+    operator.revoke(&id).await;
+    let mut parked = store.park_next_load();
+    let mut keys = operator.keys();
+    let object_id = id.clone();
+    let call =
+        tokio::spawn(async move { keys.delete_key(pb::DeleteKeyRequest { object_id }).await });
+    parked.reached().await;
+    call.abort();
+    // On the same connection, so the gateway knows by now that he went.
+    operator.list_tokens(1).await;
+    parked.release();
+    eventually("the delete is in the trail", async || {
+        let record = last(&rest).await;
+        record["action"] == "key.delete" && record["target"] == id && record["result"] == "ok"
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_signs_in_at_the_console_is_recorded_and_so_are_strangers() {
     let gateway = TestGateway::start().await;
     let rest = gateway.rest();
