@@ -211,7 +211,12 @@ async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> R
     if let Some(error) = error {
         response = error.told(&id, rest.tokens.now());
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    finished(response, &id)
+}
+
+/// With what every answer has.
+fn finished(mut response: Response, id: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     console::harden(response.headers_mut());
@@ -221,9 +226,8 @@ async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> R
 /// What every call is answered while the gateway waits for its store.
 pub(super) fn refusal(why: &str) -> Response {
     let error = ApiError::from(Fault::NotYet(why.to_owned()));
-    let mut response = error.told(&request_id(), StoreClock::default().now());
-    console::harden(response.headers_mut());
-    response
+    let id = request_id();
+    finished(error.told(&id, StoreClock::default().now()), &id)
 }
 
 /// Random; all zeros should the system have no random numbers, for an id is

@@ -41,6 +41,7 @@ const KINDS = {
   "in step": "good",
   done: "good",
   ok: "good",
+  done: "good",
   expired: "warn",
   offline: "warn",
   unavailable: "idle",

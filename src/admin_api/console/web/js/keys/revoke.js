@@ -113,7 +113,7 @@ function revocationPicture({ complete, gateways, revoked_at }) {
     ? `Complete: ${count(closed, "session")} closed on ${count(gateways.length, "gateway")}.`
     : "Not complete yet.";
   return [
-    el("p", { "data-test": "revocation-state" }, stateTag(complete ? "complete" : "waiting"), " ", words, " ", el("span", { class: "muted" }, "Revoked ", time(revoked_at), ".")),
+    el("p", { "data-test": "revocation-state" }, el("span", { class: complete ? "dot good" : "dot warn" }, words), " ", el("span", { class: "muted" }, "Revoked ", time(revoked_at), ".")),
     el("div", { class: "table" }, el("table", { role: "table" },
       el("caption", { class: "unseen" }, "What each gateway did"),
       el("thead", {}, el("tr", {}, ["Gateway", "State", "Sessions closed", "Time"].map((label, at) => el("th", { scope: "col", class: at > 1 ? "num" : null }, label)))),

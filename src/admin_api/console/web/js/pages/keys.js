@@ -43,7 +43,7 @@ export async function show(main, context) {
 
   const selection = el("div", { class: "selected-bar", hidden: true });
   let selected = [];
-  const select = can("admin") && {
+  const select = !can("admin") ? null : {
     can: isEnded,
     label: (key) => `Select ${key.name}`,
     changed: (ids) => {
@@ -80,7 +80,7 @@ export async function show(main, context) {
   });
   fill(main,
     el("div", { class: "page-head" }, el("h1", { tabindex: "-1" }, title), el("div", { class: "actions" }, add("add-key-button"))),
-    selection,
-    keys.node);
+    keys.node,
+    selection);
   await keys.first;
 }

@@ -11,8 +11,8 @@ const BOTH = "M5 6.5L8 3.5l3 3M5 9.5l3 3 3-3";
 //   in first, class?, unseen?: its label is only read out}; the first names
 //   the row.
 // rowId: row => a key of its own. sort: {field, dir}; onSort(field, dir).
-// select: {can: row => bool, label: row => text, changed: ids => void}
-export function table({ caption, columns, rowId, sort, onSort, select }) {
+// select (or null): {can: row => bool, label: row => text, changed: ids => void}
+export function table({ caption, columns, rowId, sort, onSort, select = null }) {
   const sorters = [];
   const body = el("tbody", { role: "rowgroup" });
   const node = el("table", { role: "table" });
