@@ -13,10 +13,14 @@ export function sessionColumns({ can }, reload) {
   const columns = [
     { label: "Agent", cell: (session) => agentLink(session.system_id, session.hostname) },
     { label: "Key", cell: keyCell },
-    { label: "Gateway", class: "nowrap", cell: gatewayName },
+    {
+      label: "Session",
+      cell: (session) => el("div", {},
+        el("code", { class: "nowrap", title: session.user_agent }, session.session_id),
+        el("div", { class: "muted" }, gatewayName(session))),
+    },
     { label: "From", cell: (session) => session.peer },
     { label: "Since", sort: "opened_at", first: "Descending", class: "nowrap", cell: (session) => time(session.opened_at) },
-    { label: "Session", class: "nowrap", cell: (session) => el("code", { title: session.user_agent }, session.session_id) },
   ];
   if (can("operator")) columns.push({
     label: "Actions",

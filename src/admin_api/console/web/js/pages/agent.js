@@ -66,7 +66,7 @@ const instances = (context, id, of) =>
     columns: [
       { label: "Instance", cell: (instance) => instanceLink({ ...instance, hostname: instance.nginx_build.conf_path }) },
       { label: "Status", cell: (instance) => stateTag(instance.status) },
-      { label: "NGINX", class: "nowrap", cell: nginxVersion },
+      { label: "NGINX", cell: nginxVersion },
       { label: "Registered", class: "nowrap", cell: (instance) => time(instance.registered_at) },
       { label: "Last reported", class: "nowrap", cell: (instance) => time(instance.last_reported) },
     ],
@@ -118,6 +118,6 @@ const refusals = (id, of) =>
     rowId: refusalId,
     every: 15_000,
     read: async (query, _, signal) => withKeys(await get("/rejections", { ...query, system_id: id }, { signal }), signal),
-    columns: refusalColumns.filter(({ label }) => label !== "Agent"),
+    columns: refusalColumns(true),
     none: () => empty("It was not refused", "The gateways keep the last refusals in memory."),
   }).node;

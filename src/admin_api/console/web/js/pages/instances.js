@@ -44,7 +44,7 @@ export async function show(main, context) {
     columns: [
       { label: "Host", sort: "hostname", cell: (instance) => [instanceLink(instance), containerMark(instance.has_container_host)] },
       { label: "Status", sort: "status", cell: (instance) => stateTag(instance.status) },
-      { label: "NGINX", class: "nowrap", cell: nginxVersion },
+      { label: "NGINX", cell: nginxVersion },
       { label: "System", cell: (instance) => instance.os_version || "–" },
       { label: "Key", cell: keyCell },
       { label: "Agent", cell: (instance) => agentLink(instance.system_id, instance.agent_version || "agent") },
