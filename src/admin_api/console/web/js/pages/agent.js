@@ -74,14 +74,14 @@ const instances = (context, id, of) =>
   }).node;
 
 function sessions(context, id, of) {
-  const [, ...columns] = sessionColumns(context, () => found.reload());
+  const columns = sessionColumns(context, () => found.reload(), true);
   const found = list({
     ...of,
     caption: "Live sessions of this agent",
     noun: ["session", "sessions"],
     rowId: (session) => session.session_id,
     read: async (query, _, signal) => withKeys(await get("/sessions", { ...query, system_id: id }, { signal }), signal),
-    columns: columns.map((column) => ({ ...column, sort: undefined })),
+    columns,
     none: () => empty("It has no live session", "It is not connected, or only just about to be."),
   });
   return found.node;
