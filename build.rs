@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 11] = [
+const PROTOS: [&str; 12] = [
     "mpi/v1/common.proto",
     "mpi/v1/command.proto",
     "mpi/v1/files.proto",
@@ -16,6 +16,7 @@ const PROTOS: [&str; 11] = [
     "muster/admin/v1/tokens.proto",
     "muster/admin/v1/rejections.proto",
     "muster/admin/v1/audit.proto",
+    "muster/admin/v1/settings.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -22,6 +22,7 @@ mod rest;
 mod roles;
 mod service;
 mod sessions;
+mod settings;
 mod status;
 mod tokens;
 
@@ -32,6 +33,7 @@ use tonic::service::Routes;
 use crate::audit::Audit;
 use crate::events::Events;
 use crate::gateways::Gateways;
+use crate::instance_admin::InstanceAdmin;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
@@ -43,8 +45,10 @@ use crate::proto::admin::v1::gateway_service_server::GatewayServiceServer;
 use crate::proto::admin::v1::key_service_server::KeyServiceServer;
 use crate::proto::admin::v1::rejection_service_server::RejectionServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
+use crate::proto::admin::v1::settings_service_server::SettingsServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::senders::Senders;
+use crate::settings::Settings;
 use crate::tokens::Tokens;
 
 pub use about::About;
@@ -73,6 +77,8 @@ pub struct Behind {
     pub audit: Arc<Audit>,
     /// The gateway that answers.
     pub about: About,
+    /// What is set for all of them.
+    pub settings: Settings,
 }
 
 /// The service that the admin listener serves: gRPC, REST and the console on one
@@ -91,7 +97,13 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         gateways,
         audit,
         about,
+        settings,
     } = behind;
+    let instance_admin = InstanceAdmin::new(
+        Arc::clone(&instances),
+        Arc::clone(&presence),
+        Arc::clone(&events),
+    );
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -106,9 +118,11 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         audit: Arc::clone(&audit),
         senders: Arc::clone(&senders),
         about: Arc::new(about),
+        instance_admin: instance_admin.clone(),
+        settings: settings.clone(),
     });
     let key_service = keys::Keys::new(keys, senders);
-    let agent_service = agents::Agents::new(instances, Arc::clone(&presence));
+    let agent_service = agents::Agents::new(instances, Arc::clone(&presence), instance_admin);
     let session_service = sessions::Sessions::new(Arc::clone(&presence));
     let rejection_service = rejections::Refused::new(presence);
     let gateway_service = gateways::GatewayAdmin::new(gateways);
@@ -120,6 +134,9 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
         .add_service(TokenServiceServer::new(token_service))
+        .add_service(SettingsServiceServer::new(settings::SettingsAdmin::new(
+            settings,
+        )))
         .add_service(RejectionServiceServer::new(rejection_service))
         .add_service(AuditServiceServer::new(audit_service))
         .add_service(reflection().build_v1()?)

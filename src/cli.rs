@@ -23,6 +23,7 @@ mod rejections;
 mod secret_file;
 mod serve;
 mod sessions;
+mod settings;
 mod store;
 mod time;
 mod tokens;
@@ -82,7 +83,7 @@ enum Command {
     Keys(keys::KeysArgs),
     /// List agents and show what is known of them
     Agents(agents::AgentsArgs),
-    /// List the NGINX instances that agents report
+    /// List and delete the NGINX instances that agents report
     Instances(agents::InstancesArgs),
     /// Print what happened, and follow what happens
     Events(events::EventsArgs),
@@ -96,6 +97,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
+    /// Show and change what is set for all gateways of the store
+    Settings(settings::SettingsArgs),
     /// Check, copy or adopt a whole store, without a gateway
     Store(store::StoreArgs),
     /// Issue certificates for gateways that share the store
@@ -198,6 +201,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
         Command::Rejections(args) => ask_gateway(rejections::run(args, console)),
         Command::Audit(args) => ask_gateway(audit::run(args, console)),
         Command::Gateways(args) => ask_gateway(gateways::run(args, console)),
+        Command::Settings(args) => ask_gateway(settings::run(args, console)),
     }
 }
 

@@ -14,7 +14,7 @@ mod rows;
 mod uses;
 mod writer;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,11 +22,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::keys::{KeyId, Timestamp};
-use crate::store::{
-    AgentRecord, Health, InstanceCursor, InstanceRecord, InstanceStore, Registration, StoreError,
-};
+use crate::store::{AgentRecord, Health, InstanceCursor, InstanceStore, Registration, StoreError};
 
-pub use report::{AgentReport, InstanceId, InstanceStatus, ReportedInstance};
+pub use report::{AgentReport, InstanceId, InstanceStatus, NoInstanceId, ReportedInstance};
 use rows::Rows;
 use uses::Uses;
 
@@ -42,7 +40,8 @@ const SIGHT: Duration = Duration::from_secs(600);
 pub struct InstanceLimits {
     /// Agents registered under one key; a new one more is refused.
     pub max_agents_per_key: usize,
-    /// An agent that was not connected for so long is forgotten; zero: never.
+    /// An agent that was not connected for so long is forgotten, unless the store
+    /// has a setting for all gateways; zero: never.
     pub forget_unavailable_after: Duration,
 }
 
@@ -90,6 +89,8 @@ pub struct AgentCounts {
     pub now: usize,
     /// Agents that ever joined with it.
     pub ever: usize,
+    /// NGINX instances of the agents whose last join was with it.
+    pub instances: usize,
 }
 
 /// By which key agents are asked for.
@@ -198,20 +199,41 @@ impl Instances {
     /// How many agents a key has.
     pub fn counts(&self, key: KeyId) -> AgentCounts {
         let rows = self.rows();
+        let current = rows.current(key);
         AgentCounts {
-            now: rows.current(key),
+            now: current.agents,
             ever: rows.registered(key),
+            instances: current.instances,
         }
     }
 
-    /// Every instance with its agent, in order of the agents' ids. `see` is
-    /// called under the lock that joins wait for: it must be quick, and not ask
-    /// back.
-    pub fn each(&self, mut see: impl FnMut(&AgentRecord, &InstanceRecord)) {
-        let rows = self.rows();
-        for agent in rows.agents_after(None) {
-            agent.instances.iter().for_each(|one| see(agent, one));
+    /// All agents as they are now, in order of their ids: for lists, which take
+    /// too long for the lock that joins wait for.
+    pub fn all(&self) -> Vec<Arc<AgentRecord>> {
+        self.rows().agents_after(None).cloned().collect()
+    }
+
+    /// The agent that has an instance, which is one of its instances.
+    pub fn agent_of(&self, instance: InstanceId) -> Option<Arc<AgentRecord>> {
+        self.rows().agent_of(instance).cloned()
+    }
+
+    /// Forgets an instance of an agent whose last report is that of `reported_at`,
+    /// and writes that. False: the agent has reported since, or there is no such
+    /// instance.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is gone here, and written as soon as the store answers.
+    pub async fn forget_instance(
+        &self,
+        instance: InstanceId,
+        reported_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let is_forgotten = self.rows().forget_instance(instance, reported_at);
+        if is_forgotten {
+            self.flush().await?;
         }
+        Ok(is_forgotten)
     }
 
     /// How many agents there are.
@@ -221,22 +243,12 @@ impl Instances {
 
     /// What `see` makes of all agents that are under that key, in order of their
     /// ids. It is asked under the lock: it must be quick, and not ask back.
-    pub fn look<T>(&self, under: Under, see: impl Fn(&AgentRecord) -> Option<T>) -> Vec<T> {
+    pub fn look<T>(&self, under: Under, see: impl Fn(&Arc<AgentRecord>) -> Option<T>) -> Vec<T> {
         let rows = self.rows();
         let found = rows
             .agents_after(None)
             .filter(|agent| rows.is_under(agent, under));
         found.filter_map(see).collect()
-    }
-
-    /// How many NGINX instances each key has: those of the agents whose last join
-    /// was with it.
-    pub fn instances_by_key(&self) -> HashMap<KeyId, usize> {
-        let mut counts = HashMap::new();
-        for agent in self.rows().agents_after(None) {
-            *counts.entry(agent.key).or_default() += agent.instances.len();
-        }
-        counts
     }
 
     /// At most `limit` agents after `after` that are under that key and that
@@ -254,14 +266,14 @@ impl Instances {
             .filter(|agent| rows.is_under(agent, under))
             .filter(|agent| wanted(agent))
             .take(limit)
-            .cloned()
+            .map(|agent| (**agent).clone())
             .collect()
     }
 
     /// One agent and its registrations.
     pub fn agent(&self, agent: Uuid) -> Option<(AgentRecord, Vec<Registration>)> {
         let rows = self.rows();
-        let record = rows.agent(agent)?.clone();
+        let record = (**rows.agent(agent)?).clone();
         Some((record, rows.registrations_of(agent)))
     }
 
@@ -290,16 +302,17 @@ impl Instances {
     }
 
     /// Notes that these agents are connected now, and forgets those that were
-    /// neither among them nor `elsewhere` for too long; nobody where others
-    /// write to the store and `elsewhere` is not known. Returns the forgotten.
+    /// neither among them nor `elsewhere` for `limit`; nobody if that is zero, or
+    /// where others write to the store and `elsewhere` is not known. Returns the
+    /// forgotten.
     pub fn age(
         &self,
         connected: &HashSet<Uuid>,
         elsewhere: Option<&HashSet<Uuid>>,
+        limit: Duration,
         now: Timestamp,
     ) -> Vec<Uuid> {
-        let limit = self.limits.forget_unavailable_after;
-        let sight = self.at_most_a_tenth(SIGHT);
+        let sight = at_most_a_tenth(SIGHT, limit);
         let mut rows = self.rows();
         for agent in connected {
             rows.seen(*agent, now, sight);
@@ -313,16 +326,6 @@ impl Instances {
         rows.forget_unseen(is_connected, now, limit)
     }
 
-    /// `usual`, but small against how long an agent may be gone: one that leaves
-    /// is judged by its last sight, and must not have been gone long by then.
-    fn at_most_a_tenth(&self, usual: Duration) -> Duration {
-        let limit = self.limits.forget_unavailable_after;
-        if limit.is_zero() {
-            return usual;
-        }
-        usual.min(limit / 10)
-    }
-
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -330,6 +333,15 @@ impl Instances {
     fn uses(&self) -> MutexGuard<'_, Uses> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `usual`, but small against how long an agent may be gone (zero: for ever): one
+/// that leaves is judged by its last sight, and must not have been gone long by then.
+fn at_most_a_tenth(usual: Duration, limit: Duration) -> Duration {
+    if limit.is_zero() {
+        return usual;
+    }
+    usual.min(limit / 10)
 }
 
 /// Labels and the like: words of an agent by name.

@@ -14,6 +14,7 @@ mod revoke;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use listing::Keys;
 use listing::Listing;
 use secrecy::SecretString;
 
@@ -150,7 +151,7 @@ impl KeyAdmin {
     ///
     /// # Errors
     /// [`ChangeError::Store`].
-    pub async fn elsewhere(&self) -> Result<Elsewhere, KeyAdminError> {
+    pub async fn elsewhere(&self) -> Result<Arc<Elsewhere>, KeyAdminError> {
         Ok(self.presence.elsewhere().await?)
     }
 
@@ -232,11 +233,11 @@ impl KeyAdmin {
         Ok(page)
     }
 
-    /// All readable keys in order of creation, kept until one changes.
+    /// All readable keys, kept, and brought up to date with what changed.
     ///
     /// # Errors
     /// [`ChangeError::Store`].
-    pub async fn all(&self) -> Result<Arc<Vec<KeyRecord>>, KeyAdminError> {
+    pub async fn all(&self) -> Result<Arc<Keys>, KeyAdminError> {
         Ok(self.listing.all(&*self.store).await?)
     }
 

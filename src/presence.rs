@@ -11,7 +11,7 @@ mod rows;
 mod show;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::rejections::{Filter, Rejection, Rejections};
 use crate::sessions::{Registry, SessionId, SessionView};
 use crate::store::{Board, BoardStore, GatewayId, StoreError};
 
-use mirror::Mirror;
+use mirror::{Boards, Mirror};
 use rows::{RejectionRow, SessionRow};
 
 /// Between two looks for a session that another gateway was asked to end.
@@ -35,6 +35,8 @@ pub struct Presence {
     rejections: Arc<Rejections>,
     own_name: String,
     sessions: Mirror<SessionRow>,
+    /// Of the boards that were read last.
+    elsewhere: Mutex<Option<(Boards<SessionRow>, Arc<Elsewhere>)>>,
     refused: Mirror<RejectionRow>,
 }
 
@@ -99,6 +101,7 @@ impl Presence {
         let own = registry.gateway();
         Self {
             sessions: Mirror::new(Arc::clone(&store), own, Board::Sessions),
+            elsewhere: Mutex::default(),
             refused: Mirror::new(Arc::clone(&store), own, Board::Rejections),
             store,
             registry,
@@ -127,14 +130,24 @@ impl Presence {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn elsewhere(&self) -> Result<Elsewhere, StoreError> {
+    pub async fn elsewhere(&self) -> Result<Arc<Elsewhere>, StoreError> {
+        let boards = self.sessions.read().await?;
+        let mut last = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &boards)) {
+            return Ok(Arc::clone(known));
+        }
         let mut found = Elsewhere::default();
-        for board in self.sessions.read().await?.values() {
+        for board in boards.values() {
             for row in board.rows.values() {
                 found.agents.insert(row.agent);
                 *found.of_key.entry(row.key).or_default() += 1;
             }
         }
+        let found = Arc::new(found);
+        *last = Some((boards, Arc::clone(&found)));
         Ok(found)
     }
 
@@ -143,8 +156,9 @@ impl Presence {
     /// # Errors
     /// [`StoreError`].
     pub async fn connected(&self) -> Result<HashSet<Uuid>, StoreError> {
-        let mut agents = self.elsewhere().await?.agents;
-        agents.extend(self.registry.connected());
+        let elsewhere = self.elsewhere().await?;
+        let mut agents = self.registry.connected();
+        agents.extend(&elsewhere.agents);
         Ok(agents)
     }
 

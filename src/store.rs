@@ -18,6 +18,7 @@ mod instance_rows;
 mod instance_store;
 mod key_store;
 pub mod redis;
+mod setting_store;
 pub mod survey;
 mod token_changes;
 mod token_store;
@@ -36,15 +37,30 @@ pub use key_store::{
     Change, ChangeError, Durability, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore,
     Loaded, Lookup, NewKey, StoreError, Written,
 };
+pub use setting_store::SettingStore;
 pub use token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 
 /// All that a gateway needs of a backend.
 pub trait Store:
-    KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore + AuditStore
+    KeyStore
+    + InstanceStore
+    + EventStore
+    + TokenStore
+    + ClaimStore
+    + BoardStore
+    + AuditStore
+    + SettingStore
 {
 }
 
 impl<S> Store for S where
-    S: KeyStore + InstanceStore + EventStore + TokenStore + ClaimStore + BoardStore + AuditStore
+    S: KeyStore
+        + InstanceStore
+        + EventStore
+        + TokenStore
+        + ClaimStore
+        + BoardStore
+        + AuditStore
+        + SettingStore
 {
 }

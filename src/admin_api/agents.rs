@@ -7,29 +7,38 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::authenticate::actor;
 use super::status::{invalid, store_status};
 use super::{convert, page};
+use crate::audit::Actor;
+use crate::instance_admin::InstanceAdmin;
 use crate::instances::{InstanceId, InstanceStatus, Instances, Under};
 use crate::keys::KeyId;
 use crate::presence::Presence;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::agent_service_server::AgentService;
+use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::store::{AgentRecord, InstanceRecord};
 
 /// What an operator reads of an agent that is connected and reports nothing.
 const NO_NGINX: &str = "connected, no NGINX found: is nginx running, and may nginx-agent see it?";
 
+/// Instances deleted in one call at most (NGINX One's contract).
+const MAX_DELETES: usize = 50;
+
 /// The agent service.
 pub(super) struct Agents {
     instances: Arc<Instances>,
     presence: Arc<Presence>,
+    admin: InstanceAdmin,
 }
 
 impl Agents {
-    pub fn new(instances: Arc<Instances>, presence: Arc<Presence>) -> Self {
+    pub fn new(instances: Arc<Instances>, presence: Arc<Presence>, admin: InstanceAdmin) -> Self {
         Self {
             instances,
             presence,
+            admin,
         }
     }
 }
@@ -186,9 +195,52 @@ impl AgentService for Agents {
             self.instances_page(&connected, key, status, after, size),
         ))
     }
+
+    async fn delete_instances(
+        &self,
+        request: Request<pb::DeleteInstancesRequest>,
+    ) -> Result<Response<pb::DeleteInstancesResponse>, Status> {
+        let actor = actor(&request)?;
+        let ids = request.into_inner().object_ids;
+        if !(1..=MAX_DELETES).contains(&ids.len()) {
+            let fault = format_args!("{} ids given; 1 to {MAX_DELETES} at a time", ids.len());
+            return Err(invalid("object_ids", fault));
+        }
+        let mut outcomes = Vec::with_capacity(ids.len());
+        for id in ids {
+            outcomes.push(self.delete_one(&actor, id).await);
+        }
+        Ok(Response::new(pb::DeleteInstancesResponse { outcomes }))
+    }
 }
 
 impl Agents {
+    async fn delete_one(&self, actor: &Actor, object_id: String) -> pb::InstanceDeleteOutcome {
+        let mut outcome = pb::InstanceDeleteOutcome {
+            object_id,
+            ..Default::default()
+        };
+        let id: InstanceId = match outcome.object_id.parse() {
+            Ok(id) => id,
+            Err(error) => {
+                outcome.set_outcome(Outcome::Invalid);
+                outcome.failure_reason = format!("object_id: {error}");
+                return outcome;
+            }
+        };
+        if let Ok((agent, _)) = self.admin.get(id) {
+            outcome.name = agent.hostname.clone();
+        }
+        match self.admin.delete_one(actor, id).await {
+            Ok(()) => outcome.set_outcome(Outcome::Deleted),
+            Err(error) => {
+                outcome.set_outcome(Outcome::Failed);
+                outcome.failure_reason = error.to_string();
+            }
+        }
+        outcome
+    }
+
     /// A page ends between two agents, so that its token is an agent's id.
     fn instances_page(
         &self,

@@ -46,6 +46,7 @@ pub(super) fn key(record: &KeyRecord, now: Timestamp, usage: Usage) -> pb::Key {
         registered_agents: usage.agents.ever as u64,
         current_agents: usage.agents.now as u64,
         last_used_at: usage.last_used.map(Into::into),
+        revision: record.revision.0,
     }
 }
 

@@ -18,6 +18,14 @@ const GRPC: &[(&str, &str)] = &[
     ("/muster.admin.v1.KeyService/DeleteKey", "key.delete"),
     ("/muster.admin.v1.KeyService/DeleteKeys", "key.delete"),
     (
+        "/muster.admin.v1.AgentService/DeleteInstances",
+        "instance.delete",
+    ),
+    (
+        "/muster.admin.v1.SettingsService/SetInstanceCleanup",
+        "settings.edit",
+    ),
+    (
         "/muster.admin.v1.SessionService/DisconnectSession",
         "session.disconnect",
     ),
@@ -36,6 +44,10 @@ const REST: &[(Method, &str, &str)] = &[
     (Method::PATCH, "/data-plane-keys/{id}", "key.edit"),
     (Method::DELETE, "/data-plane-keys/{id}", "key.delete"),
     (Method::PUT, "/data-plane-keys/{id}/revoke", "key.revoke"),
+    (Method::PATCH, "/instances", "instance.delete"),
+    (Method::DELETE, "/instances/{id}", "instance.delete"),
+    (Method::PATCH, "/settings/instance-cleanup", "settings.edit"),
+    (Method::PUT, "/settings/instance-cleanup", "settings.edit"),
     (Method::DELETE, "/sessions/{id}", "session.disconnect"),
     (Method::DELETE, "/gateways/{id}", "gateway.forget"),
     (Method::POST, "/tokens", "token.create"),

@@ -11,7 +11,7 @@ use super::status::{invalid, key_status};
 use super::{convert, page};
 use crate::audit::Actor;
 use crate::key_admin::{GatewayOutcome, KeyAdmin, KeyAdminError};
-use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
+use crate::keys::{KeyId, KeyRecord, KeyStatus, Revision, Timestamp};
 use crate::presence::Elsewhere;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::delete_outcome::Outcome;
@@ -220,6 +220,7 @@ impl KeyService for Keys {
         let edit = KeyEdit {
             name: request.name,
             expires_at: convert::from_wire("expires_at", request.expires_at)?,
+            if_revision: request.if_revision.map(Revision),
         };
         let edited = self.admin.edit(&actor, key, edit).await;
         let (record, durability) = edited.map_err(refused)?;

@@ -11,6 +11,7 @@ mod agents;
 mod audit;
 mod auth;
 mod deletes;
+mod document;
 mod error;
 mod events;
 mod filter;
@@ -25,7 +26,9 @@ mod revocation;
 mod search;
 mod senders;
 mod sessions;
+mod settings;
 mod tokens;
+mod walk;
 
 use std::sync::Arc;
 
@@ -45,10 +48,12 @@ use super::About;
 use crate::audit::Audit;
 use crate::events::Events;
 use crate::gateways::Gateways;
+use crate::instance_admin::InstanceAdmin;
 use crate::instances::Instances;
 use crate::key_admin::KeyAdmin;
 use crate::presence::Presence;
 use crate::senders::Senders;
+use crate::settings::Settings;
 use crate::store::StoreClock;
 use crate::tokens::Tokens;
 
@@ -70,6 +75,8 @@ pub(super) struct Rest {
     pub audit: Arc<Audit>,
     pub senders: Arc<Senders>,
     pub about: Arc<About>,
+    pub instance_admin: InstanceAdmin,
+    pub settings: Settings,
 }
 
 /// The path of a list, for the document.
@@ -117,6 +124,7 @@ const REQUEST_ID: &str = "x-request-id";
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Scheme),
+    components(schemas(events::EventShown, events::Missed)),
     security(("token" = []))
 )]
 struct Document;
@@ -155,8 +163,9 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(revocation::revoke))
             .routes(routes!(revocation::revocation))
             .routes(routes!(senders::list))
-            .routes(routes!(instances::list))
-            .routes(routes!(instances::get))
+            .routes(routes!(instances::list, deletes::delete_several_instances))
+            .routes(routes!(instances::get, deletes::delete_instance))
+            .routes(routes!(settings::get, settings::edit, settings::replace))
             .routes(routes!(agents::list))
             .routes(routes!(agents::get))
             .routes(routes!(sessions::list))
@@ -173,7 +182,9 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
             .routes(routes!(about::agent_config))
     };
     let document = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes());
-    (routes().into(), document.into_openapi())
+    let mut document = document.into_openapi();
+    document::complete(&mut document);
+    (routes().into(), document)
 }
 
 /// Gives the request its id, an error its body, and what is done its record.

@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use crate::gateways::GatewayError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::TokenId;
+use crate::settings::SettingsError;
 use crate::store::{ChangeError, DeedResult, Role, StoreError, TokenChangeError};
 use crate::tokens::{TokenAdminError, TokenError};
 
@@ -66,6 +67,7 @@ pub(super) fn key_status(error: &KeyAdminError) -> Status {
             ChangeError::Revoked(_) | ChangeError::Expired { .. } | ChangeError::StillValid(_) => {
                 Code::FailedPrecondition
             }
+            ChangeError::Meanwhile { .. } => Code::Aborted,
             ChangeError::Rule(_) => Code::InvalidArgument,
             ChangeError::Store(_) => Code::Unavailable,
         },
@@ -81,6 +83,15 @@ pub(super) fn gateway_status(error: &GatewayError) -> Status {
         GatewayError::NotFound(_) => Code::NotFound,
         GatewayError::Alive { .. } => Code::FailedPrecondition,
         GatewayError::Store(_) => Code::Unavailable,
+    };
+    Status::new(code, error.to_string())
+}
+
+/// A setting that is not changed.
+pub(super) fn settings_status(error: &SettingsError) -> Status {
+    let code = match error {
+        SettingsError::TooLong(_) => Code::InvalidArgument,
+        SettingsError::Store(_) => Code::Unavailable,
     };
     Status::new(code, error.to_string())
 }

@@ -1,5 +1,6 @@
 //! `muster agents …`: who is out there.
 
+mod delete;
 mod rows;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -62,7 +63,8 @@ enum Connection {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   muster instances list
-  muster instances list --key web --status offline")]
+  muster instances list --key web --status offline
+  muster instances delete inst_0123456789ABCDEF")]
 pub(super) struct InstancesArgs {
     #[command(flatten)]
     connect: ConnectArgs,
@@ -84,6 +86,18 @@ enum InstancesCommand {
         /// Only instances of this status
         #[arg(long, value_enum, value_name = "STATUS")]
         status: Option<Status>,
+    },
+    /// Forget instances that are gone
+    #[command(after_help = "Examples:
+  muster instances delete inst_0123456789ABCDEF
+  muster instances delete inst_0123456789ABCDEF inst_FEDCBA9876543210 -o json
+
+One that its connected agent reports is not deleted: it would come back. Its agent
+stays, also without any instance.")]
+    Delete {
+        /// Ids, from `muster instances list`
+        #[arg(value_name = "ID", required = true)]
+        instances: Vec<String>,
     },
 }
 
@@ -118,7 +132,12 @@ pub(super) async fn run_instances(
     args: InstancesArgs,
     console: &mut Console,
 ) -> Result<(), CliError> {
-    let InstancesCommand::List { key, status } = args.command;
+    let (key, status) = match args.command {
+        InstancesCommand::List { key, status } => (key, status),
+        InstancesCommand::Delete { instances } => {
+            return delete::run(&args.connect, instances, console).await;
+        }
+    };
     let request = ListInstancesRequest {
         status: match status {
             None => InstanceStatus::Unspecified,

@@ -26,6 +26,7 @@ use crate::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use crate::proto::admin::v1::key_service_client::KeyServiceClient;
 use crate::proto::admin::v1::rejection_service_client::RejectionServiceClient;
 use crate::proto::admin::v1::session_service_client::SessionServiceClient;
+use crate::proto::admin::v1::settings_service_client::SettingsServiceClient;
 use crate::proto::admin::v1::token_service_client::TokenServiceClient;
 
 /// Where `serve` puts its data unless told otherwise.
@@ -173,6 +174,7 @@ impl ConnectArgs {
             keys: KeyServiceClient::with_interceptor(channel.clone(), token.clone()),
             sessions: SessionServiceClient::with_interceptor(channel.clone(), token.clone()),
             gateways: GatewayServiceClient::with_interceptor(channel.clone(), token.clone()),
+            settings: SettingsServiceClient::with_interceptor(channel.clone(), token.clone()),
             tokens: TokenServiceClient::with_interceptor(channel.clone(), token.clone()),
             rejections: RejectionServiceClient::with_interceptor(channel, token),
             target,
@@ -261,6 +263,7 @@ pub(super) struct Client {
     pub keys: KeyServiceClient<Link>,
     pub sessions: SessionServiceClient<Link>,
     pub gateways: GatewayServiceClient<Link>,
+    pub settings: SettingsServiceClient<Link>,
     pub tokens: TokenServiceClient<Link>,
     pub rejections: RejectionServiceClient<Link>,
     target: Target,

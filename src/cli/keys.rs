@@ -65,6 +65,7 @@ key alone goes to stdout, all else to stderr:
     #[command(after_help = "Examples:
   muster keys edit web --name web-eu
   muster keys edit key_0123456789ABCDEF --expires-in 90d
+  muster keys edit web --name web-eu --if-revision 12
 
 A key can't live longer than a year from now. A revoked or expired key gets no
 new expiry; its name can always be changed.")]
@@ -142,6 +143,9 @@ struct EditArgs {
     name: Option<String>,
     #[command(flatten)]
     expiry: Expiry,
+    /// Only if nobody changed it since: the revision that `keys show` told
+    #[arg(long, value_name = "N")]
+    if_revision: Option<u64>,
 }
 
 impl KeysCommand {
@@ -228,6 +232,7 @@ async fn edit(client: &mut Client, args: EditArgs, console: &mut Console) -> Res
             object_id,
             name: args.name,
             expires_at: args.expiry.wire(),
+            if_revision: args.if_revision,
         })
         .await
         .map_err(|status| client.refusal(&status))?;

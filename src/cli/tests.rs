@@ -4,6 +4,7 @@
 mod audit;
 mod fake;
 mod keys;
+mod settings;
 mod tokens;
 
 use std::cell::RefCell;

@@ -232,7 +232,8 @@ pub struct Settings {
     /// an identity conflict [default: 30s]
     #[arg(long, value_name = "TIME", help_heading = "Agents")]
     pub identity_conflict_after: Option<Period>,
-    /// An agent that was not connected for so long is forgotten; 0: never [default: 24h]
+    /// An agent that was not connected for so long is forgotten; 0: never. What was set in the
+    /// store (`muster settings set`) counts instead, for all its gateways [default: 24h]
     #[arg(long, value_name = "TIME", help_heading = "Agents")]
     pub forget_unavailable_after: Option<Period>,
 

@@ -1,6 +1,7 @@
 //! What an agent says of itself, bounded, and what follows from it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -131,6 +132,24 @@ impl InstanceId {
             *character = BASE62[usize::from(byte % 62)];
         }
         Self(id)
+    }
+}
+
+/// Not the id of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an instance id: it is inst_ and 16 letters and digits")]
+pub struct NoInstanceId;
+
+impl FromStr for InstanceId {
+    type Err = NoInstanceId;
+
+    fn from_str(text: &str) -> Result<Self, NoInstanceId> {
+        let id = text.strip_prefix("inst_").ok_or(NoInstanceId)?;
+        let id: [u8; 16] = id.as_bytes().try_into().map_err(|_| NoInstanceId)?;
+        match id.iter().all(u8::is_ascii_alphanumeric) {
+            true => Ok(Self(id)),
+            false => Err(NoInstanceId),
+        }
     }
 }
 

@@ -5,27 +5,37 @@ mod merge;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::Under;
-use super::report::{AgentReport, MAX_BYTES, MAX_ITEMS, ReportedInstance, fits};
+use super::report::{AgentReport, InstanceId, MAX_BYTES, MAX_ITEMS, ReportedInstance, fits};
 use crate::keys::{KeyId, Timestamp};
 use crate::store::{AgentRecord, Health, InstanceBatch, InstanceRecord, Registration};
 pub(super) use merge::Stored;
 
 #[derive(Default)]
 pub(super) struct Rows {
-    agents: BTreeMap<Uuid, AgentRecord>,
-    /// Agents by the key of their last join.
-    current: HashMap<KeyId, usize>,
+    /// Shared with the lists that look at them.
+    agents: BTreeMap<Uuid, Arc<AgentRecord>>,
+    /// Agents and their instances by the key of their last join.
+    current: HashMap<KeyId, Current>,
+    /// The agent of each instance.
+    agent_of: HashMap<InstanceId, Uuid>,
     registrations: HashMap<KeyId, HashMap<Uuid, Registration>>,
     keys_of: HashMap<Uuid, HashSet<KeyId>>,
     dirty: Dirty,
     /// The last deleted keys: a gateway that was late may write registrations
     /// under one of them.
     deleted: VecDeque<KeyId>,
+}
+
+#[derive(Default, Clone, Copy)]
+pub(super) struct Current {
+    pub agents: usize,
+    pub instances: usize,
 }
 
 /// Deleted keys that are known.
@@ -49,10 +59,32 @@ impl Rows {
 
     /// Takes over a stored row.
     pub fn put_agent(&mut self, row: AgentRecord) {
-        *self.current.entry(row.key).or_default() += 1;
-        if let Some(before) = self.agents.insert(row.agent, row) {
-            self.one_less(before.key);
+        self.take_agent(row.agent);
+        let count = self.current.entry(row.key).or_default();
+        count.agents += 1;
+        count.instances += row.instances.len();
+        for instance in &row.instances {
+            let id = InstanceId::of(row.agent, &instance.reported_id);
+            self.agent_of.insert(id, row.agent);
         }
+        self.agents.insert(row.agent, Arc::new(row));
+    }
+
+    /// Takes an agent's row out, to put it back changed or to drop it.
+    fn take_agent(&mut self, agent: Uuid) -> Option<AgentRecord> {
+        let row = self.agents.remove(&agent)?;
+        for instance in &row.instances {
+            self.agent_of
+                .remove(&InstanceId::of(agent, &instance.reported_id));
+        }
+        if let Some(count) = self.current.get_mut(&row.key) {
+            count.agents -= 1;
+            count.instances -= row.instances.len();
+            if count.agents == 0 {
+                self.current.remove(&row.key);
+            }
+        }
+        Some(Arc::unwrap_or_clone(row))
     }
 
     pub fn registration(&self, key: KeyId, agent: Uuid) -> Option<&Registration> {
@@ -64,13 +96,18 @@ impl Rows {
         self.registrations.get(&key).map_or(0, HashMap::len)
     }
 
-    /// How many agents' last join was with a key.
-    pub fn current(&self, key: KeyId) -> usize {
-        self.current.get(&key).copied().unwrap_or(0)
+    /// How many agents' last join was with a key, and their instances.
+    pub fn current(&self, key: KeyId) -> Current {
+        self.current.get(&key).copied().unwrap_or_default()
     }
 
-    pub fn agent(&self, agent: Uuid) -> Option<&AgentRecord> {
+    pub fn agent(&self, agent: Uuid) -> Option<&Arc<AgentRecord>> {
         self.agents.get(&agent)
+    }
+
+    /// The agent that has an instance.
+    pub fn agent_of(&self, instance: InstanceId) -> Option<&Arc<AgentRecord>> {
+        self.agents.get(self.agent_of.get(&instance)?)
     }
 
     pub fn total(&self) -> usize {
@@ -86,7 +123,7 @@ impl Rows {
         }
     }
 
-    pub fn agents_after(&self, after: Option<Uuid>) -> impl Iterator<Item = &AgentRecord> {
+    pub fn agents_after(&self, after: Option<Uuid>) -> impl Iterator<Item = &Arc<AgentRecord>> {
         let start = after.map_or(Unbounded, Excluded);
         self.agents.range((start, Unbounded)).map(|(_, row)| row)
     }
@@ -118,7 +155,7 @@ impl Rows {
             joins: before.map_or(0, |row| row.joins) + 1,
         };
         self.put_registration(row);
-        let before = self.agents.get_mut(&agent);
+        let before = self.take_agent(agent);
         let mut record = AgentRecord {
             agent,
             key,
@@ -131,7 +168,7 @@ impl Rows {
             last_seen: now,
             reported_at: now,
             last_address: address,
-            instances: before.map_or_else(Vec::new, |row| std::mem::take(&mut row.instances)),
+            instances: before.map_or_else(Vec::new, |row| row.instances),
         };
         take_over(&mut record, report, now);
         self.put_agent(record);
@@ -141,15 +178,38 @@ impl Rows {
     }
 
     pub fn report(&mut self, agent: Uuid, report: AgentReport, now: Timestamp) {
-        if let Some(record) = self.agents.get_mut(&agent) {
+        if let Some(mut record) = self.take_agent(agent) {
             (record.last_seen, record.reported_at) = (now, now);
-            take_over(record, report, now);
+            take_over(&mut record, report, now);
+            self.put_agent(record);
             self.dirty.agents.insert(agent);
         }
     }
 
+    /// Forgets an instance of an agent whose last report is that of `reported_at`;
+    /// false: it has reported since, or there is no such instance.
+    pub fn forget_instance(&mut self, instance: InstanceId, reported_at: Timestamp) -> bool {
+        let Some(agent) = self.agent_of.get(&instance).copied() else {
+            return false;
+        };
+        let Some(mut record) = self.take_agent(agent) else {
+            return false;
+        };
+        let is_the_same = record.reported_at == reported_at;
+        if is_the_same {
+            let is_it = |id: &str| InstanceId::of(agent, id) == instance;
+            record.instances.retain(|i| !is_it(&i.reported_id));
+            // A later version than the one that other gateways know, and older
+            // than whatever the agent reports anywhere from now on.
+            record.reported_at = reported_at.saturating_add(Duration::from_millis(1));
+            self.dirty.agents.insert(agent);
+        }
+        self.put_agent(record);
+        is_the_same
+    }
+
     pub fn judge(&mut self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
-        let Some(record) = self.agents.get_mut(&agent) else {
+        let Some(record) = self.agents.get_mut(&agent).map(Arc::make_mut) else {
             return;
         };
         (record.last_seen, record.reported_at) = (now, now);
@@ -168,7 +228,7 @@ impl Rows {
         if let Some(record) = self.agents.get_mut(&agent)
             && now.saturating_since(record.last_seen) >= grain
         {
-            record.last_seen = now;
+            Arc::make_mut(record).last_seen = now;
             self.dirty.agents.insert(agent);
         }
     }
@@ -225,7 +285,7 @@ impl Rows {
                 .collect(),
             agents: agents
                 .into_iter()
-                .filter_map(|agent| self.agents.get(&agent).cloned())
+                .filter_map(|agent| self.agents.get(&agent).map(|row| (**row).clone()))
                 .collect(),
             forgotten: take(&mut self.dirty.forgotten, limit),
             uses: Vec::new(),
@@ -245,9 +305,7 @@ impl Rows {
 
     /// Drops an agent with all its registrations.
     fn drop_agent(&mut self, agent: Uuid) {
-        if let Some(row) = self.agents.remove(&agent) {
-            self.one_less(row.key);
-        }
+        self.take_agent(agent);
         for key in self.keys_of.remove(&agent).unwrap_or_default() {
             self.drop_registration(key, agent);
         }
@@ -260,15 +318,6 @@ impl Rows {
             of_key.remove(&agent);
             if of_key.is_empty() {
                 self.registrations.remove(&key);
-            }
-        }
-    }
-
-    fn one_less(&mut self, key: KeyId) {
-        if let Some(count) = self.current.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                self.current.remove(&key);
             }
         }
     }

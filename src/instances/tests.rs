@@ -5,6 +5,7 @@ use crate::keys::Id;
 use crate::store::StoreClock;
 use crate::store::embedded::EmbeddedStore;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn key() -> KeyId {
@@ -59,7 +60,11 @@ async fn rows_outlive_the_process() {
     join(&instances, two, 0, 9);
     instances.flush().await.unwrap();
     let again = loaded(&store).await;
-    let counts = |now, ever| AgentCounts { now, ever };
+    let counts = |now, ever| AgentCounts {
+        now,
+        ever,
+        instances: now,
+    };
     assert_eq!(again.counts(one), counts(2499, 2500));
     assert_eq!(again.counts(two), counts(1, 1));
     let (record, registrations) = again.agent(Uuid::from_u128(0)).unwrap();
@@ -213,17 +218,28 @@ async fn agents_that_are_gone_too_long_are_forgotten_with_their_registrations() 
     instances.flush().await.unwrap();
     let day = 24 * 3600 * 1000;
     let connected = HashSet::from([Uuid::from_u128(1)]);
-    assert!(instances.age(&connected, None, at(day - 1)).is_empty());
+    assert!(instances.age(&connected, None, DAY, at(day - 1)).is_empty());
     join(&instances, one, 3, day - 1);
     assert_eq!(
-        instances.age(&connected, None, at(day)),
+        instances.age(&connected, None, DAY, at(day)),
         [Uuid::from_u128(2)]
     );
     // Seen at the end of its connection, so the day begins there.
-    assert!(instances.age(&HashSet::new(), None, at(day + 1)).is_empty());
+    assert!(
+        instances
+            .age(&HashSet::new(), None, DAY, at(day + 1))
+            .is_empty()
+    );
     instances.flush().await.unwrap();
     let again = loaded(&store).await;
-    assert_eq!(again.counts(one), AgentCounts { now: 2, ever: 2 });
+    assert_eq!(
+        again.counts(one),
+        AgentCounts {
+            now: 2,
+            ever: 2,
+            instances: 2,
+        }
+    );
     assert_eq!(again.counts(two), AgentCounts::default());
     assert_eq!(store.registrations(None, 10).await.unwrap().len(), 2);
 }
@@ -233,24 +249,21 @@ async fn agents_that_are_gone_too_long_are_forgotten_with_their_registrations() 
 #[tokio::test]
 async fn a_short_limit_begins_at_the_end_of_the_connection_too() {
     let minute = 60_000;
-    let limits = InstanceLimits {
-        forget_unavailable_after: Duration::from_secs(60),
-        ..InstanceLimits::default()
-    };
-    let instances = Instances::load(store(), limits).await.unwrap();
+    let limit = Duration::from_secs(60);
+    let instances = loaded(&store()).await;
     join(&instances, key(), 1, 0);
     let connected = HashSet::from([Uuid::from_u128(1)]);
     for look in 1..=20 {
         let now = at(look * minute / 4);
-        assert!(instances.age(&connected, None, now).is_empty());
+        assert!(instances.age(&connected, None, limit, now).is_empty());
     }
     let left = 5 * minute;
     assert!(
         instances
-            .age(&HashSet::new(), None, at(left + minute - 1))
+            .age(&HashSet::new(), None, limit, at(left + minute - 1))
             .is_empty()
     );
-    let gone = instances.age(&HashSet::new(), None, at(left + minute));
+    let gone = instances.age(&HashSet::new(), None, limit, at(left + minute));
     assert_eq!(gone, [Uuid::from_u128(1)]);
 }
 
@@ -283,7 +296,10 @@ async fn a_last_use_outlives_the_process_and_the_agents() {
     assert_eq!(instances.last_used(used), Some(at(7)), "only forward");
     instances.flush().await.unwrap();
     let day = 24 * 3600 * 1000;
-    assert_eq!(instances.age(&HashSet::new(), None, at(day + 5)).len(), 1);
+    assert_eq!(
+        instances.age(&HashSet::new(), None, DAY, at(day + 5)).len(),
+        1
+    );
     instances.flush().await.unwrap();
     let again = loaded(&store).await;
     assert_eq!(again.counts(joined).ever, 0);
@@ -314,7 +330,15 @@ async fn a_key_in_use_is_written_coarsely_and_at_the_end() {
     };
     let clock = StoreClock::default();
     instances
-        .run(Duration::MAX, clock, nobody, async || None, |_| {}, stop)
+        .run(
+            Duration::MAX,
+            clock,
+            nobody,
+            async || None,
+            async || None,
+            |_| {},
+            stop,
+        )
         .await;
     assert_eq!(stored().await, [(key, at(19 * minute))]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BATCH, Connected, Instances};
+use super::{BATCH, Connected, Instances, at_most_a_tenth};
 use crate::store::{StoreClock, StoreError};
 
 /// Between two looks at who is connected, and from the start to the first: time
@@ -49,8 +49,8 @@ impl Instances {
 
     /// Every `interval` until `shutdown` takes over what other gateways wrote,
     /// and writes; then writes once more. Notes the keys that `connected`
-    /// returns as used; forgets agents that for too long by the store's `clock`
-    /// were neither among its agents nor among those that `elsewhere` returns
+    /// returns as used; forgets agents that for as long as `limit` returns by the
+    /// store's `clock` (zero: for ever; `None`: not known, and nobody is) were neither among its agents nor among those that `elsewhere` returns
     /// (`None`: not known, and nobody is forgotten where there may be others).
     /// Tells `forgotten` of each that no other gateway forgot before.
     pub async fn run(
@@ -59,6 +59,7 @@ impl Instances {
         clock: StoreClock,
         connected: impl Fn() -> Connected + Send + Sync,
         elsewhere: impl AsyncFn() -> Option<HashSet<Uuid>> + Send + Sync,
+        limit: impl AsyncFn() -> Option<Duration> + Send + Sync,
         forgotten: impl Fn(Uuid) + Send + Sync,
         shutdown: CancellationToken,
     ) {
@@ -94,11 +95,13 @@ impl Instances {
             // it forgets has been written, and so is told of by the next write.
             if now.saturating_since(aged) >= wait && !is_behind {
                 aged = now;
-                wait = self.at_most_a_tenth(AGING);
+                // Asked each time: any gateway may have it changed.
+                let limit = limit().await.unwrap_or(Duration::ZERO);
+                wait = at_most_a_tenth(AGING, limit);
                 let elsewhere = elsewhere().await;
                 let Connected { agents, keys } = connected();
                 keys.into_iter().for_each(|key| self.used(key, now));
-                self.age(&agents, elsewhere.as_ref(), now);
+                self.age(&agents, elsewhere.as_ref(), limit, now);
             }
         }
     }

@@ -1,17 +1,21 @@
 //! All keys at once, for lists that filter and sort.
 //!
-//! Invariant: what is told is what the store had when it was asked: the rows
-//! are read again whenever its revision has moved.
+//! Invariant: what is told is what the store had when it was asked: what changed
+//! since the last time is read from the feed, or all where that can't tell.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::keys::{KeyRecord, Position};
-use crate::store::{KeyStore, StoreError};
+use crate::keys::{KeyId, KeyRecord, Position};
+use crate::store::{Change, KeyStore, StoreError};
 
 /// Rows read at a time.
 const PAGE: usize = 1_000;
+
+/// Keys by their id.
+pub type Keys = BTreeMap<KeyId, Arc<KeyRecord>>;
 
 /// The rows of the last list.
 #[derive(Default)]
@@ -20,39 +24,76 @@ pub(super) struct Listing {
 }
 
 struct Rows {
+    /// All changes up to here are in.
     position: Position,
-    records: Arc<Vec<KeyRecord>>,
+    keys: Arc<Keys>,
 }
 
 impl Listing {
-    /// All keys in order of creation.
-    pub async fn all(&self, store: &dyn KeyStore) -> Result<Arc<Vec<KeyRecord>>, StoreError> {
+    /// All readable keys.
+    pub async fn all(&self, store: &dyn KeyStore) -> Result<Arc<Keys>, StoreError> {
         // One reads for all who ask at once.
         let mut last = self.last.lock().await;
-        // Asked before the rows are read: newer rows are read twice, older ones
-        // never taken for new.
-        let (_, position) = store.gateways().await?;
-        if let Some(rows) = last.as_ref().filter(|rows| rows.position == position) {
-            return Ok(Arc::clone(&rows.records));
+        if let Some(mut rows) = last.take()
+            && rows.catch_up(store).await?
+        {
+            return Ok(Arc::clone(&last.insert(rows).keys));
         }
-        let mut records = Vec::new();
+        let rows = Rows::read(store).await?;
+        Ok(Arc::clone(&last.insert(rows).keys))
+    }
+}
+
+impl Rows {
+    async fn read(store: &dyn KeyStore) -> Result<Self, StoreError> {
+        // Asked before the rows are read: a change that is in a row already is
+        // taken in once more, and none is left out.
+        let (_, position) = store.gateways().await?;
+        let mut keys = Keys::new();
         let mut after = None;
         loop {
             let page = store.list(after, PAGE).await?;
             if !page.unreadable.is_empty() {
                 tracing::error!(keys = ?page.unreadable, "damaged records: these keys admit nobody");
             }
-            records.extend(page.records);
+            let records = page.records.into_iter();
+            keys.extend(records.map(|record| (record.id, Arc::new(record))));
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
-        let records = Arc::new(records);
-        *last = Some(Rows {
+        Ok(Self {
             position,
-            records: Arc::clone(&records),
-        });
-        Ok(records)
+            keys: Arc::new(keys),
+        })
+    }
+
+    /// Takes in what changed; false: that can't be told any more.
+    async fn catch_up(&mut self, store: &dyn KeyStore) -> Result<bool, StoreError> {
+        loop {
+            let Some(feed) = store.changes(self.position).await? else {
+                return Ok(false);
+            };
+            let Some(last) = feed.entries.last().map(|entry| entry.position) else {
+                return Ok(true);
+            };
+            // Copied only while a list still looks at it.
+            let keys = Arc::make_mut(&mut self.keys);
+            for entry in feed.entries {
+                match entry.change {
+                    Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
+                        keys.insert(record.id, Arc::new(record));
+                    }
+                    Change::Deleted { key, .. } => {
+                        keys.remove(&key);
+                    }
+                }
+            }
+            self.position = last;
+            if last.revision >= feed.position.revision {
+                return Ok(true);
+            }
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Theirs<T> {
     pub rows: Arc<BTreeMap<u64, T>>,
 }
 
-type Boards<T> = Arc<BTreeMap<GatewayId, Theirs<T>>>;
+pub(super) type Boards<T> = Arc<BTreeMap<GatewayId, Theirs<T>>>;
 
 /// The boards of the others.
 pub(super) struct Mirror<T> {

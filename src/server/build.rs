@@ -32,6 +32,7 @@ use crate::rejections::{self, Rejections};
 use crate::revocation::Revocations;
 use crate::senders::{self, Senders};
 use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
+use crate::settings::Settings;
 use crate::store::{Bound, GatewayId, GatewayInfo};
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
@@ -198,6 +199,9 @@ pub(super) async fn build(
     )
     .await?;
     let dialled = dialled(agent.local_addr(), config.tls.agent_address.as_ref());
+    let forget_after = config.instances.forget_unavailable_after;
+    let settings = Settings::new(store.clone(), forget_after);
+    settings.tell_which_counts().await;
     let admin_service = admin_api::service(admin_api::Behind {
         keys: key_admin,
         presence: Arc::clone(&presence),
@@ -217,6 +221,7 @@ pub(super) async fn build(
             },
             data_dir: data_dir.absolute(),
         },
+        settings: settings.clone(),
     })?;
 
     let addresses = Addresses {
@@ -248,6 +253,7 @@ pub(super) async fn build(
             presence,
             audit,
             events,
+            settings,
             registry: Arc::clone(&registry),
             expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),
             stale: StaleWatch::new(registry, Arc::clone(&view)),

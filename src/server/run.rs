@@ -27,6 +27,7 @@ use crate::listener::Listener;
 use crate::presence::Presence;
 use crate::revocation::Revocations;
 use crate::sessions::{ExpiryTimers, Registry, StaleWatch};
+use crate::settings::Settings;
 use crate::store::{EventKind, GatewayId, Store};
 
 /// Between two writes of registrations, and two looks at those of other gateways.
@@ -47,6 +48,7 @@ pub(super) struct Parts {
     pub instances: Arc<Instances>,
     pub presence: Arc<Presence>,
     pub events: Arc<Events>,
+    pub settings: Settings,
     pub registry: Arc<Registry>,
     pub expiry: ExpiryTimers,
     pub stale: StaleWatch,
@@ -79,6 +81,13 @@ impl Parts {
         };
         let others = Arc::clone(&self.presence);
         let elsewhere = async move || others.connected().await.ok();
+        let settings = self.settings;
+        let limit = async move || {
+            let set = settings.instance_cleanup().await;
+            set.inspect_err(|error| tracing::warn!(%error, "no agent is forgotten for now"))
+                .ok()
+                .map(|set| set.after)
+        };
         let events = Arc::clone(&self.events);
         let forgotten = move |agent| {
             let detail = "it was not connected for too long";
@@ -90,6 +99,7 @@ impl Parts {
             clock,
             connected,
             elsewhere,
+            limit,
             forgotten,
             stop.clone(),
         );

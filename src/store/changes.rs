@@ -116,6 +116,13 @@ fn edit(
     now: Timestamp,
     revision: Revision,
 ) -> Result<Decision, ChangeError> {
+    if let Some(edited) = edit.if_revision.filter(|edited| *edited != row.revision) {
+        return Err(ChangeError::Meanwhile {
+            key: id,
+            edited,
+            now: row.revision,
+        });
+    }
     let mut before = None;
     if let Some(expires_at) = edit.expires_at {
         match row.to_record(id).status(now) {

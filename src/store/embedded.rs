@@ -11,6 +11,7 @@ mod events;
 mod file;
 mod instances;
 mod log;
+mod settings;
 mod steps;
 mod survey;
 mod tokens;
@@ -208,6 +209,15 @@ impl KeyStore for EmbeddedStore {
 
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
         self.read(move |t| steps::list(t, after, limit)).await
+    }
+
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+        let epoch = self.shared.epoch;
+        if after.epoch != epoch {
+            return Ok(None);
+        }
+        let feed = self.read(move |t| steps::feed_after(t, epoch, after.revision));
+        Ok(Some(feed.await?).filter(|feed| feed.follows(after)))
     }
 
     async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {

@@ -81,6 +81,8 @@ pub enum EventKind {
     DuplicateAgent,
     /// An agent that was gone for too long was forgotten.
     AgentForgotten,
+    /// An operator had an NGINX instance forgotten.
+    InstanceDeleted,
     /// A key has 80 % of the agents it may have.
     KeyNearlyFull,
     /// A key was created.
@@ -103,7 +105,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AgentJoined,
         Self::Rejected,
         Self::SessionOpened,
@@ -112,6 +114,7 @@ impl EventKind {
         Self::IdentityConflict,
         Self::DuplicateAgent,
         Self::AgentForgotten,
+        Self::InstanceDeleted,
         Self::KeyNearlyFull,
         Self::KeyCreated,
         Self::KeyEdited,
@@ -134,6 +137,7 @@ impl EventKind {
             Self::IdentityConflict => "identity_conflict",
             Self::DuplicateAgent => "duplicate_agent",
             Self::AgentForgotten => "agent_forgotten",
+            Self::InstanceDeleted => "instance_deleted",
             Self::KeyNearlyFull => "key_nearly_full",
             Self::KeyCreated => "key_created",
             Self::KeyEdited => "key_edited",

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::clock::StoreClock;
 use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
-use crate::keys::{Digest, Epoch, KeyId, KeyRecord, Position, RuleError, Timestamp};
+use crate::keys::{Digest, Epoch, KeyId, KeyRecord, Position, Revision, RuleError, Timestamp};
 
 /// A fault of the store, never of who asked: answered as UNAVAILABLE.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -49,6 +49,19 @@ pub enum ChangeError {
         /// When it expired.
         expired_at: Timestamp,
     },
+    /// The edit is of an older state of the key than the store's.
+    #[error(
+        "{key} was changed meanwhile, by somebody else or in another window: it is at revision \
+         {now}, your edit is of revision {edited}; look at it again, then edit"
+    )]
+    Meanwhile {
+        /// Which key.
+        key: KeyId,
+        /// Which state was edited.
+        edited: Revision,
+        /// Which it is in.
+        now: Revision,
+    },
     /// A valid key can't be deleted.
     #[error("{0} is valid: a key can be deleted once it is revoked or expired; revoke it first")]
     StillValid(KeyId),
@@ -81,6 +94,8 @@ pub struct KeyEdit {
     pub name: Option<String>,
     /// The new expiry.
     pub expires_at: Option<Timestamp>,
+    /// Only if the key is at this revision; `None`: whatever it is at.
+    pub if_revision: Option<Revision>,
 }
 
 /// What is stored under a key's id.
@@ -191,6 +206,14 @@ pub struct Feed {
     pub unprotected: Option<String>,
 }
 
+impl Feed {
+    /// Nothing is missing between `after` and its entries.
+    pub(in crate::store) fn follows(&self, after: Position) -> bool {
+        let first = self.entries.first().map(|entry| entry.position.revision);
+        first.unwrap_or_else(|| self.position.revision.next()) == after.revision.next()
+    }
+}
+
 /// A place in the list of keys: creation time, then id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyCursor {
@@ -229,6 +252,13 @@ pub trait KeyStore: Send + Sync + 'static {
     /// [`StoreError`]. A damaged record is no error: the page names it.
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError>;
 
+    /// The changes after `after`, in order; when there are more, the rest at the
+    /// next call. `None`: they can't be told any more, read all keys again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError>;
+
     /// Writes a new key. The expiry is judged in the step that writes it.
     ///
     /// # Errors
@@ -239,7 +269,8 @@ pub trait KeyStore: Send + Sync + 'static {
     /// that writes it.
     ///
     /// # Errors
-    /// [`ChangeError`]; a new expiry of a revoked or expired key is refused.
+    /// [`ChangeError`]; a new expiry of a revoked or expired key is refused, and
+    /// an edit of an older state than the stored one.
     async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError>;
 
     /// Revokes a key. Of a revoked key it returns the revoke that was.

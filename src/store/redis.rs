@@ -23,6 +23,7 @@ mod open;
 mod plain;
 mod replicas;
 mod schema;
+mod settings;
 mod step;
 mod survey;
 mod tokens;
@@ -170,6 +171,10 @@ impl KeyStore for RedisStore {
 
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
         keys::list(&self.shared, after, limit).await
+    }
+
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+        gateways::changes(&self.shared, after).await
     }
 
     async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {

@@ -135,6 +135,9 @@ pub struct Survey {
     pub revision: Revision,
     /// Keys that expired up to here have had their event.
     pub expiries_until: Option<Timestamp>,
+    /// What is set for all gateways, by name; of an embedded store alone, the only
+    /// one that is copied.
+    pub settings: Vec<(String, String)>,
     /// The store's time at the begin.
     pub now: Timestamp,
     /// Others may change the store meanwhile.

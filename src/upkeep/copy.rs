@@ -96,6 +96,7 @@ pub async fn copy(
         revision: source.revision,
         expiries_until: source.expiries_until,
         claims,
+        settings: source.settings,
     };
     let store = target.finish(end).await?;
     dir.remember_store(store)?;

@@ -31,6 +31,7 @@ async fn rename(operator: &Operator, id: &str, name: &str) -> Result<pb::Key, St
         object_id: id.into(),
         name: Some(name.into()),
         expires_at: None,
+        if_revision: None,
     };
     let response = operator.keys().edit_key(request).await?;
     Ok(response.into_inner().key.unwrap())

@@ -26,6 +26,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("rejections", "keys store events"),
     ("presence", "keys store sessions rejections"),
     ("key_admin", "keys store audit events sessions instances presence revocation telemetry"),
+    ("instance_admin", "audit events instances key_admin presence store"),
+    ("settings", "audit key_admin store"),
     ("gateways", "keys store audit sessions"),
     ("tokens", "keys files store audit"),
     ("listener", "keys"),
@@ -35,10 +37,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("agent_api", "keys store auth sessions instances registrar rejections listener telemetry \
                    proto"),
     ("admin_api", "keys store listener events sessions instances gateways senders rejections presence \
-                   key_admin tokens audit agent_config proto"),
+                   key_admin instance_admin settings tokens audit agent_config proto"),
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
-                rejections presence key_admin tokens audit listener certs config agent_api admin_api ops telemetry"),
+                rejections presence key_admin settings tokens audit listener certs config agent_api admin_api ops telemetry"),
     ("upkeep", "keys files store tokens config server"),
     ("cli", "keys text config certs agent_config server upkeep proto"),
 ];

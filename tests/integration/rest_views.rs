@@ -207,6 +207,11 @@ async fn every_call_is_open_to_its_role_and_the_greater_ones_alone() {
         ("DELETE", "/tokens/x", 2),
         ("GET", "/about", 0),
         ("GET", "/agent-config", 0),
+        ("PATCH", "/instances", 2),
+        ("DELETE", "/instances/x", 2),
+        ("GET", "/settings/instance-cleanup", 0),
+        ("PATCH", "/settings/instance-cleanup", 2),
+        ("PUT", "/settings/instance-cleanup", 2),
     ];
     let document = rest.at("GET", "/api/openapi.json", None).await.json();
     let described: usize = document["paths"]

@@ -16,7 +16,7 @@ use crate::support::{Operator, TestGateway};
 
 /// What every token may do, and what it takes an operator for; the rest is for
 /// admins.
-const VIEWERS: [&str; 10] = [
+const VIEWERS: [&str; 11] = [
     "ListAudit",
     "GetKey",
     "ListKeys",
@@ -27,6 +27,7 @@ const VIEWERS: [&str; 10] = [
     "ListGateways",
     "ListRejections",
     "StreamEvents",
+    "GetInstanceCleanup",
 ];
 const OPERATORS: [&str; 3] = ["EditKey", "RevokeKey", "DisconnectSession"];
 

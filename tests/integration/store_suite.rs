@@ -1,5 +1,6 @@
 //! What every store must do, run on each backend.
 
+mod changes;
 mod ends;
 mod records;
 
@@ -14,6 +15,10 @@ use muster::store::{
 };
 
 use crate::support::new_key;
+use changes::{
+    a_setting_stands_until_it_is_set_again, an_edit_of_an_older_state_is_refused_in_its_step,
+    changes_since_a_position_are_told_whole_or_not_at_all,
+};
 use ends::{
     a_lost_delete_is_written_again, a_lost_revoke_is_written_again_as_it_was,
     a_store_tells_whether_it_ever_had_a_key,
@@ -78,6 +83,9 @@ macro_rules! suite {
             case!(registrations_replace_page_and_go_with_their_key);
             case!(last_uses_move_forward_page_and_go_with_their_key);
             case!(agents_replace_page_and_are_forgotten_whole);
+            case!(an_edit_of_an_older_state_is_refused_in_its_step);
+            case!(changes_since_a_position_are_told_whole_or_not_at_all);
+            case!(a_setting_stands_until_it_is_set_again);
         }
     };
 }

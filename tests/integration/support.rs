@@ -27,7 +27,7 @@ pub use operator::Operator;
 pub use process::{Launched, Process, get_from_ops};
 pub use proxy::{Fault, Of, Proxy};
 pub use redis_server::RedisServer;
-pub use rest::RestCaller;
+pub use rest::{Answer, RestCaller};
 pub use saved::Saved;
 pub use sentinels::Sentinels;
 pub use several::{operators, three_on};

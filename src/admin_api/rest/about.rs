@@ -61,7 +61,8 @@ pub(super) async fn about(
 /// What `muster agent-config --for` prints on the gateway that answers.
 #[utoipa::path(get, path = "/namespaces/{namespace}/agent-config",
     params(super::Namespaced, Place),
-    responses((status = 200, body = AgentConfig), (status = "4XX", body = ErrorBody)))]
+    responses((status = 200, body = AgentConfig), (status = "4XX", body = ErrorBody),
+        (status = 409, description = "agents there can't reach this gateway", body = ErrorBody)))]
 pub(super) async fn agent_config(
     State(rest): State<Rest>,
     _: Viewer,
@@ -94,6 +95,7 @@ pub(super) async fn agent_config(
 #[expect(dead_code, reason = "describes what `agent_config` reads")]
 pub(super) struct Place {
     /// Where the agent runs.
+    #[param(inline)]
     r#for: Where,
 }
 

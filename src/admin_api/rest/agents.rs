@@ -1,6 +1,7 @@
 //! Agents: one row for each NGINX Agent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,9 +13,10 @@ use super::Rest;
 use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::filter::{self, Order};
-use super::page::{self, Page, Rows};
+use super::page::{self, Rows};
 use super::params::{Namespace, Parameters, RowId};
 use super::search::{self, Search};
+use super::walk::{self, Ranked, Walk};
 use crate::instances::Under;
 use crate::store::{AgentRecord, Registration};
 
@@ -126,7 +128,7 @@ fn value(field: Field, agent: &AgentRecord) -> String {
 
 /// The agents, in order of their ids.
 #[utoipa::path(get, path = "/namespaces/{namespace}/agents",
-    params(super::Namespaced, page::Asked, filter::Sorted, search::Asked, Wanted),
+    params(super::Namespaced, page::Asked, walk::Asked, filter::Sorted, search::Asked, Wanted),
     responses((status = 200, body = Rows<Agent>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -135,12 +137,11 @@ pub(super) async fn list(
     parameters: Parameters,
 ) -> Result<Json<Rows<Agent>>, ApiError> {
     let known = [
-        &page::PARAMETERS[..],
+        &walk::OF_PAGE[..],
         &filter::ORDER,
         &[search::PARAMETER, "key_object_id", "ever", "connected"],
     ];
     let parameters = parameters.only(&known.concat())?;
-    let page = Page::of(&parameters)?;
     let ever = parameters.flag("ever")?.unwrap_or(false);
     let under = match parameters.key("key_object_id")? {
         None => Under::Any,
@@ -149,20 +150,23 @@ pub(super) async fn list(
     };
     let wanted = parameters.flag("connected")?;
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
+    let walk = Walk::of("agents", &parameters, order)?;
     let search = Search::of(&parameters)?;
     let live = rest.presence.live_by_agent().await?;
     let total = rest.instances.total();
-    let see = |agent: &AgentRecord| {
+    let see = |agent: &Arc<AgentRecord>| {
         let is_wanted = wanted.is_none_or(|wanted| wanted == live.contains_key(&agent.agent))
             && finds(&search, agent);
-        let by = || order.fields().map(|field| value(field, agent)).collect();
-        is_wanted.then(|| (by(), agent.agent))
+        is_wanted.then(|| Ranked {
+            by: walk.ranks(|field| value(field, agent).into()),
+            id: agent.agent,
+            row: Arc::clone(agent),
+        })
     };
-    let mut found: Vec<(Vec<String>, Uuid)> = rest.instances.look(under, see);
-    order.sort(&mut found, |(by, _)| by);
-    let rows = page.cut(total, found, |(_, id)| {
-        let (record, _) = rest.instances.agent(id)?;
-        Some(Agent::new(record, live.get(&id).copied().unwrap_or(0)))
+    let found = rest.instances.look(under, see);
+    let rows = walk.cut(total, found, |record| {
+        let live = live.get(&record.agent).copied().unwrap_or(0);
+        Agent::new((*record).clone(), live)
     });
     Ok(Json(rows))
 }

@@ -1,4 +1,4 @@
-//! Deleting keys: one, or several that are decided one by one.
+//! Deleting keys and instances: one, or several that are decided one by one.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use super::Rest;
 use super::auth::Admin;
 use super::error::{ApiError, ErrorBody, Fault};
-use super::params::{Body, Key, Namespace, Parameters};
+use super::params::{Body, Key, Namespace, Parameters, RowId};
 use crate::audit::Actor;
+use crate::instances::InstanceId;
 use crate::keys::KeyId;
 
 /// Rows of one request (the contract's number).
@@ -50,7 +51,8 @@ pub(super) enum Outcome {
 
 /// Forgets a revoked or expired key.
 #[utoipa::path(delete, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
-    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+    responses((status = 204), (status = "4XX", body = ErrorBody),
+        (status = 409, description = "it is neither revoked nor expired", body = ErrorBody)))]
 pub(super) async fn delete(
     State(rest): State<Rest>,
     Admin(actor): Admin,
@@ -74,10 +76,7 @@ pub(super) async fn delete_several(
     Body(rows): Body<Vec<RowAction>>,
 ) -> Result<Json<Vec<RowOutcome>>, ApiError> {
     parameters.only(&[])?;
-    if !(1..=MOST).contains(&rows.len()) {
-        let rule = format!("{} rows given; 1 to {MOST} at a time", rows.len());
-        return Err(Fault::invalid("body", rule).into());
-    }
+    some(&rows)?;
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
         outcomes.push(delete_one(&rest, &actor, row).await);
@@ -85,31 +84,101 @@ pub(super) async fn delete_several(
     Ok(Json(outcomes))
 }
 
+/// Forgets an instance; 409 while its connected agent reports it.
+#[utoipa::path(delete, path = "/namespaces/{namespace}/instances/{id}", params(super::One),
+    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn delete_instance(
+    State(rest): State<Rest>,
+    Admin(actor): Admin,
+    RowId(id): RowId,
+    parameters: Parameters,
+) -> Result<StatusCode, ApiError> {
+    parameters.only(&[])?;
+    let id = id.parse::<InstanceId>();
+    let id = id.map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
+    rest.instance_admin.delete(&actor, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets 1 to 50 instances; each is decided for itself.
+#[utoipa::path(patch, path = "/namespaces/{namespace}/instances", params(super::Namespaced),
+    request_body = Vec<RowAction>,
+    responses((status = 200, body = Vec<RowOutcome>), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn delete_several_instances(
+    State(rest): State<Rest>,
+    Admin(actor): Admin,
+    _: Namespace,
+    parameters: Parameters,
+    Body(rows): Body<Vec<RowAction>>,
+) -> Result<Json<Vec<RowOutcome>>, ApiError> {
+    parameters.only(&[])?;
+    some(&rows)?;
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for row in rows {
+        outcomes.push(delete_one_instance(&rest, &actor, row).await);
+    }
+    Ok(Json(outcomes))
+}
+
+fn some(rows: &[RowAction]) -> Result<(), ApiError> {
+    if (1..=MOST).contains(&rows.len()) {
+        return Ok(());
+    }
+    let rule = format!("{} rows given; 1 to {MOST} at a time", rows.len());
+    Err(Fault::invalid("body", rule).into())
+}
+
+impl RowOutcome {
+    fn deleted(object_id: String) -> Self {
+        Self {
+            object_id,
+            name: String::new(),
+            outcome: Outcome::Deleted,
+            failure_reason: None,
+        }
+    }
+
+    fn failed(mut self, outcome: Outcome, why: String) -> Self {
+        self.outcome = outcome;
+        self.failure_reason = Some(why);
+        self
+    }
+}
+
+async fn delete_one_instance(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
+    let RowAction {
+        object_id,
+        action: Action::Delete,
+    } = row;
+    let mut told = RowOutcome::deleted(object_id);
+    let id: InstanceId = match told.object_id.parse() {
+        Ok(id) => id,
+        Err(error) => return told.failed(Outcome::Invalid, format!("object_id: {error}")),
+    };
+    if let Ok((agent, _)) = rest.instance_admin.get(id) {
+        told.name = agent.hostname.clone();
+    }
+    match rest.instance_admin.delete_one(actor, id).await {
+        Ok(()) => told,
+        Err(error) => told.failed(Outcome::Failed, error.to_string()),
+    }
+}
+
 async fn delete_one(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
     let RowAction {
         object_id,
         action: Action::Delete,
     } = row;
-    let mut told = RowOutcome {
-        object_id,
-        name: String::new(),
-        outcome: Outcome::Deleted,
-        failure_reason: None,
-    };
+    let mut told = RowOutcome::deleted(object_id);
     let key: KeyId = match told.object_id.parse() {
         Ok(key) => key,
-        Err(error) => {
-            told.outcome = Outcome::Invalid;
-            told.failure_reason = Some(format!("object_id: {error}"));
-            return told;
-        }
+        Err(error) => return told.failed(Outcome::Invalid, format!("object_id: {error}")),
     };
     if let Ok(record) = rest.keys.get(key).await {
         told.name = record.name;
     }
-    if let Err(error) = rest.keys.delete_one(actor, key).await {
-        told.outcome = Outcome::Failed;
-        told.failure_reason = Some(error.to_string());
+    match rest.keys.delete_one(actor, key).await {
+        Ok(_) => told,
+        Err(error) => told.failed(Outcome::Failed, error.to_string()),
     }
-    told
 }

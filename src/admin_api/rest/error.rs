@@ -11,8 +11,10 @@ use utoipa::ToSchema;
 use crate::admin_api::status::RoleError;
 use crate::agent_config::AgentConfigError;
 use crate::gateways::GatewayError;
+use crate::instance_admin::InstanceAdminError;
 use crate::key_admin::KeyAdminError;
 use crate::keys::Timestamp;
+use crate::settings::SettingsError;
 use crate::store::{ChangeError, StoreError, TokenChangeError};
 use crate::tokens::{TokenAdminError, TokenError};
 
@@ -47,6 +49,10 @@ pub(in crate::admin_api) enum Fault {
     TokenChange(#[from] TokenAdminError),
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    #[error(transparent)]
+    Instance(#[from] InstanceAdminError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -96,6 +102,15 @@ impl Fault {
                 GatewayError::Alive { .. } => StatusCode::CONFLICT,
                 GatewayError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
+            Self::Instance(error) => match error {
+                InstanceAdminError::NotFound(_) => StatusCode::NOT_FOUND,
+                InstanceAdminError::Reported { .. } => StatusCode::CONFLICT,
+                InstanceAdminError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            Self::Settings(error) => match error {
+                SettingsError::TooLong(_) => StatusCode::BAD_REQUEST,
+                SettingsError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
         }
     }
 }
@@ -110,6 +125,7 @@ fn key_status(error: &KeyAdminError) -> StatusCode {
                 StatusCode::BAD_REQUEST
             }
             ChangeError::StillValid(_) => StatusCode::CONFLICT,
+            ChangeError::Meanwhile { .. } => StatusCode::PRECONDITION_FAILED,
             ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         },
         KeyAdminError::EmptyEdit => StatusCode::BAD_REQUEST,

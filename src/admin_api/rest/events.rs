@@ -61,9 +61,22 @@ impl From<&Event> for EventShown {
     }
 }
 
+/// One part of the stream, as server-sent events are.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Reader` sends")]
+pub(super) struct StreamPart {
+    /// The event's id; not of the type `missed`.
+    id: Option<String>,
+    /// `missed`, or none.
+    event: Option<String>,
+    /// `EventShown` as JSON; of the type `missed`: `Missed`.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// How many events a reader missed.
-#[derive(Debug, Serialize)]
-struct Missed {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Missed {
     missed: u64,
 }
 
@@ -106,7 +119,7 @@ impl Reader {
 /// `alive` come every 15 s in which there is nothing else to tell.
 #[utoipa::path(get, path = "/namespaces/{namespace}/events",
     params(super::Namespaced, super::OfKey, Place),
-    responses((status = 200, body = EventShown, content_type = "text/event-stream"),
+    responses((status = 200, body = StreamPart, content_type = "text/event-stream"),
         (status = "4XX", body = ErrorBody)))]
 pub(super) async fn follow(
     State(rest): State<Rest>,

@@ -1,10 +1,10 @@
 //! Filters and orders as the contract has them: parallel arrays.
 
+use std::cmp::Ordering;
+
 use super::error::{ApiError, Fault};
 use super::params::Parameters;
 
-/// The parameters of a filter.
-pub(super) const PARAMETERS: [&str; 3] = ["filter_fields", "filter_ops", "filter_values"];
 /// The parameters of an order.
 pub(super) const ORDER: [&str; 2] = ["sort_fields", "sort_dir"];
 /// Characters of one element of `filter_values` (the contract's number).
@@ -83,9 +83,10 @@ impl<F: Copy> Filter<F> {
 
     /// Whether a row is left; `value` reads one of its fields.
     pub fn takes<'a>(&self, value: impl Fn(F) -> std::borrow::Cow<'a, str>) -> bool {
-        self.wanted
-            .iter()
-            .all(|(field, values)| values.iter().any(|wanted| *wanted == value(*field)))
+        self.wanted.iter().all(|(field, values)| {
+            let value = value(*field);
+            values.iter().any(|wanted| *wanted == value)
+        })
     }
 }
 
@@ -124,15 +125,16 @@ impl<F: Copy> Order<F> {
         self.fields.iter().copied()
     }
 
-    /// Sorts rows by what they say of [`Self::fields`]; rows that are alike stay
-    /// in the order they had.
-    pub fn sort<T>(&self, rows: &mut [T], by: impl Fn(&T) -> &Vec<String>) {
-        if self.fields.is_empty() {
-            return;
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The order of two rows of which the fields say `ascending`.
+    pub fn directed(&self, ascending: Ordering) -> Ordering {
+        match self.descending {
+            true => ascending.reverse(),
+            false => ascending,
         }
-        rows.sort_by(|one, other| match self.descending {
-            true => by(other).cmp(by(one)),
-            false => by(one).cmp(by(other)),
-        });
     }
 }

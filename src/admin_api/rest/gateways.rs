@@ -84,7 +84,8 @@ pub(super) async fn list(
 
 /// Forgets a gateway that died: a revoke waits for it no longer.
 #[utoipa::path(delete, path = "/namespaces/{namespace}/gateways/{id}", params(super::One),
-    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+    responses((status = 204), (status = "4XX", body = ErrorBody),
+        (status = 409, description = "it is alive", body = ErrorBody)))]
 pub(super) async fn forget(
     State(rest): State<Rest>,
     Admin(actor): Admin,

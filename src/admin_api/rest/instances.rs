@@ -1,21 +1,20 @@
 //! NGINX instances: one row for each NGINX, not for each agent.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Rest;
 use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::filter::{self, Filter, Order};
-use super::page::{self, Page, Rows};
+use super::page::{self, Rows};
 use super::params::{Namespace, Parameters, RowId};
 use super::search::{self, Search};
+use super::walk::{self, Ranked, Walk};
 use crate::instances::{InstanceId, InstanceStatus};
 use crate::store::{AgentRecord, InstanceRecord};
 
@@ -154,30 +153,9 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Where a row was found, with what it sorts by.
-struct Place {
-    sort: Vec<String>,
-    agent: Uuid,
-    reported_id: String,
-}
-
-impl Rest {
-    fn instance(&self, place: &Place, connected: &HashSet<Uuid>) -> Option<Instance> {
-        let (agent, _) = self.instances.agent(place.agent)?;
-        let mut instances = agent.instances.iter();
-        let instance = instances.find(|i| i.reported_id == place.reported_id)?;
-        let seen = Seen {
-            agent: &agent,
-            instance,
-            connected: connected.contains(&place.agent),
-        };
-        Some(seen.shown())
-    }
-}
-
 /// The instances.
 #[utoipa::path(get, path = "/namespaces/{namespace}/instances",
-    params(super::Namespaced, page::Asked, filter::Asked, search::Asked),
+    params(super::Namespaced, page::Asked, walk::Asked, filter::Asked, search::Asked),
     responses((status = 200, body = Rows<Instance>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -185,47 +163,40 @@ pub(super) async fn list(
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Instance>>, ApiError> {
-    let known = [
-        &page::PARAMETERS[..],
-        &filter::PARAMETERS,
-        &filter::ORDER,
-        &[search::PARAMETER],
-    ];
-    let parameters = parameters.only(&known.concat())?;
-    let page = Page::of(&parameters)?;
+    let known = [&walk::PARAMETERS[..], &[search::PARAMETER]].concat();
+    let parameters = parameters.only(&known)?;
+    let search = Search::of(&parameters)?;
     let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
-    let search = Search::of(&parameters)?;
+    let walk = Walk::of("instances", &parameters, order)?;
     let connected = rest.presence.connected().await?;
+    let agents = rest.instances.all();
     let mut found = Vec::new();
     let mut total = 0;
-    // Under the lock that joins wait for: nothing is built but places.
-    rest.instances.each(|agent, instance| {
-        total += 1;
+    for agent in &agents {
+        total += agent.instances.len();
         let connected = connected.contains(&agent.agent);
-        let seen = Seen {
+        let instances = agent.instances.iter();
+        let seen = instances.map(|instance| Seen {
             agent,
             instance,
             connected,
+        });
+        let texts = |seen: &Seen<'_>| {
+            search.finds(&[
+                &agent.hostname,
+                &seen.instance.version,
+                &seen.instance.conf_path,
+            ])
         };
-        let texts = [
-            agent.hostname.as_str(),
-            &instance.version,
-            &instance.conf_path,
-        ];
-        if search.finds(&texts) && filter.takes(|field| seen.value(field)) {
-            let by = order.fields().map(|field| seen.value(field).into_owned());
-            found.push(Place {
-                sort: by.collect(),
-                agent: agent.agent,
-                reported_id: instance.reported_id.clone(),
-            });
-        }
-    });
-    order.sort(&mut found, |place| &place.sort);
-    // An agent may be forgotten between the two looks.
-    let rows = page.cut(total, found, |place| rest.instance(&place, &connected));
-    Ok(Json(rows))
+        let wanted = seen.filter(|seen| texts(seen) && filter.takes(|field| seen.value(field)));
+        found.extend(wanted.map(|seen| Ranked {
+            by: walk.ranks(|field| seen.value(field)),
+            id: (agent.agent, Cow::from(&seen.instance.reported_id)),
+            row: seen,
+        }));
+    }
+    Ok(Json(walk.cut(total, found, |seen| seen.shown())))
 }
 
 /// One instance.
@@ -239,17 +210,13 @@ pub(super) async fn get(
 ) -> Result<Json<Instance>, ApiError> {
     parameters.only(&[])?;
     let connected = rest.presence.connected().await?;
-    let mut found = None;
-    rest.instances.each(|agent, instance| {
-        if found.is_none() && InstanceId::of(agent.agent, &instance.reported_id).to_string() == id {
-            found = Some(Place {
-                sort: Vec::new(),
-                agent: agent.agent,
-                reported_id: instance.reported_id.clone(),
-            });
-        }
-    });
-    let shown = found.and_then(|place| rest.instance(&place, &connected));
-    let none = || Fault::NotFound("object_id: there is no such instance".into());
-    Ok(Json(shown.ok_or_else(none)?))
+    let id = id.parse::<InstanceId>();
+    let id = id.map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
+    let (agent, instance) = rest.instance_admin.get(id)?;
+    let seen = Seen {
+        agent: &agent,
+        instance: &instance,
+        connected: connected.contains(&agent.agent),
+    };
+    Ok(Json(seen.shown()))
 }

@@ -1,10 +1,11 @@
 //! Data plane keys: list, add, show, edit.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::header::ETAG;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,10 +14,11 @@ use super::Rest;
 use super::auth::{Admin, Operator, Viewer};
 use super::error::{ApiError, ErrorBody, Fault};
 use super::filter::{self, Filter, Order};
-use super::page::{self, Page, Rows};
-use super::params::{Body, Key, Namespace, Parameters};
+use super::page::{self, Rows};
+use super::params::{Body, IfMatch, Key, Namespace, Parameters};
 use super::search::{self, Search};
-use crate::keys::{KeyId, KeyRecord, Timestamp};
+use super::walk::{self, Ranked, Walk};
+use crate::keys::{KeyRecord, Timestamp};
 use crate::presence::Elsewhere;
 use crate::store::KeyEdit;
 
@@ -140,27 +142,10 @@ pub(super) fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp
     parsed.map_err(|error| Fault::invalid(field, error).into())
 }
 
-/// What is known of what lives under keys, at one moment.
-pub(super) struct Moment {
-    elsewhere: Elsewhere,
-    instances: HashMap<KeyId, usize>,
-}
-
 impl Rest {
-    fn with(&self, elsewhere: Elsewhere) -> Moment {
-        Moment {
-            elsewhere,
-            instances: self.instances.instances_by_key(),
-        }
-    }
-
-    async fn moment(&self) -> Result<Moment, ApiError> {
-        Ok(self.with(self.keys.elsewhere().await?))
-    }
-
     /// A key as it is shown.
-    fn shown(&self, key: &KeyRecord, moment: &Moment) -> DataPlaneKey {
-        let usage = self.keys.usage(key.id, &moment.elsewhere);
+    fn shown(&self, key: &KeyRecord, elsewhere: &Elsewhere) -> DataPlaneKey {
+        let usage = self.keys.usage(key.id, elsewhere);
         DataPlaneKey {
             object_id: key.id.to_string(),
             name: key.name.clone(),
@@ -171,7 +156,7 @@ impl Rest {
             expires_at: key.expires_at.to_string(),
             created_at: key.created_at.to_string(),
             modified_at: key.modified_at.to_string(),
-            instances_count: moment.instances.get(&key.id).copied().unwrap_or(0),
+            instances_count: usage.agents.instances,
             control_planes_count: 0,
             agents_count: usage.agents.now,
             agents_ever_count: usage.agents.ever,
@@ -184,13 +169,13 @@ impl Rest {
     /// the other gateways at the moment.
     pub(super) async fn changed(&self, key: &KeyRecord) -> DataPlaneKey {
         let elsewhere = self.keys.elsewhere().await.unwrap_or_default();
-        self.shown(key, &self.with(elsewhere))
+        self.shown(key, &elsewhere)
     }
 }
 
 /// The keys, revoked and expired ones too.
 #[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys",
-    params(super::Namespaced, page::Asked, filter::Asked, search::Asked),
+    params(super::Namespaced, page::Asked, walk::Asked, filter::Asked, search::Asked),
     responses((status = 200, body = Rows<DataPlaneKey>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -198,34 +183,27 @@ pub(super) async fn list(
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<DataPlaneKey>>, ApiError> {
-    let known = [
-        &page::PARAMETERS[..],
-        &filter::PARAMETERS,
-        &filter::ORDER,
-        &[search::PARAMETER],
-    ];
-    let parameters = parameters.only(&known.concat())?;
-    let page = Page::of(&parameters)?;
+    let known = [&walk::PARAMETERS[..], &[search::PARAMETER]].concat();
+    let parameters = parameters.only(&known)?;
+    let search = Search::of(&parameters)?;
     let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
-    let search = Search::of(&parameters)?;
+    let walk = Walk::of("keys", &parameters, order)?;
     let all = rest.keys.all().await?;
-    let moment = rest.moment().await?;
+    let elsewhere = rest.keys.elsewhere().await?;
     let now = rest.keys.now();
     let wanted = all
-        .iter()
+        .values()
         .filter(|key| search.is_any() || search.finds(&[&key.name, &key.id.to_string()]))
         .filter(|key| filter.takes(|field| value(field, key, now)));
-    let mut found: Vec<(Vec<String>, &KeyRecord)> = wanted
-        .map(|key| {
-            let by = order
-                .fields()
-                .map(|field| value(field, key, now).into_owned());
-            (by.collect(), key)
-        })
-        .collect();
-    order.sort(&mut found, |(by, _)| by);
-    let rows = page.cut(all.len(), found, |(_, key)| Some(rest.shown(key, &moment)));
+    let found = wanted.map(|key| Ranked {
+        by: walk.ranks(|field| value(field, key, now)),
+        id: (key.created_at, key.id),
+        row: key,
+    });
+    let rows = walk.cut(all.len(), found.collect(), |key| {
+        rest.shown(key, &elsewhere)
+    });
     Ok(Json(rows))
 }
 
@@ -251,37 +229,51 @@ pub(super) async fn create(
     }))
 }
 
-/// One key.
+/// One key; its revision is its ETag.
 #[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
-    responses((status = 200, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
+    responses((status = 200, body = DataPlaneKey, headers(("ETag" = String))),
+        (status = "4XX", body = ErrorBody)))]
 pub(super) async fn get(
     State(rest): State<Rest>,
     _: Viewer,
     Key(key): Key,
     parameters: Parameters,
-) -> Result<Json<DataPlaneKey>, ApiError> {
+) -> Result<Tagged, ApiError> {
     parameters.only(&[])?;
     let record = rest.keys.get(key).await?;
-    let moment = rest.moment().await?;
-    Ok(Json(rest.shown(&record, &moment)))
+    let elsewhere = rest.keys.elsewhere().await?;
+    Ok(tagged(&record, rest.shown(&record, &elsewhere)))
 }
 
-/// Changes a key's name, its expiry, or both.
-#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
+/// A key with its revision as its ETag.
+type Tagged = ([(HeaderName, String); 1], Json<DataPlaneKey>);
+
+fn tagged(record: &KeyRecord, shown: DataPlaneKey) -> Tagged {
+    ([(ETAG, format!("\"{}\"", record.revision))], Json(shown))
+}
+
+/// Changes a key's name, its expiry, or both. With `If-Match`, only if it is as
+/// the GET of that ETag told; else 412.
+#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys/{id}",
+    params(super::One, ("If-Match" = Option<String>, Header,
+        description = "the ETag of the key's GET; or *: whatever it is at")),
     request_body = DataPlaneKeyEdit,
-    responses((status = 200, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
+    responses((status = 200, body = DataPlaneKey, headers(("ETag" = String))),
+        (status = "4XX", body = ErrorBody)))]
 pub(super) async fn edit(
     State(rest): State<Rest>,
     Operator(actor): Operator,
     Key(key): Key,
+    IfMatch(if_revision): IfMatch,
     parameters: Parameters,
     Body(edit): Body<DataPlaneKeyEdit>,
-) -> Result<Json<DataPlaneKey>, ApiError> {
+) -> Result<Tagged, ApiError> {
     parameters.only(&[])?;
     let edit = KeyEdit {
         expires_at: time("expires_at", edit.expires_at)?,
         name: edit.name,
+        if_revision,
     };
     let (record, _) = rest.keys.edit(&actor, key, edit).await?;
-    Ok(Json(rest.changed(&record).await))
+    Ok(tagged(&record, rest.changed(&record).await))
 }

@@ -25,10 +25,10 @@ pub(super) struct Asked {
     paginated: Option<bool>,
     /// Rows of the page; 0: the counts alone.
     #[param(minimum = 0, maximum = 1000)]
-    limit: Option<u32>,
+    limit: Option<u64>,
     /// The position of the first row, from 1.
     #[param(minimum = 1)]
-    offset: Option<u32>,
+    offset: Option<u64>,
 }
 
 /// Which rows are asked for.
@@ -63,19 +63,48 @@ impl Page {
         })
     }
 
+    /// How many rows come before it, by its number.
+    pub fn start(self) -> usize {
+        self.offset - 1
+    }
+
+    /// Rows at most.
+    pub fn limit(self) -> usize {
+        self.limit
+    }
+
+    /// Not all rows at once.
+    pub fn is_one_of_many(self) -> bool {
+        self.limit != MAX_WHOLE
+    }
+
+    /// A page whose rows, of `count` that the filters left of `total`, come after
+    /// `before` others.
+    pub fn rows<T>(
+        self,
+        total: usize,
+        count: usize,
+        before: usize,
+        items: Vec<T>,
+        next_page_token: Option<String>,
+    ) -> Rows<T> {
+        Rows {
+            total,
+            count,
+            start_index: before.saturating_add(1),
+            items_per_page: items.len(),
+            items,
+            next_page_token,
+        }
+    }
+
     /// The rows of this page, of `found` that the filters left of `total`; without
     /// those that are gone when they are to be shown.
     pub fn cut<T, U>(self, total: usize, found: Vec<T>, show: impl Fn(T) -> Option<U>) -> Rows<U> {
         let count = found.len();
         let rows = found.into_iter().skip(self.offset - 1).take(self.limit);
         let items: Vec<U> = rows.filter_map(show).collect();
-        Rows {
-            total,
-            count,
-            start_index: self.offset,
-            items_per_page: items.len(),
-            items,
-        }
+        self.rows(total, count, self.start(), items, None)
     }
 }
 
@@ -92,4 +121,19 @@ pub(super) struct Rows<T> {
     items_per_page: usize,
     /// The rows.
     items: Vec<T>,
+    /// Where the next page begins, for `page_token`; left out on the last page, and
+    /// by lists that have no such places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+#[cfg(test)]
+impl<T> Rows<T> {
+    pub fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    pub fn token(&self) -> Option<&str> {
+        self.next_page_token.as_deref()
+    }
 }

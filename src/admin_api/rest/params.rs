@@ -3,6 +3,7 @@
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,7 +11,10 @@ use uuid::Uuid;
 
 use super::Rest;
 use super::error::{ApiError, Fault};
-use crate::keys::{DEFAULT_NAMESPACE, KeyId};
+use crate::keys::{DEFAULT_NAMESPACE, KeyId, Revision};
+
+/// The greatest number of a parameter: the greatest `int64`.
+const MAX_NUMBER: usize = i64::MAX as usize;
 
 /// The path of a list.
 #[derive(Deserialize)]
@@ -69,6 +73,30 @@ impl FromRequestParts<Rest> for Key {
     }
 }
 
+/// The revision that an edit is of.
+pub(super) struct IfMatch(pub Option<Revision>);
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut tags = parts.headers.get_all(IF_MATCH).iter();
+        let (tag, more) = (tags.next(), tags.next());
+        let Some(tag) = tag else {
+            return Ok(Self(None));
+        };
+        let text = tag.to_str().ok().filter(|_| more.is_none());
+        if text.map(str::trim) == Some("*") {
+            return Ok(Self(None));
+        }
+        let quoted = text.and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
+        let revision = quoted.and_then(|number| number.parse().ok());
+        let rule = "must be * or the one ETag of the key's GET, with its quotes";
+        let revision = revision.ok_or_else(|| Fault::invalid("If-Match", rule))?;
+        Ok(Self(Some(Revision(revision))))
+    }
+}
+
 /// The parameters after the `?`.
 pub(super) struct Parameters(Vec<(String, String)>);
 
@@ -96,6 +124,13 @@ impl Parameters {
                 Err(Fault::invalid(&shown(name), rule).into())
             }
         }
+    }
+
+    /// Those that are not called `names`, in order.
+    pub fn but<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let all = self.0.iter();
+        let all = all.map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(|(name, _)| !names.contains(name))
     }
 
     /// The value of one that may be there once.
@@ -131,8 +166,12 @@ impl Parameters {
             return Ok(None);
         };
         match text.parse() {
-            Ok(number) if number >= least => Ok(Some(number)),
-            _ => Err(Fault::invalid(name, format!("must be a whole number from {least}")).into()),
+            // Not all that fits here: `int64`, as the document has it, ends there.
+            Ok(number) if (least..=MAX_NUMBER).contains(&number) => Ok(Some(number)),
+            _ => {
+                let rule = format!("must be a whole number from {least} to {MAX_NUMBER}");
+                Err(Fault::invalid(name, rule).into())
+            }
         }
     }
 
@@ -144,6 +183,14 @@ impl Parameters {
             Some("false") => Ok(Some(false)),
             Some(_) => Err(Fault::invalid(name, "must be true or false").into()),
         }
+    }
+}
+
+#[cfg(test)]
+impl Parameters {
+    pub fn of(pairs: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self(pairs.iter().map(owned).collect())
     }
 }
 

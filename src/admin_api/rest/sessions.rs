@@ -12,9 +12,10 @@ use super::Rest;
 use super::auth::{Operator, Viewer};
 use super::error::{ApiError, ErrorBody, Fault};
 use super::filter::{self, Order};
-use super::page::{self, Page, Rows};
+use super::page::{self, Rows};
 use super::params::{Namespace, Parameters, RowId};
 use super::search::{self, Search};
+use super::walk::{self, Ranked, Walk};
 use crate::presence::{Disconnected, SessionThere};
 use crate::sessions::SessionId;
 use crate::store::GatewayId;
@@ -84,7 +85,7 @@ pub(super) struct Wanted {
 
 /// The sessions, in order of their ids; they sort by `opened_at`.
 #[utoipa::path(get, path = "/namespaces/{namespace}/sessions",
-    params(super::Namespaced, page::Asked, filter::Sorted, search::Asked, super::OfKey, Wanted),
+    params(super::Namespaced, page::Asked, walk::Asked, filter::Sorted, search::Asked, super::OfKey, Wanted),
     responses((status = 200, body = Rows<Session>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
     State(rest): State<Rest>,
@@ -93,7 +94,7 @@ pub(super) async fn list(
     parameters: Parameters,
 ) -> Result<Json<Rows<Session>>, ApiError> {
     let known = [
-        &page::PARAMETERS[..],
+        &walk::OF_PAGE[..],
         &filter::ORDER,
         &[
             search::PARAMETER,
@@ -103,12 +104,12 @@ pub(super) async fn list(
         ],
     ];
     let parameters = parameters.only(&known.concat())?;
-    let page = Page::of(&parameters)?;
     let order = Order::of(
         &parameters,
         |name| (name == "opened_at").then_some(()),
         "opened_at",
     )?;
+    let walk = Walk::of("sessions", &parameters, order)?;
     let search = Search::of(&parameters)?;
     let key = parameters.key("key_object_id")?;
     let agent = parameters.agent("system_id")?;
@@ -126,13 +127,12 @@ pub(super) async fn list(
     });
     // Of one length, so that they sort as numbers.
     let by = |there: &SessionThere| format!("{:020}", there.view.opened_at.as_millis());
-    let places = found.into_iter().map(|there| {
-        let by: Vec<String> = order.fields().map(|()| by(&there)).collect();
-        (by, there)
+    let ranked = found.into_iter().map(|there| Ranked {
+        by: walk.ranks(|()| by(&there).into()),
+        id: (there.view.id.gateway.to_string(), there.view.id.number),
+        row: there,
     });
-    let mut places: Vec<_> = places.collect();
-    order.sort(&mut places, |(by, _)| by);
-    let rows = page.cut(total, places, |(_, there)| Some(rest.session(there)));
+    let rows = walk.cut(total, ranked.collect(), |there| rest.session(there));
     Ok(Json(rows))
 }
 

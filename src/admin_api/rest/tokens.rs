@@ -157,7 +157,8 @@ pub(super) async fn create(
 /// Revokes a token: the next call with it is refused. Never the last valid
 /// admin token.
 #[utoipa::path(delete, path = "/namespaces/{namespace}/tokens/{id}", params(super::One),
-    responses((status = 200, body = TokenShown), (status = "4XX", body = ErrorBody)))]
+    responses((status = 200, body = TokenShown), (status = "4XX", body = ErrorBody),
+        (status = 409, description = "it is the last valid admin token", body = ErrorBody)))]
 pub(super) async fn revoke(
     State(rest): State<Rest>,
     AdminToken(actor, caller): AdminToken,

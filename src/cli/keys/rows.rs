@@ -27,6 +27,7 @@ pub(in crate::cli) struct KeyJson {
     expires_at: Option<String>,
     created_at: Option<String>,
     modified_at: Option<String>,
+    revision: u64,
 }
 
 impl From<&Key> for KeyJson {
@@ -40,6 +41,7 @@ impl From<&Key> for KeyJson {
             expires_at: rfc3339(key.expires_at.as_ref()),
             created_at: rfc3339(key.created_at.as_ref()),
             modified_at: rfc3339(key.modified_at.as_ref()),
+            revision: key.revision,
         }
     }
 }
@@ -105,6 +107,7 @@ pub(in crate::cli) fn key_sheet(key: &Key, now: Timestamp) -> String {
     }
     lines.push(format!("  created   {}", when(&key.created_at)));
     lines.push(format!("  modified  {}", when(&key.modified_at)));
+    lines.push(format!("  revision  {}", key.revision));
     lines.push(format!("  last used {}", last_use(key, now)));
     lines.push(format!(
         "  sessions  {} live on all gateways",

@@ -1,6 +1,7 @@
 //! A gateway's admin API in this process: real TLS, a made-up store. Pages hold
 //! two rows, so that whoever reads one page alone is found out.
 
+mod instances;
 mod tokens;
 
 use std::net::TcpListener as StdListener;
@@ -13,12 +14,14 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use crate::keys::{Kind, mint};
+use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::audit_service_server::{AuditService, AuditServiceServer};
 use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::gateway_service_server::{GatewayService, GatewayServiceServer};
 use crate::proto::admin::v1::key_service_server::{KeyService, KeyServiceServer};
 use crate::proto::admin::v1::rejection_service_server::{RejectionService, RejectionServiceServer};
 use crate::proto::admin::v1::session_service_server::{SessionService, SessionServiceServer};
+use crate::proto::admin::v1::settings_service_server::SettingsServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 use crate::proto::admin::v1::*;
 
@@ -41,6 +44,10 @@ pub struct State {
     pub tokens: Vec<Token>,
     pub rejections: Vec<Rejection>,
     pub audit: Vec<AuditRecord>,
+    /// Ids; none else can be deleted.
+    pub instances: Vec<String>,
+    /// Hours.
+    pub cleanup: Option<u32>,
     /// Under whatever key.
     pub senders: Vec<TelemetrySender>,
     pub token: String,
@@ -71,6 +78,7 @@ pub fn key(number: u8, name: &str) -> Key {
         registered_agents: u64::from(number),
         current_agents: u64::from(number),
         last_used_at: time(1_700_000_100),
+        revision: 5,
     }
 }
 
@@ -101,6 +109,8 @@ impl Fake {
                 .add_service(SessionServiceServer::new(api.clone()))
                 .add_service(TokenServiceServer::new(api.clone()))
                 .add_service(GatewayServiceServer::new(api.clone()))
+                .add_service(AgentServiceServer::new(api.clone()))
+                .add_service(SettingsServiceServer::new(api.clone()))
                 .add_service(RejectionServiceServer::new(api.clone()))
                 .add_service(AuditServiceServer::new(api))
                 .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener))
@@ -245,6 +255,9 @@ impl KeyService for Api {
         self.answer(request, |state, asked| {
             let durable = !state.undurable;
             let key = state.find(&asked.object_id)?;
+            if asked.if_revision.is_some_and(|of| of != key.revision) {
+                return Err(Status::aborted("it was changed meanwhile"));
+            }
             key.name = asked.name.unwrap_or_else(|| key.name.clone());
             key.expires_at = asked.expires_at.or(key.expires_at);
             Ok(EditKeyResponse {

@@ -102,6 +102,7 @@ fn a_list_is_all_pages() {
             "expires_at": "2100-01-01T00:00:00Z",
             "created_at": "2023-11-14T22:13:20Z",
             "modified_at": "2023-11-14T22:13:20Z",
+            "revision": 5,
         })
     );
     assert_eq!(rows.as_array().unwrap().len(), 3);
@@ -181,6 +182,7 @@ fn a_key_is_shown_with_its_agents_senders_and_last_use() {
             "expires_at": "2100-01-01T00:00:00Z",
             "created_at": "2023-11-14T22:13:20Z",
             "modified_at": "2023-11-14T22:13:20Z",
+            "revision": 5,
             "last_used_at": "2023-11-14T22:15:00Z",
             "live_sessions": 2,
             "current_agents": 2,

@@ -53,7 +53,7 @@ impl Rows {
             let is_dirty = self.dirty.agents.contains(&agent);
             // Of two at the same moment the one that is written last.
             if (own.reported_at, is_dirty) > (stored.reported_at, false) {
-                merged = own.clone();
+                merged = (**own).clone();
             }
             merged.first_seen = own.first_seen.min(stored.first_seen);
             merged.last_seen = own.last_seen.max(stored.last_seen);

@@ -13,6 +13,7 @@ use super::events::{self, EVENTS};
 use super::failed;
 use super::file::{self, META, OpenError, Reading};
 use super::instances::{AGENTS, BY_AGENT, Place, REGISTRATIONS, USES};
+use super::settings;
 use super::steps::{BY_CREATION, FEED, KEYS, read_revision};
 use super::tokens::TOKENS;
 use crate::keys::{Revision, Timestamp};
@@ -35,15 +36,15 @@ pub fn survey(path: &Path) -> Result<Survey, OpenError> {
         why,
     };
     let transaction = database.begin().map_err(|e| odd(e.to_string()))?;
-    let read = || -> Result<(Revision, Option<Timestamp>), StoreError> {
+    let read = || -> Result<_, StoreError> {
         let meta = transaction.open_table(META).map_err(failed)?;
         let until = match transaction.open_table(EVENTS) {
             Ok(_) => events::expiries_until(&meta)?,
             Err(_) => None,
         };
-        Ok((read_revision(&meta)?, until))
+        Ok((read_revision(&meta)?, until, settings::all(&transaction)?))
     };
-    let (revision, expiries_until) = read().map_err(|e| odd(e.to_string()))?;
+    let (revision, expiries_until, settings) = read().map_err(|e| odd(e.to_string()))?;
     let (mut pages, receiver) = Pages::new();
     tokio::task::spawn_blocking(move || {
         let result = match walk(&transaction, &mut pages) {
@@ -58,6 +59,7 @@ pub fn survey(path: &Path) -> Result<Survey, OpenError> {
     Ok(Survey {
         revision,
         expiries_until,
+        settings,
         now: StoreClock::default().now(),
         shared: false,
         pages: receiver,

@@ -10,7 +10,7 @@ use super::open::{RedisOpenError, RedisOptions, random_epoch_text};
 use super::plain::Plain;
 use super::schema::{
     FIELD_COPYING, FIELD_EPOCH, FIELD_EXPIRIES_UNTIL, FIELD_FORMAT, FIELD_HAD_KEYS, FIELD_REPLID,
-    FIELD_REVISION, FIELD_STORE_ID, FORMAT, claim, place, registration,
+    FIELD_REVISION, FIELD_STORE_ID, FORMAT, claim, place, registration, setting,
 };
 use crate::keys::{Id, Revision, Timestamp};
 use crate::store::key_store::StoreError;
@@ -31,6 +31,8 @@ pub struct CopyEnd {
     pub expiries_until: Option<Timestamp>,
     /// Claims that stand from the start: name and value.
     pub claims: Vec<(String, String)>,
+    /// What is set for all gateways, by name.
+    pub settings: Vec<(String, String)>,
 }
 
 impl CopyTarget {
@@ -239,6 +241,9 @@ impl CopyTarget {
         }
         for (name, value) in &end.claims {
             set(&claim(name), value);
+        }
+        for (name, value) in &end.settings {
+            set(&setting(name), value);
         }
         make.cmd("HDEL").arg(&meta).arg(FIELD_COPYING);
         let _: Value = plain.ask_all(&make).await?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use redis::cmd;
+use redis::{Cmd, cmd};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -126,14 +126,7 @@ pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed,
     let step = Step::new()
         .run(cmd("HSET").arg(shared.schema.beats()).arg(&id).arg(beat))
         .run(cmd("HEXISTS").arg(shared.schema.gateways()).arg(&id))
-        .run(
-            cmd("XRANGE")
-                .arg(shared.schema.feed())
-                .arg(format!("{}-0", position.revision.next()))
-                .arg("+")
-                .arg("COUNT")
-                .arg(FEED_BATCH),
-        )
+        .run(&range_after(shared, position.revision))
         .run(cmd("INFO").arg("replication"));
     let mut step = step;
     for outcome in &heartbeat.outcomes {
@@ -148,34 +141,68 @@ pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed,
     if !answer.reply::<bool>()? {
         enrol_again(shared, heartbeat).await?;
     }
-    let range: Vec<(String, HashMap<String, Vec<u8>>)> = answer.reply()?;
+    let range: Range = answer.reply()?;
     let info: String = answer.reply()?;
     let now = Position {
         epoch: answer.epoch,
         revision: answer.revision,
     };
     shared.hear(now.revision);
-    let mut entries = Vec::new();
     // Entries of another history are no continuation of the caller's.
-    if now.epoch == position.epoch {
-        for (id, fields) in range {
-            let position = Position {
-                revision: revision(&id)?,
-                ..now
-            };
-            let row = fields.get(FIELD_CHANGE).map_or(&[][..], Vec::as_slice);
-            let row: FeedRow = decode(row, || format!("feed entry {id}"))?;
-            entries.push(KeyChange {
-                position,
-                change: to_change(&row),
-            });
-        }
-    }
+    let entries = match now.epoch == position.epoch {
+        true => entries(range, now)?,
+        false => Vec::new(),
+    };
     Ok(Feed {
         position: now,
         entries,
         unprotected: shared.replicas.observe(&info),
     })
+}
+
+pub(super) async fn changes(shared: &Shared, after: Position) -> Result<Option<Feed>, StoreError> {
+    let step = Step::new().run(&range_after(shared, after.revision));
+    let mut answer = shared.take(step, Over::Loads).await?;
+    let range: Range = answer.reply()?;
+    let position = Position {
+        epoch: answer.epoch,
+        revision: answer.revision,
+    };
+    if position.epoch != after.epoch {
+        return Ok(None);
+    }
+    let feed = Feed {
+        position,
+        entries: entries(range, position)?,
+        unprotected: None,
+    };
+    Ok(Some(feed).filter(|feed| feed.follows(after)))
+}
+
+type Range = Vec<(String, HashMap<String, Vec<u8>>)>;
+
+fn range_after(shared: &Shared, after: Revision) -> Cmd {
+    let mut range = cmd("XRANGE");
+    range.arg(shared.schema.feed());
+    range.arg(format!("{}-0", after.next())).arg("+");
+    range.arg("COUNT").arg(FEED_BATCH);
+    range
+}
+
+fn entries(range: Range, now: Position) -> Result<Vec<KeyChange>, StoreError> {
+    let mut entries = Vec::with_capacity(range.len());
+    for (id, fields) in range {
+        let row = fields.get(FIELD_CHANGE).map_or(&[][..], Vec::as_slice);
+        let row: FeedRow = decode(row, || format!("feed entry {id}"))?;
+        entries.push(KeyChange {
+            position: Position {
+                revision: revision(&id)?,
+                ..now
+            },
+            change: to_change(&row),
+        });
+    }
+    Ok(entries)
 }
 
 /// An operator forgot this gateway while it lived, or the store lost it: it

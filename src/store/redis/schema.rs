@@ -223,6 +223,11 @@ pub(super) fn claim(name: &str) -> String {
     format!("claim:{name}")
 }
 
+/// The field of [`Schema::meta`] for a setting.
+pub(super) fn setting(name: &str) -> String {
+    format!("setting:{name}")
+}
+
 /// The field of [`Schema::meta`] that says: an operator put this store in the
 /// place of that one (`muster store adopt`), so who knows that one is let in.
 /// `step.lua` has it, too.
@@ -273,6 +278,7 @@ mod tests {
         let agent = Uuid::from_u128(1);
         assert_eq!(schema.meta(), "{muster}:meta");
         assert_eq!(claim("x"), "claim:x");
+        assert_eq!(setting("x"), "setting:x");
         assert_eq!(alias(key.0), "alias:0123456789ABCDEF");
         assert!(include_str!("step.lua").contains("'alias:'"));
         assert_eq!(schema.key(key), "{muster}:key:0123456789ABCDEF");

@@ -42,6 +42,7 @@ pub async fn survey(options: &RedisOptions) -> Result<Option<Survey>, RedisOpenE
     Ok(Some(Survey {
         revision: Revision(revision),
         expiries_until: until.map(Timestamp::from_millis),
+        settings: Vec::new(),
         now: Timestamp::from_millis(seconds * 1000 + micros / 1000),
         shared: true,
         pages: receiver,

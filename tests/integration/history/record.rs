@@ -135,6 +135,7 @@ impl Recorder {
             object_id: key.id.clone(),
             name: Some(format!("edited {}", self.next())),
             expires_at: Some(expires.into()),
+            if_revision: None,
         };
         let mut keys = door.operator.keys();
         let edited = of_operator(keys.edit_key(request)).await;

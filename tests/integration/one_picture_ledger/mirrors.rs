@@ -16,6 +16,7 @@ use crate::support::{RedisServer, new_key};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const MINUTE: i64 = 60_000;
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 const DAY: i64 = 24 * 60 * MINUTE;
 
 fn at(millis: i64) -> Timestamp {
@@ -110,7 +111,7 @@ async fn a_sight_does_not_win_over_a_later_join() {
     settle(&[&one, &two]).await;
     join(&two, new, agent, 60 * MINUTE);
     // Its old session stands still.
-    one.age(&HashSet::from([agent]), None, at(61 * MINUTE));
+    one.age(&HashSet::from([agent]), None, LIMIT, at(61 * MINUTE));
     two.flush().await.unwrap();
     one.flush().await.unwrap();
     settle(&[&one, &two]).await;
@@ -133,10 +134,10 @@ async fn an_agent_is_forgotten_only_where_it_is_known_to_be_nowhere() {
     let [here, elsewhere, gone] = agents;
     let here = HashSet::from([here]);
     let elsewhere = HashSet::from([elsewhere]);
-    assert!(one.age(&here, None, at(DAY)).is_empty(), "not known");
+    assert!(one.age(&here, None, LIMIT, at(DAY)).is_empty(), "not known");
     // Two find it at the same time; it is told once.
     for mirror in [&one, &two] {
-        assert_eq!(mirror.age(&here, Some(&elsewhere), at(DAY)), [gone]);
+        assert_eq!(mirror.age(&here, Some(&elsewhere), LIMIT, at(DAY)), [gone]);
     }
     assert_eq!((tells(&two).await, tells(&one).await), (1, 0));
     settle(&[&one, &two]).await;
@@ -149,7 +150,10 @@ async fn an_agent_is_forgotten_only_where_it_is_known_to_be_nowhere() {
     // all that was known of it there.
     let (back, other) = (agents[1], new_key("").id);
     join(&two, other, back, 3 * DAY);
-    assert_eq!(one.age(&here, Some(&HashSet::new()), at(3 * DAY)), [back]);
+    assert_eq!(
+        one.age(&here, Some(&HashSet::new()), LIMIT, at(3 * DAY)),
+        [back]
+    );
     two.flush().await.unwrap();
     one.flush().await.unwrap();
     two.follow(&connected_are(&[back])).await.unwrap();
@@ -358,7 +362,7 @@ async fn mirrors_end_as_one_whatever_crosses() {
                 }
             }
             4 => {
-                on.age(&HashSet::from([agent]), None, at(now));
+                on.age(&HashSet::from([agent]), None, LIMIT, at(now));
             }
             5..8 => on.flush().await.unwrap(),
             _ => follow(on).await,

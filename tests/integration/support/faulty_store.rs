@@ -11,8 +11,9 @@ use muster::store::{
     AgentRecord, AppendOnce, AuditPage, AuditStore, Board, BoardStore, BoardUpdate, Change,
     ChangeError, ClaimStore, Deed, Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo,
     Heartbeat, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit,
-    KeyPage, KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, Shown, Store, StoreClock,
-    StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
+    KeyPage, KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, SettingStore, Shown, Store,
+    StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore,
+    Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -146,6 +147,11 @@ impl<S: Store> KeyStore for FaultyStore<S> {
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
         self.up()?;
         self.inner.list(after, limit).await
+    }
+
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+        self.up()?;
+        self.inner.changes(after).await
     }
 
     async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
@@ -307,6 +313,19 @@ impl<S: Store> ClaimStore for FaultyStore<S> {
     async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
         self.up()?;
         self.inner.claim(name, value).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> SettingStore for FaultyStore<S> {
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.up()?;
+        self.inner.setting(name).await
+    }
+
+    async fn set(&self, name: &str, value: &str) -> Result<Option<String>, StoreError> {
+        self.up()?;
+        self.inner.set(name, value).await
     }
 }
 

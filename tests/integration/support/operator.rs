@@ -10,6 +10,7 @@ use muster::proto::admin::v1::gateway_service_client::GatewayServiceClient;
 use muster::proto::admin::v1::key_service_client::KeyServiceClient;
 use muster::proto::admin::v1::rejection_service_client::RejectionServiceClient;
 use muster::proto::admin::v1::session_service_client::SessionServiceClient;
+use muster::proto::admin::v1::settings_service_client::SettingsServiceClient;
 use muster::proto::admin::v1::token_service_client::TokenServiceClient;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -60,6 +61,10 @@ impl Operator {
 
     pub fn gateways(&self) -> GatewayServiceClient<Client> {
         GatewayServiceClient::new(self.client())
+    }
+
+    pub fn settings(&self) -> SettingsServiceClient<Client> {
+        SettingsServiceClient::new(self.client())
     }
 
     pub fn tokens(&self) -> TokenServiceClient<Client> {
@@ -178,6 +183,7 @@ impl Operator {
             object_id: object_id.into(),
             name: None,
             expires_at: Some((SystemTime::now() + from_now).into()),
+            if_revision: None,
         };
         let response = self.keys().edit_key(request).await?;
         Ok(response.into_inner().key.unwrap())

@@ -143,6 +143,7 @@ async fn what_is_wrong_in_redis_is_found() {
         object_id: format!("key_{behind}"),
         name: Some("renamed".into()),
         expires_at: None,
+        if_revision: None,
     };
     operator.keys().edit_key(rename).await.unwrap();
     operator.revoke(&format!("key_{ahead}")).await;

@@ -1,0 +1,27 @@
+//! Settings: fields of meta.
+
+use async_trait::async_trait;
+use redis::cmd;
+
+use super::schema::setting;
+use super::step::Step;
+use super::{Over, RedisStore};
+use crate::store::key_store::StoreError;
+use crate::store::setting_store::SettingStore;
+
+#[async_trait]
+impl SettingStore for RedisStore {
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let mut get = cmd("HGET");
+        get.arg(self.shared.schema.meta()).arg(setting(name));
+        self.shared.ask(&get, Over::Loads).await
+    }
+
+    async fn set(&self, name: &str, value: &str) -> Result<Option<String>, StoreError> {
+        let (meta, field) = (self.shared.schema.meta(), setting(name));
+        let step = Step::new()
+            .run(cmd("HGET").arg(&meta).arg(&field))
+            .run(cmd("HSET").arg(&meta).arg(&field).arg(value));
+        self.shared.take(step, Over::Writes).await?.reply()
+    }
+}
