@@ -3,6 +3,7 @@
 //! Must not know: what a gateway does between start and stop.
 
 use std::io::{self, IsTerminal};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -139,11 +140,21 @@ fn program() -> String {
         .map_or_else(|| "muster".to_owned(), |name| quoted(&name))
 }
 
+/// Where a browser on this host finds a listener.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        ip if !ip.is_unspecified() => bound,
+        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, bound.port())),
+        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, bound.port())),
+    }
+}
+
 /// What is said once the listeners are bound.
 #[derive(Debug, Serialize)]
 struct Ready {
     agent: String,
     admin: String,
+    console: String,
     ops: String,
     data_dir: PathBuf,
     first_start: bool,
@@ -166,6 +177,7 @@ impl Ready {
         Self {
             agent: addresses.agent.to_string(),
             admin: format!("https://{}", addresses.admin),
+            console: format!("https://{}", reachable(addresses.admin)),
             ops: format!("http://{}", addresses.ops),
             data_dir: std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned()),
             first_start,
@@ -216,6 +228,17 @@ impl Ready {
                  again: then one is made here.\n"
             );
         }
+        let with = match self.admin_token_of {
+            None => {
+                let file = self.data_dir.join("admin.token");
+                format!("the token in {}", file.display())
+            }
+            Some(_) => "an admin token".to_owned(),
+        };
+        text += &format!(
+            "\nThe console, in a browser:\n  {}/\nSign in with {with}.\n",
+            self.console
+        );
         text += &format!("\nNext, in another terminal:\n  {program} {command}{dir}\n");
         text
     }
@@ -245,6 +268,8 @@ mod tests {
             "  admin   https://127.0.0.1:7444\n",
             "Agents on other hosts can't reach 127.0.0.1:9000.",
             "--agent-listen 0.0.0.0:9000 --agent-address HOST:9000\n",
+            "  https://127.0.0.1:7444/\nSign in with the token in ",
+            "/muster-data/admin.token.\n",
             "\n  muster keys create my-first-key\n",
         ] {
             assert!(said.contains(part), "{part} in {said}");

@@ -12,6 +12,7 @@ mod audit;
 mod bad_input;
 mod cli;
 mod cluster;
+mod console;
 mod crash;
 mod events;
 mod expiry;

@@ -45,7 +45,15 @@ impl Answer {
 impl TestGateway {
     /// The holder of the first start's token.
     pub fn rest(&self) -> RestCaller {
-        let ca = CertificateDer::from_pem_slice(self.file("ca.pem").as_bytes()).unwrap();
+        let token = self.file("admin.token").trim().to_owned();
+        RestCaller::to(self.addresses.admin, &self.file("ca.pem"), Some(token))
+    }
+}
+
+impl RestCaller {
+    /// One that trusts this CA (PEM) alone.
+    pub fn to(address: std::net::SocketAddr, ca: &str, token: Option<String>) -> Self {
+        let ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(ca).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -55,15 +63,13 @@ impl TestGateway {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        RestCaller {
-            address: self.addresses.admin,
+        Self {
+            address,
             tls: TlsConnector::from(Arc::new(tls)),
-            token: Some(self.file("admin.token").trim().to_owned()),
+            token,
         }
     }
-}
 
-impl RestCaller {
     /// A call under `/api/v1/namespaces/default`.
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let path = format!("/api/v1/namespaces/default{path}");

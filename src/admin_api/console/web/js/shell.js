@@ -103,14 +103,17 @@ function showStream(stream, live, signal) {
   show();
 }
 
+const LOOPBACK = /^(127\.|localhost|\[::1\])/;
+
 // What an operator should know before all else.
 function banners(about) {
   if (about?.agent_address_named !== false) return el("div", { id: "banners" });
   const address = about.agent_address;
+  const reach = LOOPBACK.test(address) ? "which agents on other hosts can't reach" : "which agents elsewhere may not reach";
   return el("div", { id: "banners" },
     el("p", { class: "banner warn", id: "no-agent-address" },
-      el("strong", {}, "Agents on other hosts can't reach this gateway. "),
-      `It was started without an agent address, so agents are told to dial ${address}. Start it with `,
+      el("strong", {}, "This gateway was started without an agent address. "),
+      `Agents are told to dial ${address}, ${reach}. Start it with `,
       el("code", {}, "--agent-address HOST:PORT"),
       " (and ", el("code", {}, "--agent-listen 0.0.0.0:PORT"),
       "), where HOST is the name or address by which they reach it."));

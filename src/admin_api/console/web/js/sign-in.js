@@ -33,7 +33,7 @@ export function signInPage(app, why, done) {
     input,
     el("p", { id: "token-hint", class: "hint" },
       "The first start wrote one to ", el("code", {}, "admin.token"),
-      " in the gateway's data directory. Others make theirs with ", el("code", {}, "muster tokens create"), "."),
+      " in the gateway's data directory. An admin makes more: ", el("code", {}, "muster tokens create"), "."),
     error,
     button,
   );

@@ -4,7 +4,7 @@
 import { el, fill } from "../dom.js";
 import { get } from "../api.js";
 import { textBox } from "../parts/secret.js";
-import { failed, loading } from "../parts/states.js";
+import { empty, failed, loading } from "../parts/states.js";
 import { tabs } from "../parts/tabs.js";
 
 const PLACES = [
@@ -21,6 +21,8 @@ export function commands() {
       fill(panel, el("p", { class: "hint lead" }, hint), textBox({ label: `commands for ${place}`, text, fileName: file_name }));
     } catch (error) {
       if (error.status === 404) fill(panel, el("p", { class: "muted" }, "This gateway offers no commands; run ", el("code", {}, `muster agent-config --for ${place}`), " beside it."));
+      // An address that this kind of agent can't reach: the words say what to do.
+      else if (error.status === 409) fill(panel, empty("Not as this gateway was started", el("p", {}, error.message)));
       else fill(panel, failed(error, () => show(place, hint)(panel)));
     }
   };

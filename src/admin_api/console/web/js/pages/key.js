@@ -91,8 +91,6 @@ function factsOf(key) {
     ["Last used", ago(key.last_used_at)],
     ["Live sessions", number(key.live_sessions)],
     ["Instances", number(key.instances_count)],
-    ["Agents now", number(key.agents_count)],
-    ["Agents ever", number(key.agents_ever_count)],
   ];
   return el("dl", { class: "facts" }, facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
