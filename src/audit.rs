@@ -6,21 +6,27 @@
 //! changes or drops one that is written, but for its age.
 
 mod actor;
+mod look;
 mod pending;
+mod words;
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use actor::{Actor, Part};
+pub use look::AuditFilter;
 
-use crate::keys::{Id, Timestamp};
-use crate::store::{AuditPage, AuditStore, Deed, DeedResult, StoreClock, StoreError};
+use crate::keys::Id;
+use crate::store::{AuditStore, Deed, DeedResult, StoreClock, StoreError};
 use crate::telemetry::Metrics;
-use pending::Pending;
+use pending::{AGAIN, Pending};
+use words::told;
 
 /// How long an answer waits for its record to be written.
 const WRITE_WITHIN: Duration = Duration::from_secs(2);
@@ -28,16 +34,13 @@ const WRITE_WITHIN: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 /// Between two looks for records that are too old.
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
-/// Records kept at most, whatever their age: with 200 bytes each they fit any
+/// Records kept at most, whatever their age: with 300 bytes each they fit any
 /// store, and a year has room for two a minute.
 pub const MOST: u64 = 1_000_000;
-/// Characters of a detail and of a reason.
-const MAX_WORDS: usize = 512;
-/// Records read from the store at once.
+/// Records written or read in one step.
 const STEP: usize = 500;
-/// Records that one question looks through: with a filter that nothing passes
-/// it must not read a whole store.
-const LOOK_THROUGH: usize = 10_000;
+/// The action of who begins to use the console.
+pub const SIGN_IN: &str = "sign_in";
 
 /// Whose call it is, and how it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,40 +68,6 @@ pub struct Action {
     pub reason: Option<String>,
 }
 
-/// Which records are asked for. All that is given has to hold.
-#[derive(Debug, Clone, Default)]
-pub struct AuditFilter {
-    /// Part of the actor: a token's id or name.
-    pub actor: Option<String>,
-    /// The action, or what it is of: `key` for all of `key.…`.
-    pub action: Option<String>,
-    /// The target's id.
-    pub target: Option<String>,
-    /// Not older.
-    pub since: Option<Timestamp>,
-    /// How it went.
-    pub result: Option<DeedResult>,
-}
-
-impl AuditFilter {
-    fn takes(&self, deed: &Deed) -> bool {
-        let is_of = |action: &String| {
-            let rest = deed.action.strip_prefix(action.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.actor
-            .as_ref()
-            .is_none_or(|part| deed.actor.contains(part))
-            && self.action.as_ref().is_none_or(is_of)
-            && self
-                .target
-                .as_ref()
-                .is_none_or(|id| deed.target.as_ref() == Some(id))
-            && self.since.is_none_or(|since| deed.at >= since)
-            && self.result.is_none_or(|result| deed.result == result)
-    }
-}
-
 /// The audit trail of a store.
 pub struct Audit {
     store: Arc<dyn AuditStore>,
@@ -110,6 +79,8 @@ pub struct Audit {
     noted: Notify,
     /// Held while records go to the store, so that they go in order.
     writing: tokio::sync::Mutex<Writing>,
+    /// Calls that are to be noted.
+    calls: TaskTracker,
 }
 
 /// This writer's batches.
@@ -147,13 +118,63 @@ impl Audit {
                 number: 0,
                 sent: None,
             }),
+            calls: TaskTracker::new(),
         })
     }
 
-    /// Notes what was done, and comes back when it is written, or after 2 s: a
-    /// store that is away must not hold up the answer. It is written when the
+    /// Takes a call to its end, also when who made it goes away meanwhile: else
+    /// he could change something and leave no record.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        match self.calls.spawn(call).await {
+            Ok(answer) => answer,
+            Err(lost) => match lost.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process stops, and who waits here with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Notes what one call did, and comes back when it is written, or after 2 s:
+    /// a store that is away must not hold up the answer. It is written when the
     /// store is back.
-    pub async fn note(&self, origin: &Origin, action: Action) {
+    pub async fn note(&self, origin: &Origin, actions: Vec<Action>) {
+        let mut is_new = false;
+        for action in actions {
+            is_new |= self.queue(origin, action);
+        }
+        if is_new && !matches!(timeout(WRITE_WITHIN, self.write()).await, Ok(Ok(()))) {
+            tracing::warn!("a record of the audit trail waits for the store");
+        }
+    }
+
+    /// Notes who signed in at the console, or the words in which he was refused.
+    /// Strangers are to share one actor: each has records of his own.
+    pub async fn sign_in(&self, from: String, actor: String, reason: Option<String>) {
+        let origin = Origin {
+            actor,
+            from,
+            door: "console",
+        };
+        let action = Action {
+            name: SIGN_IN,
+            target: None,
+            detail: String::new(),
+            result: match reason {
+                None => DeedResult::Ok,
+                Some(_) => DeedResult::Refused,
+            },
+            reason,
+        };
+        self.note(&origin, vec![action]).await;
+    }
+
+    /// Notes what was done, for the next write. Does not wait. `false`: it is
+    /// one of many alike, and counted.
+    pub fn queue(&self, origin: &Origin, action: Action) -> bool {
         let deed = self.deed(origin, action);
         tracing::info!(
             target: "muster::audit",
@@ -167,13 +188,12 @@ impl Audit {
             reason = deed.reason.as_deref().unwrap_or(""),
             "audit"
         );
-        if !self.pending().push(deed, tokio::time::Instant::now()) {
-            return;
+        let is_new = self.pending().push(deed, Instant::now());
+        self.count_lost();
+        if is_new {
+            self.noted.notify_one();
         }
-        self.noted.notify_one();
-        if !matches!(timeout(WRITE_WITHIN, self.write()).await, Ok(Ok(()))) {
-            tracing::warn!("a record of the audit trail waits for the store");
-        }
+        is_new
     }
 
     fn deed(&self, origin: &Origin, action: Action) -> Deed {
@@ -181,13 +201,13 @@ impl Audit {
             at: self.clock.now(),
             actor: origin.actor.clone(),
             action: action.name.to_owned(),
-            target: action.target,
-            detail: bounded(action.detail),
+            target: action.target.as_deref().map(told),
+            detail: told(&action.detail),
             from: origin.from.clone(),
             door: origin.door.to_owned(),
             gateway: self.gateway.clone(),
             result: action.result,
-            reason: action.reason.map(bounded),
+            reason: action.reason.as_deref().map(told),
         }
     }
 
@@ -214,25 +234,32 @@ impl Audit {
             self.store.append_audit(deeds, writer, number).await?;
             writing.sent = None;
         }
+        Ok(())
+    }
+
+    fn count_lost(&self) {
         let lost = self.pending().take_lost();
         if lost > 0 {
             self.metrics.audit_lost.inc_by(lost);
             tracing::error!(
                 lost,
-                "the store was away for too long: so many records of the audit trail are in this \
+                "the store is away for too long: so many records of the audit trail are in this \
                  log alone"
             );
         }
-        Ok(())
     }
 
     /// Writes what could not be written at once, and forgets what is too old,
     /// until `shutdown`; then once more.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut trim = interval(TRIM_EVERY);
+        let mut settle = interval(AGAIN);
+        let mut is_behind = false;
         loop {
             tokio::select! {
                 () = self.noted.notified() => {}
+                () = tokio::time::sleep(RETRY), if is_behind => {}
+                _ = settle.tick() => self.pending().settle_until(Instant::now()),
                 _ = trim.tick() => {
                     let before = self.clock.now().saturating_sub(self.keep);
                     if let Err(error) = self.store.trim_audit(before, MOST).await {
@@ -242,75 +269,26 @@ impl Audit {
                 }
                 () = shutdown.cancelled() => break,
             }
-            while let Err(error) = self.write().await {
+            let done = self.write().await;
+            if let Err(error) = &done
+                && !is_behind
+            {
                 tracing::warn!(%error, "the audit trail could not be written; trying again");
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY) => {}
-                    () = shutdown.cancelled() => break,
-                }
             }
+            is_behind = done.is_err();
         }
-        let _ = timeout(WRITE_WITHIN, self.write()).await;
-    }
-
-    /// At most `limit` records that pass the filter, the newest first, older
-    /// than the one of the number `before`. Looks through 10,000 at most: there
-    /// may be fewer than `limit`, even none, and older ones all the same.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn page(
-        &self,
-        filter: &AuditFilter,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<AuditPage, StoreError> {
-        let mut found = AuditPage {
-            records: Vec::new(),
-            next: before,
-        };
-        let mut looked = 0;
-        loop {
-            let page = self
-                .store
-                .audit_before(found.next, STEP.min(limit.max(1) * 4))
-                .await?;
-            looked += page.records.len().max(1);
-            found.next = page.next;
-            let mut records = page.records.into_iter();
-            while let Some(record) = records.next() {
-                // Older ones follow: the filter can't be passed any more.
-                if filter.since.is_some_and(|since| record.deed.at < since) {
-                    found.next = None;
-                    return Ok(found);
-                }
-                if !filter.takes(&record.deed) {
-                    continue;
-                }
-                let id = record.id;
-                found.records.push(record);
-                if found.records.len() == limit {
-                    let is_end = records.next().is_none() && found.next.is_none();
-                    found.next = (!is_end).then_some(id);
-                    return Ok(found);
-                }
-            }
-            if found.next.is_none() || looked >= LOOK_THROUGH {
-                return Ok(found);
-            }
+        // Calls that outlived their connections are waited for.
+        self.calls.close();
+        let _ = timeout(WRITE_WITHIN, self.calls.wait()).await;
+        self.pending().settle_all();
+        if !matches!(timeout(WRITE_WITHIN, self.write()).await, Ok(Ok(()))) {
+            tracing::error!("the last records of the audit trail are in this log alone");
         }
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn bounded(mut words: String) -> String {
-    if let Some((end, _)) = words.char_indices().nth(MAX_WORDS) {
-        words.truncate(end);
-    }
-    words
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ impl Gateways {
         let (enrolled, _) = self.store.gateways().await?;
         let found = enrolled.iter().find(|g| g.info.id == gateway);
         let found = found.ok_or(GatewayError::NotFound(gateway))?;
+        actor.say(format!("{:?}", found.info.name));
         let now = self.store.clock().now();
         let silent_for = now.saturating_since(found.last_heartbeat);
         if gateway == self.own() || silent_for < SILENCE {
@@ -93,7 +94,8 @@ impl Gateways {
                 silent_for,
             });
         }
-        self.store.leave(gateway).await?;
+        let left = self.store.leave(gateway).await;
+        left.inspect_err(|error| actor.failed(error))?;
         tracing::info!(target: "muster::audit", actor = actor.name(), action = "forget", %gateway, "gateway forgotten");
         Ok(())
     }

@@ -78,6 +78,17 @@ impl InstanceAdmin {
     /// [`InstanceAdminError`].
     pub async fn delete(&self, actor: &Actor, id: InstanceId) -> Result<(), InstanceAdminError> {
         actor.on(id, "");
+        let deleted = self.forget(actor, id).await;
+        // Of several each ends for itself.
+        match &deleted {
+            Ok(()) => actor.ended(DeedResult::Ok, None),
+            Err(InstanceAdminError::Store(error)) => actor.failed(error),
+            Err(error) => actor.ended(DeedResult::Refused, Some(error.to_string())),
+        }
+        deleted
+    }
+
+    async fn forget(&self, actor: &Actor, id: InstanceId) -> Result<(), InstanceAdminError> {
         loop {
             let (agent, instance) = self.get(id)?;
             if instance.reported && self.presence.connected().await?.contains(&agent.agent) {
@@ -92,30 +103,11 @@ impl InstanceAdmin {
                 .forget_instance(id, agent.reported_at)
                 .await?
             {
+                actor.say(agent.hostname.as_str());
                 self.audit(actor, id, &agent);
                 return Ok(());
             }
         }
-    }
-
-    /// The same of one of several, each of which ends for itself.
-    ///
-    /// # Errors
-    /// As [`Self::delete`].
-    pub async fn delete_one(
-        &self,
-        actor: &Actor,
-        id: InstanceId,
-    ) -> Result<(), InstanceAdminError> {
-        let deleted = self.delete(actor, id).await;
-        match &deleted {
-            Ok(()) => actor.ended(DeedResult::Ok, None),
-            Err(InstanceAdminError::Store(error)) => {
-                actor.ended(DeedResult::Failed, Some(error.to_string()));
-            }
-            Err(error) => actor.ended(DeedResult::Refused, Some(error.to_string())),
-        }
-        deleted
     }
 
     fn audit(&self, actor: &Actor, id: InstanceId, agent: &AgentRecord) {

@@ -18,7 +18,7 @@ pub use listing::Keys;
 use listing::Listing;
 use secrecy::SecretString;
 
-use crate::audit::Actor;
+use crate::audit::{Actor, Audit};
 use crate::events::Events;
 use crate::instances::{AgentCounts, Instances};
 use crate::keys::{KeyId, KeyRecord, Kind, RuleError, Timestamp, check_name, mint};
@@ -56,14 +56,19 @@ pub enum KeyAdminError {
 }
 
 impl KeyAdminError {
-    /// Whose fault it is, for the audit trail.
-    fn result(&self) -> DeedResult {
-        match self {
-            Self::Change(ChangeError::Store(_))
-            | Self::CreateUnknown { .. }
-            | Self::NoRandomness(_) => DeedResult::Failed,
-            Self::Change(_) | Self::EmptyEdit => DeedResult::Refused,
+    /// Tells the audit trail whose fault it is.
+    fn noted(self, actor: &Actor) -> Self {
+        match &self {
+            Self::Change(ChangeError::Store(error)) => actor.failed(error),
+            Self::CreateUnknown { .. } => {
+                actor.ended(DeedResult::Unknown, Some(self.to_string()));
+            }
+            Self::NoRandomness(_) => actor.ended(DeedResult::Failed, Some(self.to_string())),
+            Self::Change(_) | Self::EmptyEdit => {
+                actor.ended(DeedResult::Refused, Some(self.to_string()));
+            }
         }
+        self
     }
 }
 
@@ -107,6 +112,7 @@ pub struct KeyAdmin {
     instances: Arc<Instances>,
     presence: Arc<Presence>,
     events: Arc<Events>,
+    audit: Arc<Audit>,
     metrics: Arc<Metrics>,
     pending: Arc<Pending>,
     revoke_wait: Duration,
@@ -116,12 +122,14 @@ pub struct KeyAdmin {
 impl KeyAdmin {
     /// A key admin that waits at most `revoke_wait` for the streams of a
     /// revoked key to close before it answers.
+    #[expect(clippy::too_many_arguments, reason = "each is another part")]
     pub fn new(
         store: Arc<dyn KeyStore>,
         revocations: Arc<Revocations>,
         instances: Arc<Instances>,
         presence: Arc<Presence>,
         events: Arc<Events>,
+        audit: Arc<Audit>,
         metrics: Arc<Metrics>,
         revoke_wait: Duration,
     ) -> Self {
@@ -136,6 +144,7 @@ impl KeyAdmin {
             instances,
             presence,
             events,
+            audit,
             metrics,
             revoke_wait,
             listing: Listing::default(),
@@ -187,16 +196,19 @@ impl KeyAdmin {
         let minted = mint(Kind::DataPlaneKey)
             .map_err(|error| KeyAdminError::NoRandomness(error.to_string()))?;
         let key = KeyId(minted.id);
-        actor.on(key, format!("{name:?}"));
+        actor.on(key, quoted(&name));
         let created = self.store.create(NewKey {
             id: key,
             digest: minted.digest,
             name,
             expires_at,
         });
-        let written = created.await.map_err(|error| match error {
-            ChangeError::Store(cause) => KeyAdminError::CreateUnknown { key, cause },
-            other => other.into(),
+        let written = created.await.map_err(|error| {
+            let error = match error {
+                ChangeError::Store(cause) => KeyAdminError::CreateUnknown { key, cause },
+                other => other.into(),
+            };
+            error.noted(actor)
         })?;
         let record = self.applied(actor, "create", &written).await.0?;
         Ok(CreatedKey {
@@ -251,14 +263,16 @@ impl KeyAdmin {
         key: KeyId,
         edit: KeyEdit,
     ) -> Result<(KeyRecord, Durability), KeyAdminError> {
-        actor.on(key, in_words(&edit));
+        let before = self.get(key).await.ok();
+        actor.on(key, in_words(before.as_ref(), &edit));
         if edit.name.is_none() && edit.expires_at.is_none() {
             return Err(KeyAdminError::EmptyEdit);
         }
         if let Some(name) = &edit.name {
             check_name(name)?;
         }
-        let written = self.store.edit(key, edit).await?;
+        let written = self.store.edit(key, edit).await;
+        let written = written.map_err(|error| KeyAdminError::from(error).noted(actor))?;
         let record = self.applied(actor, "edit", &written).await.0?;
         Ok((record, self.store.settle(&written).await))
     }
@@ -268,27 +282,19 @@ impl KeyAdmin {
     /// # Errors
     /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
     pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
-        actor.on(key, "");
-        let written = self.store.delete(key).await?;
+        // Of what is gone nothing else tells its name.
+        let record = self.get(key).await.ok();
+        actor.on(key, record.map_or_else(String::new, |r| quoted(&r.name)));
+        let written = self.store.delete(key).await;
+        let written = written.map_err(|error| KeyAdminError::from(error).noted(actor))?;
+        // One of several may fail after it.
+        actor.ended(DeedResult::Ok, None);
         audit(&self.events, actor, "delete", &written);
         self.revocations.apply(&written.change).await;
         if let Err(error) = self.instances.forget_key(key).await {
             tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
         }
         Ok(self.store.settle(&written).await)
-    }
-
-    /// The same of one of several, each of which ends for itself.
-    ///
-    /// # Errors
-    /// As [`Self::delete`].
-    pub async fn delete_one(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
-        let deleted = self.delete(actor, key).await;
-        match &deleted {
-            Ok(_) => actor.ended(DeedResult::Ok, None),
-            Err(error) => actor.ended(error.result(), Some(error.to_string())),
-        }
-        deleted
     }
 
     async fn applied(
@@ -309,9 +315,25 @@ impl KeyAdmin {
     }
 }
 
-fn in_words(edit: &KeyEdit) -> String {
-    let name = edit.name.as_ref().map(|name| format!("name: {name:?}"));
-    let expiry = edit.expires_at.map(|at| format!("expires: {at}"));
+/// A name in the trail.
+fn quoted(name: &str) -> String {
+    format!("{name:?}")
+}
+
+/// What an edit sets, and what was there before.
+fn in_words(before: Option<&KeyRecord>, edit: &KeyEdit) -> String {
+    let set = |field: &str, old: Option<String>, new: String| match old {
+        Some(old) => format!("{field}: {old} -> {new}"),
+        None => format!("{field}: {new}"),
+    };
+    let name = edit.name.as_deref().map(|name| {
+        let old = before.map(|record| quoted(&record.name));
+        set("name", old, quoted(name))
+    });
+    let expiry = edit.expires_at.map(|at| {
+        let old = before.map(|record| record.expires_at.to_string());
+        set("expires", old, at.to_string())
+    });
     let words: Vec<_> = name.into_iter().chain(expiry).collect();
     words.join(", ")
 }

@@ -144,7 +144,11 @@ mod tests {
         let told = settings.instance_cleanup().await.unwrap();
         assert_eq!((told.after, told.from_store), (minutes(90), false));
         assert_eq!(told.hours(), 2);
-        let actor = Actor::new("test");
+        let actor = Actor::new(crate::audit::Origin {
+            actor: "test".into(),
+            from: String::new(),
+            door: "rest",
+        });
         let refused = settings.set_instance_cleanup(&actor, 721).await;
         assert!(matches!(refused, Err(SettingsError::TooLong(721))));
         for hours in [720, 0] {

@@ -150,9 +150,12 @@ impl Tokens {
             revoked_at: None,
         };
         let written = self.store.put_token(record.clone()).await;
-        written.map_err(|cause| TokenAdminError::CreateUnknown {
-            token: record.id,
-            cause,
+        written.map_err(|cause| {
+            by.failed(&cause);
+            TokenAdminError::CreateUnknown {
+                token: record.id,
+                cause,
+            }
         })?;
         audit(by, "create", &record);
         Ok(CreatedToken {
@@ -183,7 +186,13 @@ impl Tokens {
     /// [`TokenChangeError`].
     pub async fn revoke(&self, by: &Actor, token: TokenId) -> Result<TokenRecord, TokenAdminError> {
         by.on(token, "");
-        let record = self.store.revoke_token(token).await?;
+        let revoked = self.store.revoke_token(token).await;
+        let record = revoked.inspect_err(|error| {
+            if let TokenChangeError::Store(error) = error {
+                by.failed(error);
+            }
+        })?;
+        by.say(format!("{:?}, {}", record.name, record.role));
         audit(by, "revoke", &record);
         Ok(record)
     }

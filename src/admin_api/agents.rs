@@ -225,13 +225,14 @@ impl Agents {
             Err(error) => {
                 outcome.set_outcome(Outcome::Invalid);
                 outcome.failure_reason = format!("object_id: {error}");
+                actor.refused(&outcome.object_id, outcome.failure_reason.as_str());
                 return outcome;
             }
         };
         if let Ok((agent, _)) = self.admin.get(id) {
             outcome.name = agent.hostname.clone();
         }
-        match self.admin.delete_one(actor, id).await {
+        match self.admin.delete(actor, id).await {
             Ok(()) => outcome.set_outcome(Outcome::Deleted),
             Err(error) => {
                 outcome.set_outcome(Outcome::Failed);

@@ -34,7 +34,7 @@ impl AuditService for Trail {
         let given = |text: String| (!text.is_empty()).then_some(text);
         let result = given(request.result).map(|word| {
             DeedResult::parse(&word)
-                .ok_or_else(|| invalid("result", "give one of ok, refused, failed"))
+                .ok_or_else(|| invalid("result", "give one of ok, refused, failed, unknown"))
         });
         let filter = AuditFilter {
             actor: given(request.actor),
@@ -53,7 +53,7 @@ impl AuditService for Trail {
 }
 
 fn wire(record: AuditRecord) -> pb::AuditRecord {
-    let AuditRecord { id, deed } = record;
+    let AuditRecord { id, deed, .. } = record;
     pb::AuditRecord {
         id,
         at: Some(deed.at.into()),

@@ -72,26 +72,32 @@ where
                 Ok(token) => token,
                 Err(error) => return Ok(token_status(&error).into_http()),
             };
-            let actor = Actor::new(&tokens::actor(&token));
-            let action = deeds::of_grpc(request.uri().path());
-            let origin = Origin {
-                actor: actor.name().to_owned(),
+            let actor = Actor::new(Origin {
+                actor: tokens::actor(&token),
                 from: peer(&request),
                 door: "grpc",
-            };
-            let response = match may(&token, request.uri().path()) {
-                Ok(()) => {
-                    let extensions = request.extensions_mut();
-                    extensions.insert(actor.clone());
-                    extensions.insert(Caller(token));
-                    inner.call(request).await?
+            });
+            let action = deeds::of_grpc(request.uri().path());
+            let refused = may(&token, request.uri().path()).err();
+            let extensions = request.extensions_mut();
+            extensions.insert(actor.clone());
+            extensions.insert(Caller(token));
+            let called = async move {
+                match refused {
+                    None => inner.call(request).await,
+                    Some(error) => Ok(role_status(&error).into_http()),
                 }
-                Err(error) => role_status(&error).into_http(),
             };
-            if let Some(action) = action {
-                deeds::note(&audit, &origin, action, &actor, end(&response)).await;
-            }
-            Ok(response)
+            let Some(action) = action else {
+                return called.await;
+            };
+            let trail = Arc::clone(&audit);
+            let noted = async move {
+                let response = called.await?;
+                deeds::note(&trail, action, &actor, end(&response)).await;
+                Ok(response)
+            };
+            audit.to_the_end(noted).await
         })
     }
 }

@@ -3,11 +3,9 @@
 //! Invariant: a call that changes something is in the table; a test holds it
 //! against the protos and against the REST document.
 
-use std::sync::Arc;
-
 use http::Method;
 
-use crate::audit::{Action, Actor, Audit, Origin};
+use crate::audit::{Action, Actor, Audit};
 use crate::store::DeedResult;
 
 /// Calls of the gRPC API that change something.
@@ -78,35 +76,31 @@ pub(super) struct End {
 }
 
 /// Notes what a call did, thing by thing.
-pub(super) async fn note(
-    audit: &Arc<Audit>,
-    origin: &Origin,
-    action: &'static str,
-    actor: &Actor,
-    end: End,
-) {
-    let parts = actor.take_parts();
-    if parts.is_empty() {
-        let action = Action {
-            name: action,
+pub(super) async fn note(audit: &Audit, name: &'static str, actor: &Actor, end: End) {
+    let mut actions: Vec<_> = actor
+        .take_parts()
+        .into_iter()
+        .map(|part| {
+            let (result, reason) = part.end.unwrap_or((end.result, end.reason.clone()));
+            Action {
+                name,
+                target: Some(part.target),
+                detail: part.detail,
+                result,
+                reason,
+            }
+        })
+        .collect();
+    if actions.is_empty() {
+        actions.push(Action {
+            name,
             target: end.target,
             detail: String::new(),
             result: end.result,
             reason: end.reason,
-        };
-        return audit.note(origin, action).await;
+        });
     }
-    for part in parts {
-        let (result, reason) = part.end.unwrap_or((end.result, end.reason.clone()));
-        let action = Action {
-            name: action,
-            target: Some(part.target),
-            detail: part.detail,
-            result,
-            reason,
-        };
-        audit.note(origin, action).await;
-    }
+    audit.note(actor.origin(), actions).await;
 }
 
 #[cfg(test)]

@@ -94,11 +94,12 @@ impl Keys {
                 if let Ok(record) = self.admin.get(key).await {
                     outcome.name = record.name;
                 }
-                self.admin.delete_one(actor, key).await
+                self.admin.delete(actor, key).await
             }
             Err(error) => {
                 outcome.set_outcome(Outcome::Invalid);
                 outcome.failure_reason = format!("object_id: {error}");
+                actor.refused(&outcome.object_id, outcome.failure_reason.as_str());
                 return outcome;
             }
         };

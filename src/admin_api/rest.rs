@@ -191,12 +191,23 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
 async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
     let id = request_id();
     let noted = Noted::of(&mut request);
-    let mut response = next.run(request).await;
-    let error = response.extensions_mut().remove::<ApiError>();
-    if let Some(noted) = noted {
-        let status = response.status();
-        noted.end(&rest.audit, status, error.as_ref()).await;
-    }
+    let answered = async move {
+        let mut response = next.run(request).await;
+        let error = response.extensions_mut().remove::<ApiError>();
+        (response, error)
+    };
+    let (mut response, error) = match noted {
+        None => answered.await,
+        Some(noted) => {
+            let audit = Arc::clone(&rest.audit);
+            let noted = async move {
+                let (response, error) = answered.await;
+                noted.end(&audit, response.status(), error.as_ref()).await;
+                (response, error)
+            };
+            rest.audit.to_the_end(noted).await
+        }
+    };
     if let Some(error) = error {
         response = error.told(&id, rest.tokens.now());
     }

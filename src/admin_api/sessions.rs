@@ -65,7 +65,10 @@ impl SessionService for Sessions {
             .map_err(|error| invalid("session_id", error))?;
         actor.on(id, "");
         let disconnected = self.presence.disconnect(id, CLOSE_WAIT).await;
-        match disconnected.map_err(|error| store_status(&error))? {
+        match disconnected.map_err(|error| {
+            actor.failed(&error);
+            store_status(&error)
+        })? {
             Disconnected::NotFound => Err(Status::not_found(format!(
                 "{id}: there is no such live session; `muster sessions list` shows them"
             ))),

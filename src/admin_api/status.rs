@@ -101,7 +101,6 @@ pub(super) fn store_status(error: &StoreError) -> Status {
     Status::unavailable(error.to_string())
 }
 
-/// A field that breaks a rule, in words.
 /// Whose fault a refused call is, for the audit trail.
 pub(super) fn result_of(code: Code) -> DeedResult {
     match code {
@@ -112,10 +111,20 @@ pub(super) fn result_of(code: Code) -> DeedResult {
         | Code::DataLoss
         | Code::DeadlineExceeded
         | Code::Cancelled => DeedResult::Failed,
-        _ => DeedResult::Refused,
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented => DeedResult::Refused,
     }
 }
 
+/// A field that breaks a rule, in words.
 pub(super) fn invalid(field: &str, fault: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("{field}: {fault}"))
 }

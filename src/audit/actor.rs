@@ -3,13 +3,14 @@
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::store::DeedResult;
+use super::Origin;
+use crate::store::{DeedResult, StoreError};
 
 /// Who makes a change. What is done in his name is noted on it on the way, and
 /// read by the door that he came in by. Clones are one.
 #[derive(Debug, Clone)]
 pub struct Actor {
-    name: Arc<str>,
+    origin: Arc<Origin>,
     parts: Arc<Mutex<Vec<Part>>>,
 }
 
@@ -25,17 +26,22 @@ pub struct Part {
 }
 
 impl Actor {
-    /// By the token's name and id.
-    pub fn new(name: &str) -> Self {
+    /// Who comes from there.
+    pub fn new(origin: Origin) -> Self {
         Self {
-            name: name.into(),
+            origin: Arc::new(origin),
             parts: Arc::default(),
         }
     }
 
     /// As logs and the trail name him.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.origin.actor
+    }
+
+    /// Where he comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// What is done from now on is done to that.
@@ -47,11 +53,33 @@ impl Actor {
         });
     }
 
+    /// What the last thing done was, where that is known once it is done.
+    pub fn say(&self, detail: impl Into<String>) {
+        if let Some(part) = self.parts().last_mut() {
+            part.detail = detail.into();
+        }
+    }
+
     /// How the last of several ended.
     pub fn ended(&self, result: DeedResult, reason: Option<String>) {
         if let Some(part) = self.parts().last_mut() {
             part.end = Some((result, reason));
         }
+    }
+
+    /// One of several was refused before anything was done to it.
+    pub fn refused(&self, target: impl Display, reason: impl Into<String>) {
+        self.on(target, "");
+        self.ended(DeedResult::Refused, Some(reason.into()));
+    }
+
+    /// The store failed at the last thing: whether that was done may be open.
+    pub fn failed(&self, error: &StoreError) {
+        let result = match error {
+            StoreError::Failed(_) => DeedResult::Unknown,
+            StoreError::Corrupt { .. } | StoreError::Foreign(_) => DeedResult::Failed,
+        };
+        self.ended(result, Some(error.to_string()));
     }
 
     /// All that was done.

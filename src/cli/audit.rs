@@ -70,7 +70,10 @@ struct ListArgs {
 enum Went {
     Ok,
     Refused,
+    /// A fault of the gateway or its store: it was not done
     Failed,
+    /// Such a fault, and it may have been done all the same
+    Unknown,
 }
 
 impl Went {
@@ -79,6 +82,7 @@ impl Went {
             Self::Ok => "ok",
             Self::Refused => "refused",
             Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -27,8 +27,11 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// and a span in range.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest memory of an agent that is gone.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_MEMORY: Duration = Duration::from_secs(720 * 3600);
+/// Memory of the audit trail: a day, ten years (of 365.25 days, as they are
+/// written).
+const AUDIT_KEEP: RangeInclusive<Duration> =
+    Duration::from_secs(24 * 3600)..=Duration::from_secs(315_576_000);
 /// Above this the admin client's own deadline would end the wait.
 const LONGEST_REVOKE_WAIT: Duration = Duration::from_secs(30);
 /// It delays the answers to other changes, too.
@@ -290,7 +293,7 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         "audit-keep",
         settings.audit_keep,
         base.audit_keep,
-        DAY..=DAY * 3650,
+        AUDIT_KEEP,
     );
     if !c.problems.is_empty() {
         return Err(ConfigError {

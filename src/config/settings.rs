@@ -237,7 +237,7 @@ pub struct Settings {
     #[arg(long, value_name = "TIME", help_heading = "Agents")]
     pub forget_unavailable_after: Option<Period>,
 
-    /// How long records of the audit trail are kept [default: 365days]
+    /// How long records of the audit trail are kept, 1day to 10years [default: 365days]
     #[arg(long, value_name = "TIME", help_heading = "Audit")]
     pub audit_keep: Option<Period>,
 }

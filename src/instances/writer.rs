@@ -50,9 +50,11 @@ impl Instances {
     /// Every `interval` until `shutdown` takes over what other gateways wrote,
     /// and writes; then writes once more. Notes the keys that `connected`
     /// returns as used; forgets agents that for as long as `limit` returns by the
-    /// store's `clock` (zero: for ever; `None`: not known, and nobody is) were neither among its agents nor among those that `elsewhere` returns
-    /// (`None`: not known, and nobody is forgotten where there may be others).
+    /// store's `clock` (zero: for ever; `None`: not known, and nobody is) were
+    /// neither among its agents nor among those that `elsewhere` returns (`None`:
+    /// not known, and nobody is forgotten where there may be others).
     /// Tells `forgotten` of each that no other gateway forgot before.
+    #[expect(clippy::too_many_arguments, reason = "each is another question")]
     pub async fn run(
         self: Arc<Self>,
         interval: Duration,

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::outcome::{own_outcome, unheard};
 use super::{
-    Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, audit, barrier, pending,
+    Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, audit, barrier, pending, quoted,
 };
+use crate::audit::Action;
 use crate::keys::{KeyId, KeyRecord, Revision};
 use crate::store::{ChangeError, DeedResult, Durability, StoreError};
 
@@ -33,13 +34,14 @@ impl KeyAdmin {
         let written = match self.store.revoke(key).await {
             Err(ChangeError::Store(error)) if pending::may_pass(&error) => {
                 let why = format!("pending, the store did not take it: {error}");
-                actor.ended(DeedResult::Failed, Some(why));
+                actor.ended(DeedResult::Unknown, Some(why));
                 return Ok(self.revoke_here(actor, key, error, wait).await);
             }
-            written => written?,
+            written => written.map_err(|error| KeyAdminError::from(error).noted(actor))?,
         };
         let (record, closing) = self.applied(actor, "revoke", &written).await;
         let record = record?;
+        actor.say(quoted(&record.name));
         let closed = async {
             let in_time = tokio::time::timeout(wait, closing.closed()).await.is_ok();
             (in_time, started.elapsed())
@@ -83,8 +85,17 @@ impl KeyAdmin {
         tracing::warn!(target: "muster::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
         let (record, closing) = self.revocations.revoke_here(key).await;
         let (events, actor) = (Arc::clone(&self.events), actor.clone());
+        let trail = Arc::clone(&self.audit);
         self.pending.add(key, move |written| {
-            audit(&events, &actor, "revoke", written)
+            audit(&events, &actor, "revoke", written);
+            let done = Action {
+                name: "key.revoke",
+                target: Some(key.to_string()),
+                detail: "the pending revoke is written".into(),
+                result: DeedResult::Ok,
+                reason: None,
+            };
+            trail.queue(actor.origin(), done);
         });
         let _ = tokio::time::timeout(wait, closing.closed()).await;
         let (id, name) = (self.presence.own(), self.presence.own_name());

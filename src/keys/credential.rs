@@ -120,7 +120,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn prefix(self) -> &'static str {
+    pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::DataPlaneKey => "dpk_",
             Self::AdminToken => "mat_",

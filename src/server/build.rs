@@ -170,6 +170,7 @@ pub(super) async fn build(
         Arc::clone(&instances),
         Arc::clone(&presence),
         Arc::clone(&events),
+        Arc::clone(&audit),
         Arc::clone(&metrics),
         config.timing.revoke_wait,
     ));

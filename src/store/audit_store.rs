@@ -42,8 +42,10 @@ pub enum DeedResult {
     Ok,
     /// Refused: not allowed, against a rule, too late.
     Refused,
-    /// A fault of ours; whether it was done, the reason says.
+    /// A fault of ours: it was not done.
     Failed,
+    /// A fault of ours: it may have been done all the same.
+    Unknown,
 }
 
 impl DeedResult {
@@ -53,12 +55,13 @@ impl DeedResult {
             Self::Ok => "ok",
             Self::Refused => "refused",
             Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 
     /// By its word.
     pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::Ok, Self::Refused, Self::Failed];
+        let all = [Self::Ok, Self::Refused, Self::Failed, Self::Unknown];
         all.into_iter().find(|result| result.as_str() == word)
     }
 }
@@ -68,6 +71,10 @@ impl DeedResult {
 pub struct AuditRecord {
     /// One up on each deed.
     pub id: u64,
+    /// When it was written, on the store's clock: after the deed, and by much
+    /// where the store was away. In the order of the numbers, as deeds need not
+    /// be.
+    pub written_at: Timestamp,
     /// What was done.
     #[serde(flatten)]
     pub deed: Deed,

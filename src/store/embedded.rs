@@ -420,8 +420,12 @@ impl AuditStore for EmbeddedStore {
         writer: Id,
         number: u64,
     ) -> Result<bool, StoreError> {
-        self.put_if(move |t| audit::append(t, deeds, writer, number).map(|done| (done, done)))
-            .await
+        let clock = self.shared.clock.clone();
+        self.put_if(move |t| {
+            let appended = audit::append(t, deeds, writer, number, clock.now())?;
+            Ok((appended, appended))
+        })
+        .await
     }
 
     async fn audit_before(

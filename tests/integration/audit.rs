@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster::proto::admin::v1 as pb;
 use serde_json::{Value, json};
 
-use crate::support::{FaultyStore, RestCaller, TestGateway, eventually};
+use crate::support::{FaultyStore, RedisServer, RestCaller, TestGateway, eventually, three_on};
 
 async fn trail(rest: &RestCaller, query: &str) -> Vec<Value> {
     let answer = rest.get(&format!("/audit?{query}")).await;
@@ -55,14 +55,14 @@ async fn each_change_by_rest_and_by_grpc_is_recorded_alike() {
 
     let path = format!("/data-plane-keys/{a}");
     rest.call("PATCH", &path, Some(json!({"name": "a2"}))).await;
-    check("key.edit", &a, "name: \"a2\"", "rest").await;
+    check("key.edit", &a, "name: \"a\" -> \"a2\"", "rest").await;
     let edit = pb::EditKeyRequest {
         object_id: b.clone(),
         name: Some("b2".into()),
         ..Default::default()
     };
     keys.edit_key(edit).await.unwrap();
-    check("key.edit", &b, "name: \"b2\"", "grpc").await;
+    check("key.edit", &b, "name: \"b\" -> \"b2\"", "grpc").await;
 
     let agent = gateway.agent(&key).await;
     let mut stream = agent.connect().await;
@@ -77,20 +77,20 @@ async fn each_change_by_rest_and_by_grpc_is_recorded_alike() {
     stream.end().await;
 
     rest.call("PUT", &format!("{path}/revoke"), None).await;
-    check("key.revoke", &a, "", "rest").await;
+    check("key.revoke", &a, "\"a2\"", "rest").await;
     let revoke = pb::RevokeKeyRequest {
         object_id: b.clone(),
         wait: None,
     };
     keys.revoke_key(revoke).await.unwrap();
-    check("key.revoke", &b, "", "grpc").await;
+    check("key.revoke", &b, "\"b2\"", "grpc").await;
     rest.call("DELETE", &path, None).await;
-    check("key.delete", &a, "", "rest").await;
+    check("key.delete", &a, "\"a2\"", "rest").await;
     let delete = pb::DeleteKeyRequest {
         object_id: b.clone(),
     };
     keys.delete_key(delete).await.unwrap();
-    check("key.delete", &b, "", "grpc").await;
+    check("key.delete", &b, "\"b2\"", "grpc").await;
 
     let token = rest
         .call(
@@ -103,7 +103,7 @@ async fn each_change_by_rest_and_by_grpc_is_recorded_alike() {
     let id = token["object_id"].as_str().unwrap();
     check("token.create", id, "\"t\", viewer", "rest").await;
     rest.call("DELETE", &format!("/tokens/{id}"), None).await;
-    check("token.revoke", id, "", "rest").await;
+    check("token.revoke", id, "\"t\", viewer", "rest").await;
 
     // No secret of any of them is in the trail.
     let all = rest.get("/audit").await.text;
@@ -169,16 +169,28 @@ async fn what_is_refused_is_recorded_with_its_reason() {
     let rows = json!([
         {"object_id": id, "action": "delete"},
         {"object_id": none, "action": "delete"},
+        {"object_id": "web", "action": "delete"},
     ]);
     rest.call("PATCH", "/data-plane-keys", Some(rows)).await;
-    let two = trail(&rest, "limit=2").await;
+    let three = trail(&rest, "limit=3").await;
+    for (record, target, result) in [
+        (&three[0], "web", "refused"),
+        (&three[1], none, "refused"),
+        (&three[2], &id, "ok"),
+    ] {
+        assert_eq!(
+            (&record["target"], &record["result"]),
+            (&json!(target), &json!(result))
+        );
+    }
+    let request = pb::DeleteKeysRequest {
+        object_ids: vec!["api".into()],
+    };
+    operator.keys().delete_keys(request).await.unwrap();
+    let record = last(&rest).await;
     assert_eq!(
-        (&two[0]["target"], &two[0]["result"]),
-        (&json!(none), &json!("refused"))
-    );
-    assert_eq!(
-        (&two[1]["target"], &two[1]["result"]),
-        (&json!(id), &json!("ok"))
+        (&record["target"], &record["result"]),
+        (&json!("api"), &json!("refused"))
     );
 
     // Who has no token did nothing.
@@ -212,7 +224,160 @@ async fn a_record_waits_for_a_store_that_is_away() {
     store.set_failing(false);
     eventually("the record is written", async || {
         let deletes = trail(&rest, "action=key.delete").await;
-        deletes.len() == 1 && deletes[0]["result"] == "failed"
+        deletes.len() == 1 && deletes[0]["result"] == "unknown"
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_pending_revoke_is_recorded_when_it_is_asked_for_and_when_it_is_written() {
+    let store = Arc::new(FaultyStore::new());
+    let gateway = TestGateway::over(store.clone(), |_| {}).await;
+    let rest = gateway.rest();
+    let (id, _) = gateway.operator().await.key("k").await;
+    store.set_failing(true);
+    rest.call("PUT", &format!("/data-plane-keys/{id}/revoke"), None)
+        .await;
+    store.set_failing(false);
+    eventually("both are in the trail", async || {
+        let both = trail(&rest, "action=key.revoke").await;
+        let results: Vec<_> = both.iter().map(|r| r["result"].as_str().unwrap()).collect();
+        results == ["ok", "unknown"]
+    })
+    .await;
+    let both = trail(&rest, "action=key.revoke").await;
+    assert_eq!(both[0]["target"], id);
+    assert_eq!(both[0]["actor"], both[1]["actor"]);
+    let why = both[1]["reason"].as_str().unwrap();
+    assert!(why.starts_with("pending"), "{why}");
+}
+
+#[tokio::test]
+async fn who_goes_away_half_way_is_recorded_all_the_same() {
+    let store = Arc::new(FaultyStore::new());
+    let gateway = TestGateway::over(store.clone(), |_| {}).await;
+    let rest = gateway.rest();
+    let operator = gateway.operator().await;
+    let (id, _) = operator.key("k").await;
+    operator.revoke(&id).await;
+    let mut parked = store.park_next_load();
+    let mut keys = operator.keys();
+    let object_id = id.clone();
+    let call =
+        tokio::spawn(async move { keys.delete_key(pb::DeleteKeyRequest { object_id }).await });
+    parked.reached().await;
+    call.abort();
+    // On the same connection, so the gateway knows by now that he went.
+    operator.list_tokens(1).await;
+    parked.release();
+    eventually("the delete is in the trail", async || {
+        let record = last(&rest).await;
+        record["action"] == "key.delete" && record["target"] == id && record["result"] == "ok"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_signs_in_at_the_console_is_recorded_and_so_are_strangers() {
+    let gateway = TestGateway::start().await;
+    let rest = gateway.rest();
+    let operator = gateway.operator().await;
+    let (id, token) = operator.token(pb::Role::Viewer).await;
+    let sign_in = async |token: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-muster-console", "1"),
+        ];
+        let body = json!({"token": token}).to_string();
+        let answer = rest.raw("POST", "/console/session", &headers, &body).await;
+        (answer.status, last(&rest).await)
+    };
+    let (status, record) = sign_in(&token).await;
+    assert_eq!(status, 204);
+    assert_eq!(
+        (&record["action"], &record["door"]),
+        (&json!("sign_in"), &json!("console"))
+    );
+    assert_eq!(record["result"], "ok");
+    assert!(record["actor"].as_str().unwrap().contains(&id), "{record}");
+    assert!(record["from"].as_str().unwrap().starts_with("127.0.0.1:"));
+    let (status, record) = sign_in("mat_guessed").await;
+    assert_eq!(status, 401);
+    assert_eq!(
+        (&record["actor"], &record["result"]),
+        (&json!("nobody"), &json!("refused"))
+    );
+    operator.revoke_token(&id).await.unwrap();
+    let (status, record) = sign_in(&token).await;
+    assert_eq!(status, 401);
+    assert_eq!(
+        (&record["actor"], &record["result"]),
+        (&json!(id), &json!("refused"))
+    );
+    assert!(record["reason"].as_str().unwrap().contains("revoked"));
+}
+
+#[tokio::test]
+async fn no_pasted_secret_gets_into_the_trail() {
+    let gateway = TestGateway::start().await;
+    let rest = gateway.rest();
+    let operator = gateway.operator().await;
+    let (_, key) = operator.key("k").await;
+    let (_, token) = operator.token(pb::Role::Viewer).await;
+    for secret in [&key, &token, &key[21..]] {
+        for (method, path) in [
+            ("DELETE", format!("/data-plane-keys/{secret}")),
+            ("PUT", format!("/data-plane-keys/{secret}/revoke")),
+            ("DELETE", format!("/sessions/{secret}")),
+            ("DELETE", format!("/gateways/{secret}")),
+            ("DELETE", format!("/tokens/{secret}")),
+        ] {
+            let answer = rest.call(method, &path, None).await;
+            assert_eq!(answer.status, 404, "{path}");
+        }
+        let elsewhere = format!("/api/v1/namespaces/{secret}/data-plane-keys/x");
+        rest.at("DELETE", &elsewhere, None).await;
+        let named = json!({"name": secret, "expires_at": secret});
+        rest.call("POST", "/data-plane-keys", Some(named)).await;
+        let rows = json!([{"object_id": secret, "action": "delete"}]);
+        rest.call("PATCH", "/data-plane-keys", Some(rows)).await;
+        let request = pb::DeleteKeysRequest {
+            object_ids: vec![(*secret).to_owned()],
+        };
+        operator.keys().delete_keys(request).await.unwrap();
+        operator.key(secret).await;
+    }
+    let all = rest.get("/audit?limit=1000").await;
+    assert!(
+        all.json()["items"].as_array().unwrap().len() >= 20,
+        "{all:?}"
+    );
+    for secret in [&key, &token] {
+        assert!(!all.text.contains(&secret[21..41]));
+    }
+}
+
+#[tokio::test]
+async fn several_gateways_show_one_trail_in_one_order() {
+    let redis = RedisServer::start();
+    let gateways = three_on(&redis).await;
+    for (at, gateway) in gateways.iter().cycle().take(9).enumerate() {
+        gateway.operator().await.key(&format!("k{at}")).await;
+    }
+    let shown = trail(&gateways[1].rest(), "").await;
+    let order: Vec<_> = shown
+        .iter()
+        .map(|r| {
+            (
+                r["detail"].as_str().unwrap(),
+                r["gateway_name"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = ["c", "b", "a"].into_iter().cycle();
+    let details: Vec<_> = (0..9).rev().map(|at| format!("\"k{at}\"")).collect();
+    let expected: Vec<_> = details.iter().map(String::as_str).zip(expected).collect();
+    assert_eq!(order, expected);
+    let ids: Vec<_> = shown.iter().map(|r| r["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, (1..=9).rev().collect::<Vec<_>>());
 }

@@ -127,6 +127,24 @@ async fn both_bases_answer_and_other_namespaces_do_not() {
 }
 
 #[tokio::test]
+async fn keys_are_found_by_a_part_of_their_name_or_id() {
+    let gateway = TestGateway::start().await;
+    let rest = gateway.rest();
+    let (id, _) = added(&rest, "Web-Z\u{fc}rich").await;
+    added(&rest, "web-bern").await;
+    let list = async |query: &str| rest.get(&format!("{KEYS}?search={query}")).await;
+    let body = list("WEB-").await.json();
+    assert_eq!((&body["count"], &body["total"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        names(&list("web-z%C3%BC").await.json()),
+        ["Web-Z\u{fc}rich"]
+    );
+    assert_eq!(names(&list(&id[6..]).await.json()), ["Web-Z\u{fc}rich"]);
+    assert_eq!(names(&list("bern&limit=9").await.json()), ["web-bern"]);
+    assert_eq!(list(&"x".repeat(129)).await.status, 400);
+}
+
+#[tokio::test]
 async fn pages_filters_and_orders_are_the_contracts() {
     let gateway = TestGateway::start().await;
     let rest = gateway.rest();

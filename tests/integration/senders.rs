@@ -44,6 +44,17 @@ async fn accepted_exports_make_senders_and_refused_ones_do_not() {
     agent.export(true).await.unwrap();
     let seen = [(agent.id.to_string(), 2), (String::new(), 1)];
     assert_eq!(senders(&operator, &id).await, seen);
+    let told = async |id: &str| {
+        let path = format!("/data-plane-keys/{id}/telemetry-senders");
+        gateway.rest().get(&path).await
+    };
+    let rows = told(&id).await.json();
+    assert_eq!(rows["count"], 2, "{rows}");
+    assert_eq!(rows["items"][0]["system_id"], agent.id.to_string());
+    assert_eq!(rows["items"][0]["exports"], 2);
+    assert!(rows["items"][1].get("system_id").is_none(), "{rows}");
+    assert_eq!(told(&other).await.json()["count"], 0);
+    assert_eq!(told("key_0123456789ABCDEF").await.status, 404);
 
     operator.revoke(&other).await;
     let refused = agent.with_key(Some(&other_key)).export(true).await;

@@ -4,8 +4,6 @@
 //! has judged anew. So it opens on all gateways of a store, outlives a restart,
 //! and a revoked token is out at the next call.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request, State};
@@ -17,9 +15,6 @@ use serde::Deserialize;
 use super::cookie;
 use crate::admin_api::authenticate::peer;
 use crate::admin_api::rest::{ApiError, Fault, Rest};
-use crate::audit::{Action, Audit, Origin};
-use crate::keys::TokenId;
-use crate::store::DeedResult;
 use crate::tokens::{self, TokenError};
 
 /// Has no `Debug`: it is a secret.
@@ -42,20 +37,22 @@ pub(super) async fn sign_in(
         let rule = format!("must be {{\"token\": \"mat_…\"}} ({})", error.status());
         Fault::invalid("body", rule)
     })?;
-    match rest.tokens.judge(Some(token.as_bytes())).await {
-        Ok(record) => {
-            note(&rest.audit, from, record.id, &tokens::actor(&record), None).await;
-            Ok(answer(cookie::set(bare(&token))))
-        }
+    let judged = rest.tokens.judge(Some(token.as_bytes())).await;
+    let (actor, refused) = match &judged {
+        Ok(record) => (tokens::actor(record), None),
         Err(error) => {
-            // Of others nobody knows who they are.
-            if let TokenError::Revoked(id) | TokenError::Expired(id) = &error {
-                let reason = error.to_string();
-                note(&rest.audit, from, *id, &id.to_string(), Some(reason)).await;
-            }
-            Err(error.into())
+            let actor = match error {
+                TokenError::Revoked(id) | TokenError::Expired(id) => id.to_string(),
+                // Nobody knows who they are.
+                TokenError::Credential(_) | TokenError::Unknown => "nobody".to_owned(),
+                TokenError::Unavailable(_) => return Err(error.clone().into()),
+            };
+            (actor, Some(error.to_string()))
         }
-    }
+    };
+    rest.audit.sign_in(from, actor, refused).await;
+    judged?;
+    Ok(answer(cookie::set(bare(&token))))
 }
 
 pub(super) async fn sign_out(request: Request) -> Result<Response, ApiError> {
@@ -70,31 +67,6 @@ fn answer(cookie: Option<HeaderValue>) -> Response {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response
-}
-
-async fn note(
-    audit: &Arc<Audit>,
-    from: String,
-    token: TokenId,
-    actor: &str,
-    reason: Option<String>,
-) {
-    let origin = Origin {
-        actor: actor.to_owned(),
-        from,
-        door: "console",
-    };
-    let action = Action {
-        name: "sign_in",
-        target: Some(token.to_string()),
-        detail: String::new(),
-        result: match reason {
-            None => DeedResult::Ok,
-            Some(_) => DeedResult::Refused,
-        },
-        reason,
-    };
-    audit.note(&origin, action).await;
 }
 
 /// A good token without what was pasted along with it.

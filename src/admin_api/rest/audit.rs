@@ -32,7 +32,7 @@ pub(super) struct Asked {
     /// Not older than this.
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<String>,
-    /// `ok`, `refused` or `failed`.
+    /// `ok`, `refused`, `failed` or `unknown`.
     result: Option<Went>,
     /// Rows of the page.
     #[param(minimum = 1, maximum = 1000)]
@@ -41,13 +41,15 @@ pub(super) struct Asked {
     page_token: Option<String>,
 }
 
-/// How a deed went.
+/// How a deed went; `failed`, a fault of ours: it was not done; `unknown`: it may
+/// have been done all the same.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Went {
     Ok,
     Refused,
     Failed,
+    Unknown,
 }
 
 const PARAMETERS: [&str; 7] = [
@@ -115,7 +117,7 @@ pub(super) async fn list(
         .map_err(|error| Fault::invalid("since", error))?;
     let result = parameters.one("result")?.map(|word| {
         DeedResult::parse(word)
-            .ok_or_else(|| Fault::invalid("result", "must be ok, refused or failed"))
+            .ok_or_else(|| Fault::invalid("result", "must be ok, refused, failed or unknown"))
     });
     let filter = AuditFilter {
         actor: text("actor")?,
@@ -140,7 +142,7 @@ pub(super) async fn list(
 
 impl From<AuditRecord> for AuditShown {
     fn from(record: AuditRecord) -> Self {
-        let AuditRecord { id, deed } = record;
+        let AuditRecord { id, deed, .. } = record;
         Self {
             id,
             at: deed.at.to_string(),
@@ -155,6 +157,7 @@ impl From<AuditRecord> for AuditShown {
                 DeedResult::Ok => Went::Ok,
                 DeedResult::Refused => Went::Refused,
                 DeedResult::Failed => Went::Failed,
+                DeedResult::Unknown => Went::Unknown,
             },
             reason: deed.reason,
         }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -13,9 +13,10 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::Rest;
 use super::error::ApiError;
+use crate::admin_api::authenticate::peer;
 use crate::admin_api::console;
 use crate::admin_api::status::RoleError;
-use crate::audit::Actor;
+use crate::audit::{Actor, Origin};
 use crate::store::{Role, TokenRecord};
 use crate::tokens;
 
@@ -39,17 +40,36 @@ pub(super) struct AdminToken(pub Actor, pub TokenRecord);
 
 /// The actor of a request, for who notes what it did once it is answered.
 #[derive(Clone, Default)]
-pub(super) struct Visit(Arc<OnceLock<Actor>>);
+pub(super) struct Visit {
+    from: String,
+    door: &'static str,
+    actor: Arc<OnceLock<Actor>>,
+}
 
 impl Visit {
+    /// From the peer, whoever he will turn out to be.
+    pub fn of(request: &Request) -> Self {
+        Self {
+            from: peer(request),
+            door: door(request.headers()),
+            actor: Arc::default(),
+        }
+    }
+
     fn by(&self, token: &TokenRecord) -> Actor {
-        let actor = || Actor::new(&tokens::actor(token));
-        self.0.get_or_init(actor).clone()
+        let actor = || {
+            Actor::new(Origin {
+                actor: tokens::actor(token),
+                from: self.from.clone(),
+                door: self.door,
+            })
+        };
+        self.actor.get_or_init(actor).clone()
     }
 
     /// Who it is; `None`: nobody whose token is good.
     pub fn actor(&self) -> Option<&Actor> {
-        self.0.get()
+        self.actor.get()
     }
 }
 
@@ -59,7 +79,7 @@ fn actor(parts: &Parts, token: &TokenRecord) -> Actor {
 }
 
 /// By which door a request comes in: the console says so.
-pub(super) fn door(headers: &HeaderMap) -> &'static str {
+fn door(headers: &HeaderMap) -> &'static str {
     match headers.contains_key(AUTHORIZATION) {
         false if headers.contains_key(CONSOLE) => "console",
         _ => "rest",

@@ -153,12 +153,16 @@ async fn delete_one_instance(rest: &Rest, actor: &Actor, row: RowAction) -> RowO
     let mut told = RowOutcome::deleted(object_id);
     let id: InstanceId = match told.object_id.parse() {
         Ok(id) => id,
-        Err(error) => return told.failed(Outcome::Invalid, format!("object_id: {error}")),
+        Err(error) => {
+            let why = format!("object_id: {error}");
+            actor.refused(&told.object_id, why.as_str());
+            return told.failed(Outcome::Invalid, why);
+        }
     };
     if let Ok((agent, _)) = rest.instance_admin.get(id) {
         told.name = agent.hostname.clone();
     }
-    match rest.instance_admin.delete_one(actor, id).await {
+    match rest.instance_admin.delete(actor, id).await {
         Ok(()) => told,
         Err(error) => told.failed(Outcome::Failed, error.to_string()),
     }
@@ -172,12 +176,16 @@ async fn delete_one(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
     let mut told = RowOutcome::deleted(object_id);
     let key: KeyId = match told.object_id.parse() {
         Ok(key) => key,
-        Err(error) => return told.failed(Outcome::Invalid, format!("object_id: {error}")),
+        Err(error) => {
+            let why = format!("object_id: {error}");
+            actor.refused(&told.object_id, why.as_str());
+            return told.failed(Outcome::Invalid, why);
+        }
     };
     if let Ok(record) = rest.keys.get(key).await {
         told.name = record.name;
     }
-    match rest.keys.delete_one(actor, key).await {
+    match rest.keys.delete(actor, key).await {
         Ok(_) => told,
         Err(error) => told.failed(Outcome::Failed, error.to_string()),
     }

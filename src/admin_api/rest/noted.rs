@@ -1,23 +1,18 @@
 //! A request that changes something, on its way into the audit trail.
 
-use std::sync::Arc;
-
 use axum::extract::{MatchedPath, Request};
 use axum::http::StatusCode;
 
-use super::auth::{self, Visit};
+use super::auth::Visit;
 use super::error::ApiError;
-use crate::admin_api::authenticate::peer;
 use crate::admin_api::deeds::{self, End};
-use crate::audit::{Audit, Origin};
+use crate::audit::Audit;
 use crate::store::DeedResult;
 
 /// What is known before it is done.
 pub(super) struct Noted {
     action: &'static str,
     target: Option<String>,
-    from: String,
-    door: &'static str,
     visit: Visit,
 }
 
@@ -33,24 +28,17 @@ impl Noted {
         let target = segments.find(|(name, _)| *name == "{id}");
         let noted = Self {
             action,
-            target: target.map(|(_, id)| id.chars().take(64).collect()),
-            from: peer(request),
-            door: auth::door(request.headers()),
-            visit: Visit::default(),
+            target: target.map(|(_, id)| id.to_owned()),
+            visit: Visit::of(request),
         };
         request.extensions_mut().insert(noted.visit.clone());
         Some(noted)
     }
 
     /// Notes how it went, if somebody did it: who has no good token did nothing.
-    pub async fn end(self, audit: &Arc<Audit>, status: StatusCode, error: Option<&ApiError>) {
+    pub async fn end(self, audit: &Audit, status: StatusCode, error: Option<&ApiError>) {
         let Some(actor) = self.visit.actor() else {
             return;
-        };
-        let origin = Origin {
-            actor: actor.name().to_owned(),
-            from: self.from,
-            door: self.door,
         };
         let end = End {
             result: match () {
@@ -61,6 +49,6 @@ impl Noted {
             reason: error.map(|error| error.message().to_owned()),
             target: self.target,
         };
-        deeds::note(audit, &origin, self.action, actor, end).await;
+        deeds::note(audit, self.action, actor, end).await;
     }
 }

@@ -152,7 +152,8 @@ pub(super) async fn disconnect(
     let none = || Fault::NotFound("session_id: there is no such live session".into());
     let id: SessionId = id.parse().map_err(|_| none())?;
     actor.on(id, "");
-    match rest.presence.disconnect(id, CLOSE_WAIT).await? {
+    let disconnected = rest.presence.disconnect(id, CLOSE_WAIT).await;
+    match disconnected.inspect_err(|error| actor.failed(error))? {
         Disconnected::NotFound => Err(none().into()),
         Disconnected::Ended { closed } => {
             tracing::info!(target: "muster::audit", actor = actor.name(), session = %id, "session disconnected");

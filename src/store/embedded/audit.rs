@@ -23,12 +23,17 @@ pub(super) fn append(
     deeds: Vec<Deed>,
     writer: Id,
     number: u64,
+    written_at: Timestamp,
 ) -> Result<bool, StoreError> {
     if log::is_repeated(transaction, LAST_BATCH, writer, number)? {
         return Ok(false);
     }
     log::append(transaction, AUDIT, deeds, |id, deed| {
-        encode(&AuditRecord { id, deed })
+        encode(&AuditRecord {
+            id,
+            written_at,
+            deed,
+        })
     })?;
     Ok(true)
 }
@@ -72,7 +77,7 @@ pub(super) fn trim(
             let (id, value) = entry.map_err(failed)?;
             // What can't be read is as old as its neighbours.
             let record = decode::<AuditRecord>(value.value(), || "audit record".into());
-            if record.is_ok_and(|record| record.deed.at >= before) {
+            if record.is_ok_and(|record| record.written_at >= before) {
                 break;
             }
             first_young = id.value() + 1;

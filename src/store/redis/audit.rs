@@ -38,9 +38,13 @@ pub(super) async fn append(
         if done.is_some_and(|done| done >= number) {
             return Ok(false);
         }
+        let written_at = shared.shifted(read.now);
         let step = log.append(shared, &stand, deeds, |id, deed| {
-            let deed = deed.clone();
-            encode(&AuditRecord { id, deed })
+            encode(&AuditRecord {
+                id,
+                written_at,
+                deed: deed.clone(),
+            })
         })?;
         let step = step.run(&set_batch(shared, writer, number));
         if shared.take(step, Over::Writes).await?.word == Word::Done {
@@ -94,7 +98,7 @@ pub(super) async fn trim(shared: &Shared, before: Timestamp, keep: u64) -> Resul
         let old = rows[..but_last].iter().take_while(|(row, _)| {
             // What can't be read is as old as its neighbours.
             let record = decode::<AuditRecord>(row, || "audit record".into());
-            record.map_or(true, |record| record.deed.at < before)
+            record.map_or(true, |record| record.written_at < before)
         });
         let Some((_, last_old)) = old.last() else {
             return Ok(());

@@ -37,7 +37,8 @@ export const refusalId = (row) =>
 // "run `muster keys`" with the command as one.
 const withCode = (text) => text.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
 
-export const refusalColumns = [
+// The columns of a list of refusals; `ofOne`: all are of one agent.
+export const refusalColumns = (ofOne = false) => [
   {
     label: "Reason",
     class: "words",
@@ -47,12 +48,18 @@ export const refusalColumns = [
   },
   { label: "What to do", class: "words", cell: (row) => el("div", {}, withCode(row.cure)) },
   { label: "Key", cell: keyCell },
-  { label: "Agent", cell: (row) => (row.system_id ? agentIdLink(row.system_id) : "not told") },
-  { label: "From", cell: (row) => el("div", {}, row.address, el("div", { class: "muted" }, gatewayName(row))) },
-  { label: "Times", class: "num", cell: (row) => number(row.count) },
+  {
+    label: ofOne ? "From" : "Agent",
+    cell: (row) => el("div", {},
+      !ofOne && el("div", {}, row.system_id ? agentIdLink(row.system_id) : "Not told"),
+      el("div", { class: ofOne ? null : "muted" }, row.address)),
+  },
   {
     label: "Last",
-    class: "nowrap",
-    cell: (row) => el("div", {}, time(row.last_at), row.count > 1 && el("div", { class: "muted" }, "first ", time(row.first_at))),
+    class: "reasoned",
+    cell: (row) => el("div", {},
+      time(row.last_at),
+      row.count > 1 && el("div", { class: "muted" }, `${number(row.count)} times since `, time(row.first_at)),
+      el("div", { class: "muted" }, gatewayName(row))),
   },
 ];

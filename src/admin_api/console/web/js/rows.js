@@ -23,7 +23,7 @@ function named(key) {
 export function keyCell({ key_object_id: id, key }) {
   if (!id) return "–";
   const ended = key && key.status !== "valid";
-  return [keyLink(id, key), ended && [" ", el("span", { class: "tag" }, key.status)]];
+  return el("span", { class: "key-ref" }, keyLink(id, key), ended && el("span", { class: "tag" }, key.status));
 }
 
 export const agentLink = (id, hostname) =>
@@ -39,7 +39,7 @@ export const agentState = ({ connected }) => stateTag(connected ? "connected" : 
 
 // NGINX's version, and NGINX Plus's release where it is one.
 export const nginxVersion = ({ nginx_build: build }) =>
-  [el("span", { class: "clip" }, build.version || "–"), build.plus_release && [" ", el("span", { class: "tag" }, build.plus_release)]];
+  el("div", {}, el("span", { class: "clip short" }, build.version || "–"), build.plus_release && el("span", { class: "tag" }, build.plus_release));
 
 // A gateway by its name.
 export const gatewayName = ({ gateway_id: id, gateway_name: name }) =>

@@ -66,7 +66,7 @@ const instances = (context, id, of) =>
     columns: [
       { label: "Instance", cell: (instance) => instanceLink({ ...instance, hostname: instance.nginx_build.conf_path }) },
       { label: "Status", cell: (instance) => stateTag(instance.status) },
-      { label: "NGINX", class: "nowrap", cell: nginxVersion },
+      { label: "NGINX", cell: nginxVersion },
       { label: "Registered", class: "nowrap", cell: (instance) => time(instance.registered_at) },
       { label: "Last reported", class: "nowrap", cell: (instance) => time(instance.last_reported) },
     ],
@@ -74,14 +74,14 @@ const instances = (context, id, of) =>
   }).node;
 
 function sessions(context, id, of) {
-  const [, ...columns] = sessionColumns(context, () => found.reload());
+  const columns = sessionColumns(context, () => found.reload(), true);
   const found = list({
     ...of,
     caption: "Live sessions of this agent",
     noun: ["session", "sessions"],
     rowId: (session) => session.session_id,
     read: async (query, _, signal) => withKeys(await get("/sessions", { ...query, system_id: id }, { signal }), signal),
-    columns: columns.map((column) => ({ ...column, sort: undefined })),
+    columns,
     none: () => empty("It has no live session", "It is not connected, or only just about to be."),
   });
   return found.node;
@@ -118,6 +118,6 @@ const refusals = (id, of) =>
     rowId: refusalId,
     every: 15_000,
     read: async (query, _, signal) => withKeys(await get("/rejections", { ...query, system_id: id }, { signal }), signal),
-    columns: refusalColumns.filter(({ label }) => label !== "Agent"),
+    columns: refusalColumns(true),
     none: () => empty("It was not refused", "The gateways keep the last refusals in memory."),
   }).node;

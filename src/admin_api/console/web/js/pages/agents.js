@@ -29,13 +29,12 @@ export async function show(main, context) {
     read: async (query, { search, connected, key }, signal) =>
       withKeys(await get("/agents", { ...query, search, connected, key_object_id: key }, { signal }), signal),
     columns: [
-      { label: "Host", sort: "hostname", cell: (agent) => [agentLink(agent.system_id, agent.hostname), containerMark(agent.has_container_host)] },
+      { label: "Host", sort: "hostname", cell: (agent) => el("div", {}, agentLink(agent.system_id, agent.hostname), el("div", { class: "muted" }, agent.last_address, containerMark(agent.has_container_host))) },
       { label: "State", cell: agentState },
       { label: "Sessions", class: "num", cell: (agent) => number(agent.live_sessions) },
       { label: "Instances", class: "num", cell: (agent) => number(agent.instances_count) },
       { label: "Key", cell: keyCell },
       { label: "Version", cell: (agent) => agent.agent_version || "–" },
-      { label: "Last address", cell: (agent) => agent.last_address },
       { label: "Last seen", sort: "last_seen", first: "Descending", class: "nowrap", cell: (agent) => time(agent.last_seen) },
     ],
     none: () => empty("No agents yet",

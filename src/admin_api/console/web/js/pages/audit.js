@@ -48,9 +48,9 @@ export async function show(main, context) {
     columns: [
       { label: "When", class: "nowrap", cell: (record) => exactTime(record.at) },
       { label: "Who", cell: (record) => who(record.actor) },
-      { label: "What", cell: (record) => [el("code", {}, record.action), record.detail && el("div", { class: "muted clip" }, record.detail)] },
+      { label: "What", cell: (record) => el("div", {}, el("code", {}, record.action), record.detail && el("div", { class: "muted clip" }, record.detail)) },
       { label: "Target", cell: (record) => target(record.target) },
-      { label: "Result", class: "words", cell: result },
+      { label: "Result", class: "reasoned", cell: result },
       { label: "From", cell: (record) => el("div", {}, record.from, el("div", { class: "muted" }, `${record.door}, ${record.gateway_name}`)) },
     ],
     none: () => empty("Nothing is recorded yet", "Every change, through any door, shows here with who made it."),

@@ -19,7 +19,7 @@ const SILENT = 10_000;
 export async function show(main, context) {
   const { can } = context;
   const columns = [
-    { label: "Gateway", cell: name },
+    { label: "Gateway", class: "nowrap", cell: name },
     { label: "State", cell: state },
     { label: "Sessions", class: "num", cell: (gateway) => el("a", { href: `#/sessions?gateway=${encodeURIComponent(gateway.gateway_id)}`, id: `sessions-${gateway.gateway_id}` }, number(gateway.live_sessions)) },
     { label: "Agent address", cell: (gateway) => gateway.agent_address ?? "–" },

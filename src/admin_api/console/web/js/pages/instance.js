@@ -1,9 +1,11 @@
 // One NGINX instance.
 
 import { el } from "../dom.js";
-import { get } from "../api.js";
+import { del, get } from "../api.js";
 import { time } from "../format.js";
 import { stateTag } from "../keys.js";
+import { button, confirm } from "../parts/dialog.js";
+import { notice } from "../parts/notice.js";
 import { sheet } from "../parts/sheet.js";
 import { agentLink, agentState, containerMark, keyCell, nginxVersion, withKeys } from "../rows.js";
 
@@ -50,8 +52,33 @@ export async function show(main, context) {
       ["NGINX ID", el("code", {}, instance.nginx_id)],
     ],
     parts: () => [],
+    actions: (instance) => context.can("admin") && isGone(instance) && [
+      button("Delete", () => remove(instance, () => context.go("#/instances")), "danger", { id: "do-delete" }),
+    ],
     wanted: (event) => event.system_id === system || Boolean(event.key_object_id && !event.system_id),
   });
+}
+
+// One that its agent reports is not deleted: it would be back at once.
+const isGone = ({ status }) => status === "unavailable" || status === "offline";
+
+async function remove(instance, gone) {
+  const name = instance.hostname || instance.object_id;
+  const done = await confirm({
+    title: "Delete instance?",
+    body: [
+      el("p", {}, "Instance ", el("strong", {}, name), " · ", el("code", {}, instance.object_id)),
+      el("p", {}, "It is taken off the list. When its agent reports it again, it is back."),
+    ],
+    verb: "Delete",
+    work: async () => {
+      await del(`/instances/${encodeURIComponent(instance.object_id)}`);
+      return true;
+    },
+  });
+  if (!done) return;
+  notice("done", `Deleted the instance ${name}.`);
+  gone();
 }
 
 const agentFacts = (agent, system) => [

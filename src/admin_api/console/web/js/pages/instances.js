@@ -42,10 +42,9 @@ export async function show(main, context) {
     sort: { field: "hostname", dir: "Ascending" },
     live: ({ kind }) => kind !== "rejected",
     columns: [
-      { label: "Host", sort: "hostname", cell: (instance) => [instanceLink(instance), containerMark(instance.has_container_host)] },
+      { label: "Host", sort: "hostname", cell: (instance) => el("div", {}, instanceLink(instance), el("div", { class: "muted" }, instance.os_version, containerMark(instance.has_container_host))) },
       { label: "Status", sort: "status", cell: (instance) => stateTag(instance.status) },
-      { label: "NGINX", class: "nowrap", cell: nginxVersion },
-      { label: "System", cell: (instance) => instance.os_version || "–" },
+      { label: "NGINX", cell: nginxVersion },
       { label: "Key", cell: keyCell },
       { label: "Agent", cell: (instance) => agentLink(instance.system_id, instance.agent_version || "agent") },
       { label: "Last reported", sort: "last_reported", first: "Descending", class: "nowrap", cell: (instance) => time(instance.last_reported) },

@@ -29,7 +29,7 @@ export async function show(main, context) {
     live: ({ kind }) => kind === "rejected",
     read: async (query, { reason, key }, signal) =>
       withKeys(await get("/rejections", { ...query, reason, key_object_id: key }, { signal }), signal),
-    columns: refusalColumns,
+    columns: refusalColumns(),
     none: () => empty("Nothing was refused", "When an agent does not get in, it shows here, with the reason and what to do."),
   });
   fill(main,

@@ -47,13 +47,13 @@ export async function sheet(main, context, { crumb, noun, gone, read, name, mark
   if (!signal.aborted) live.follow(load, signal, wanted);
 }
 
-const heading = ([address, label], name, marks = [], actions = []) =>
+const heading = ([address, label], name, marks, actions) =>
   el("div", {},
     el("p", { class: "crumb" }, el("a", { href: address, id: "crumb" }, label)),
     el("div", { class: "page-head" },
       el("h1", { tabindex: "-1", id: "sheet-name", class: "clip" }, name),
       marks,
-      actions.length > 0 && el("div", { class: "actions" }, actions)));
+      actions && actions.length > 0 && el("div", { class: "actions" }, actions)));
 
 const factList = (facts) =>
   el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
