@@ -92,6 +92,7 @@ async fn keys_are_listed_filtered_shown_and_edited() {
         "modified_at",
         "name",
         "object_id",
+        "revision",
         "revoked",
         "status",
     ];
