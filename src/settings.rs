@@ -94,8 +94,10 @@ impl Settings {
             return Err(SettingsError::TooLong(hours));
         }
         actor.on(CLEANUP, format!("{hours} h"));
-        let before = self.store.set(CLEANUP, &hours.to_string()).await?;
+        let before = self.store.set(CLEANUP, &hours.to_string()).await;
+        let before = before.inspect_err(|error| actor.failed(error))?;
         let before = before.map_or_else(|| "not set".into(), |hours| format!("{hours} h"));
+        actor.say(format!("{before} -> {hours} h"));
         tracing::info!(
             target: "muster::audit",
             actor = actor.name(),

@@ -105,6 +105,14 @@ async fn each_change_by_rest_and_by_grpc_is_recorded_alike() {
     rest.call("DELETE", &format!("/tokens/{id}"), None).await;
     check("token.revoke", id, "\"t\", viewer", "rest").await;
 
+    let setting = "/settings/instance-cleanup";
+    for (hours, detail) in [(12, "not set -> 12 h"), (48, "12 h -> 48 h")] {
+        let set = json!({"age_out_duration": hours});
+        let answer = rest.call("PATCH", setting, Some(set)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        check("settings.edit", "instance_cleanup", detail, "rest").await;
+    }
+
     // No secret of any of them is in the trail.
     let all = rest.get("/audit").await.text;
     for secret in [
@@ -120,7 +128,7 @@ async fn each_change_by_rest_and_by_grpc_is_recorded_alike() {
         .audit()
         .list_audit(pb::ListAuditRequest::default())
         .await;
-    assert_eq!(listed.unwrap().into_inner().records.len(), 11);
+    assert_eq!(listed.unwrap().into_inner().records.len(), 13);
 }
 
 #[tokio::test]
