@@ -90,10 +90,10 @@ impl Settings {
         actor: &Actor,
         hours: u32,
     ) -> Result<InstanceCleanup, SettingsError> {
+        actor.on(CLEANUP, format!("{hours} h"));
         if hours > MOST_HOURS {
             return Err(SettingsError::TooLong(hours));
         }
-        actor.on(CLEANUP, format!("{hours} h"));
         let before = self.store.set(CLEANUP, &hours.to_string()).await;
         let before = before.inspect_err(|error| actor.failed(error))?;
         let before = before.map_or_else(|| "not set".into(), |hours| format!("{hours} h"));

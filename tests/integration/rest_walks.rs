@@ -95,6 +95,14 @@ async fn fill(store: &dyn KeyStore, count: usize) -> (BTreeSet<String>, Vec<KeyI
     (stay, go)
 }
 
+/// Memory of this process, which other tests share.
+fn resident_kib() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number.unwrap().trim().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_over_100_000_keys_neither_misses_nor_repeats_while_others_come_and_go() {
     const COUNT: usize = 100_000;
@@ -105,6 +113,9 @@ async fn a_walk_over_100_000_keys_neither_misses_nor_repeats_while_others_come_a
     let gateway = TestGateway::over(Arc::new(store.clone()), |_| {}).await;
     let rest = gateway.rest();
 
+    let before = resident_kib();
+    rest.get(&format!("{KEYS}?limit=0")).await;
+    println!("the list takes {} KiB", resident_kib() - before);
     // All at once is 3,000 at most, and no page is more than its limit.
     let all = rest.get(&format!("{KEYS}?paginated=false")).await.json();
     assert_eq!(

@@ -21,6 +21,11 @@ async fn history(site: &Site) -> [String; 3] {
         .set_expiry(&id, std::time::Duration::from_secs(3600))
         .await
         .unwrap();
+    let cleanup = muster::proto::admin::v1::SetInstanceCleanupRequest {
+        age_out_duration: Some(48),
+    };
+    let mut settings = operator.settings();
+    settings.set_instance_cleanup(cleanup).await.unwrap();
     operator.revoke(&revoked).await;
     operator.revoke(&deleted).await;
     operator.delete(&deleted).await.unwrap();
@@ -58,6 +63,11 @@ async fn a_gateways_data_moves_to_redis() {
         .operator_with(gateway.file("admin.token").trim())
         .await;
     assert_eq!(operator.list_tokens(10).await.len(), 1);
+    let mut settings = operator.settings();
+    let asked =
+        settings.get_instance_cleanup(muster::proto::admin::v1::GetInstanceCleanupRequest {});
+    let cleanup = asked.await.unwrap().into_inner().instance_cleanup.unwrap();
+    assert_eq!((cleanup.age_out_duration, cleanup.from_store), (48, true));
     for gateway in [&gateway, &second] {
         gateway.agent(&valid).await.connect().await;
         let refused = gateway.agent(&revoked).await.join().await.unwrap_err();
