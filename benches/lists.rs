@@ -22,7 +22,7 @@ use muster::instances::{InstanceLimits, Instances};
 use muster::key_admin::KeyAdmin;
 use muster::keys::{Id, KeyId, Kind, PresentedKey, Timestamp, TokenId, mint};
 use muster::presence::Presence;
-use muster::rejections::{self, Rejections};
+use muster::rejections::{self, Group, Reason, Rejections};
 use muster::revocation::Revocations;
 use muster::senders::{self, Senders};
 use muster::sessions::{HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo};
@@ -200,6 +200,14 @@ impl Bench {
             position,
         ));
         let rejections = Arc::new(Rejections::new(rejections::CAPACITY, clock.clone()));
+        for number in 0..rejections::CAPACITY as u128 {
+            rejections.record(Group {
+                reason: Reason::KeyRevoked,
+                key: Some(key),
+                agent: Some(agent_id(number)),
+                address: [127, 0, 0, 1].into(),
+            });
+        }
         let presence = Arc::new(Presence::new(
             all.clone(),
             Arc::clone(&registry),
@@ -311,6 +319,7 @@ fn lists(criterion: &mut Criterion) {
         ("instances, by their own id", format!("/instances?{one_id}")),
         ("agents, first page", "/agents".to_owned()),
         ("sessions, first page", "/sessions".to_owned()),
+        ("rejections, first page", "/rejections".to_owned()),
         ("one key", format!("/data-plane-keys/{}", bench.key)),
     ] {
         group.bench_function(name, |run| {
