@@ -4,6 +4,7 @@ use muster::proto::admin::v1 as pb;
 use muster::proto::mpi::v1 as mpi;
 use muster::proto::mpi::v1::instance_health::InstanceHealthStatus;
 use muster::proto::mpi::v1::instance_meta::InstanceType;
+use muster::proto::mpi::v1::resource::Info;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -35,8 +36,17 @@ fn resource(agent: &TestAgent, version: &str) -> mpi::Resource {
 }
 
 pub async fn join_with_nginx(agent: &TestAgent, version: &str) {
+    join_as(agent, "host", version).await;
+}
+
+/// On a host of that name.
+pub async fn join_as(agent: &TestAgent, hostname: &str, version: &str) {
+    let mut resource = resource(agent, version);
+    if let Some(Info::HostInfo(host)) = &mut resource.info {
+        host.hostname = hostname.into();
+    }
     let request = mpi::CreateConnectionRequest {
-        resource: Some(resource(agent, version)),
+        resource: Some(resource),
         ..Default::default()
     };
     let mut command = agent.command();

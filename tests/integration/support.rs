@@ -1,6 +1,7 @@
 //! What the tests share: a gateway, agents, an operator, a store with faults.
 
 mod agent;
+mod browser;
 mod bug;
 mod deaf_peer;
 mod faulty_store;
@@ -18,6 +19,7 @@ mod several;
 mod site;
 
 pub use agent::{Stream, TestAgent, reason_of};
+pub use browser::{Browser, chromedriver};
 pub use bug::Bug;
 pub use deaf_peer::DeafPeer;
 pub use faulty_store::{FaultyStore, Parked};

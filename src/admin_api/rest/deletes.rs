@@ -86,7 +86,8 @@ pub(super) async fn delete_several(
 
 /// Forgets an instance; 409 while its connected agent reports it.
 #[utoipa::path(delete, path = "/namespaces/{namespace}/instances/{id}", params(super::One),
-    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+    responses((status = 204), (status = "4XX", body = ErrorBody),
+        (status = 409, description = "its connected agent reports it", body = ErrorBody)))]
 pub(super) async fn delete_instance(
     State(rest): State<Rest>,
     Admin(actor): Admin,

@@ -259,7 +259,8 @@ fn tagged(record: &KeyRecord, shown: DataPlaneKey) -> Tagged {
         description = "the ETag of the key's GET; or *: whatever it is at")),
     request_body = DataPlaneKeyEdit,
     responses((status = 200, body = DataPlaneKey, headers(("ETag" = String))),
-        (status = "4XX", body = ErrorBody)))]
+        (status = "4XX", body = ErrorBody),
+        (status = 412, description = "somebody changed it meanwhile", body = ErrorBody)))]
 pub(super) async fn edit(
     State(rest): State<Rest>,
     Operator(actor): Operator,

@@ -73,7 +73,7 @@ impl NginxHost {
         assert_ne!(block, printed, "no CA in it");
         fs::write(
             home.join("nginx-agent.conf"),
-            block + &settings(dir.path(), &home),
+            block + settings(dir.path(), &home).as_str(),
         )
         .unwrap();
         let agent = spawn(binary, &home, &metadata_address);

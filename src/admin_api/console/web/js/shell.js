@@ -110,7 +110,7 @@ function banners(about) {
   if (about?.agent_address_named !== false) return el("div", { id: "banners" });
   const address = about.agent_address;
   const reach = LOOPBACK.test(address) ? "which agents on other hosts can't reach" : "which agents elsewhere may not reach";
-  return el("div", { id: "banners" },
+  return el("section", { id: "banners", "aria-label": "About this gateway" },
     el("p", { class: "banner warn", id: "no-agent-address" },
       el("strong", {}, "This gateway was started without an agent address. "),
       `Agents are told to dial ${address}, ${reach}. Start it with `,
