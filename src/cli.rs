@@ -16,6 +16,7 @@ mod events;
 mod expiry;
 mod gateways;
 mod keys;
+mod load;
 mod man;
 mod outcomes;
 mod output;
@@ -99,6 +100,8 @@ enum Command {
     Gateways(gateways::GatewaysArgs),
     /// Show and change what is set for all gateways of the store
     Settings(settings::SettingsArgs),
+    /// Put gateways under load, and measure
+    Load(Box<load::LoadArgs>),
     /// Check, copy or adopt a whole store, without a gateway
     Store(store::StoreArgs),
     /// Issue certificates for gateways that share the store
@@ -184,6 +187,7 @@ fn run(command: Command, matches: &ArgMatches, console: &mut Console) -> Result<
             let matches = store.subcommand().map_or(store, |(_, command)| command);
             ask_gateway(store::run(args, matches, console))
         }
+        Command::Load(args) => load::run(*args, console),
         Command::Ca(args) => ca::run(&args, console),
         Command::AgentConfig(args) => agent_config::run(&args, console),
         Command::Completions { shell } => {

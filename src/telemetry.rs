@@ -4,6 +4,8 @@
 //! Invariant: labels come from closed sets, but for the ids of the (bounded)
 //! keys that expire soonest and the one epoch; no label holds a secret or an agent's words.
 
+pub mod process;
+
 use std::fmt::{self, Debug};
 use std::sync::{Arc, OnceLock};
 
@@ -94,8 +96,9 @@ impl Default for Metrics {
 impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("muster");
-        let r = &mut registry;
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(process::ProcessUsage));
+        let r = registry.sub_registry_with_prefix("muster");
         let soonest = Soonest::default();
         r.register_collector(Box::new(soonest.clone()));
         let view = ViewAge::default();
@@ -285,6 +288,8 @@ mod tests {
             "muster_key_expires_in_seconds{key=\"key_0123456789ABCDEF\"} 12.5",
             "muster_view_age_seconds 3.5",
             "muster_view_epoch{epoch=",
+            "\nprocess_cpu_seconds_total ",
+            "\nprocess_resident_memory_bytes ",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line} in:\n{text}");

@@ -255,12 +255,15 @@ impl Interceptor for Bearer {
 
 type Link = InterceptedService<Channel, Bearer>;
 
+/// The admin API of keys.
+pub(super) type Keys = KeyServiceClient<Link>;
+
 /// The admin API of one gateway.
 pub(super) struct Client {
     pub agents: AgentServiceClient<Link>,
     pub audit: AuditServiceClient<Link>,
     pub events: EventServiceClient<Link>,
-    pub keys: KeyServiceClient<Link>,
+    pub keys: Keys,
     pub sessions: SessionServiceClient<Link>,
     pub gateways: GatewayServiceClient<Link>,
     pub settings: SettingsServiceClient<Link>,
@@ -270,6 +273,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Where the gateway is.
+    pub fn url(&self) -> &str {
+        &self.target.url
+    }
+
     /// A refused or failed call in words: the gateway's own, and what to do
     /// next.
     pub fn refusal(&self, status: &Status) -> CliError {

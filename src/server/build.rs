@@ -94,6 +94,7 @@ pub(super) async fn build(
     .await?;
     let admin = AdminListener::serve(admin, config.timing.drain_time);
     data_dir.announce_admin(admin.address())?;
+    data_dir.announce_ops(ops.address())?;
     let Entered {
         store,
         token,

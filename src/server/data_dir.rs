@@ -105,6 +105,11 @@ impl DataDir {
         self.tell("admin.url", &format!("https://{}", reachable(bound)))
     }
 
+    /// Writes where CPU and memory are told, for `muster load`: `ops.address`.
+    pub(super) fn announce_ops(&self, bound: SocketAddr) -> Result<(), DataDirError> {
+        self.tell("ops.address", &reachable(bound).to_string())
+    }
+
     /// Writes what `agent-config` needs to know: `agent.address`, which agents
     /// dial; `agent.tls`, whose the certificate there is: `muster`'s or the
     /// operator's `own`.

@@ -41,22 +41,40 @@ const LAYERS: &[(&str, &str)] = &[
     ("ops", "store auth telemetry"),
     ("server", "keys files store auth events sessions instances gateways senders revocation registrar \
                 rejections presence key_admin settings tokens audit listener certs config agent_api admin_api ops telemetry"),
+    ("load", "keys telemetry proto"),
+    ("floor", "keys files certs listener ops telemetry proto"),
     ("upkeep", "keys files store tokens config server"),
-    ("cli", "keys text config certs agent_config server upkeep proto"),
+    ("cli", "keys text config certs agent_config server upkeep load floor proto"),
 ];
 
 /// Crates whose types stay where they belong.
 const TRANSPORTS: &[(&str, &[&str])] = &[
     (
         "tonic",
-        &["agent_api", "admin_api", "server", "cli", "proto"],
+        &[
+            "agent_api",
+            "admin_api",
+            "server",
+            "cli",
+            "load",
+            "floor",
+            "proto",
+        ],
     ),
     ("axum", &["ops", "admin_api"]),
     (
         "http",
-        &["agent_api", "admin_api", "listener", "ops", "server", "cli"],
+        &[
+            "agent_api",
+            "admin_api",
+            "listener",
+            "ops",
+            "server",
+            "cli",
+            "load",
+        ],
     ),
-    ("hyper", &["listener"]),
+    ("hyper", &["listener", "load"]),
     ("redb", &["store"]),
     ("clap", &["cli", "config"]),
 ];

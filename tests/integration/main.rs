@@ -22,6 +22,7 @@ mod history;
 mod instance_admin;
 mod key_lifecycle;
 mod layering;
+mod load;
 mod lost_history;
 mod one_picture;
 mod one_picture_ledger;

@@ -1,0 +1,79 @@
+//! The agent's protocol, answered by nobody in particular.
+
+use std::pin::Pin;
+
+use futures_util::stream::{self, Stream};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::proto::mpi::v1 as mpi;
+use crate::proto::mpi::v1::command_response::CommandStatus;
+use crate::proto::mpi::v1::command_service_server::CommandService;
+
+/// Lets everybody in; all streams end when the number changes.
+pub(super) struct Agents {
+    ended: watch::Receiver<u64>,
+}
+
+impl Agents {
+    pub fn new(ended: watch::Receiver<u64>) -> Self {
+        Self { ended }
+    }
+}
+
+#[tonic::async_trait]
+impl CommandService for Agents {
+    async fn create_connection(
+        &self,
+        _: Request<mpi::CreateConnectionRequest>,
+    ) -> Result<Response<mpi::CreateConnectionResponse>, Status> {
+        Ok(Response::new(mpi::CreateConnectionResponse {
+            response: Some(mpi::CommandResponse {
+                status: CommandStatus::Ok.into(),
+                message: "registered".into(),
+                error: String::new(),
+            }),
+            agent_config: None,
+        }))
+    }
+
+    async fn update_data_plane_status(
+        &self,
+        _: Request<mpi::UpdateDataPlaneStatusRequest>,
+    ) -> Result<Response<mpi::UpdateDataPlaneStatusResponse>, Status> {
+        Ok(Response::new(mpi::UpdateDataPlaneStatusResponse {}))
+    }
+
+    async fn update_data_plane_health(
+        &self,
+        _: Request<mpi::UpdateDataPlaneHealthRequest>,
+    ) -> Result<Response<mpi::UpdateDataPlaneHealthResponse>, Status> {
+        Ok(Response::new(mpi::UpdateDataPlaneHealthResponse {}))
+    }
+
+    type SubscribeStream =
+        Pin<Box<dyn Stream<Item = Result<mpi::ManagementPlaneRequest, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<mpi::DataPlaneResponse>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let mut ended = self.ended.clone();
+        ended.mark_unchanged();
+        let incoming = request.into_inner();
+        let session = async move {
+            let left = async {
+                let mut incoming = incoming;
+                while let Ok(Some(_)) = incoming.message().await {}
+            };
+            tokio::select! {
+                _ = ended.changed() => Some(Err(Status::unauthenticated("ended"))),
+                () = left => None,
+            }
+        };
+        let stream = stream::unfold(Some(session), async |session| {
+            session?.await.map(|last| (last, None))
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+}

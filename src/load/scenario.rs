@@ -1,0 +1,211 @@
+//! What can be done to gateways.
+//!
+//! Owns: the scenarios and their settings; one file each does it.
+
+mod denied;
+mod hold;
+mod join;
+mod revoke;
+mod storm;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use denied::Denied;
+pub use hold::Hold;
+pub use join::Join;
+pub use revoke::Revoke;
+pub use storm::Storm;
+pub use verify::Verify;
+
+use super::agent::{Happening, What};
+use super::harness::{Fleet, Harness};
+use super::report::{Mark, Outcome};
+use super::watch::Watchers;
+use super::wire::Key;
+use super::{LoadError, Progress, Watcher};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// A scenario and its settings.
+#[derive(Debug, Clone)]
+pub enum Scenario {
+    /// New connections, each with a handshake and a join.
+    Join(Join),
+    /// Calls on warm connections.
+    Verify(Verify),
+    /// Live sessions, kept.
+    Hold(Hold),
+    /// A key revoked under live sessions.
+    Revoke(Revoke),
+    /// All sessions lost at once.
+    Storm(Storm),
+    /// A revoked fleet that does not stop trying.
+    Denied(Denied),
+}
+
+/// What a scenario works with.
+pub(super) struct Stage {
+    pub harness: Arc<Harness>,
+    pub watched: Arc<Watchers>,
+    pub watcher: Watcher,
+}
+
+impl Scenario {
+    /// As it is typed.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Join(_) => "join",
+            Self::Verify(_) => "verify",
+            Self::Hold(_) => "hold",
+            Self::Revoke(_) => "revoke",
+            Self::Storm(_) => "storm",
+            Self::Denied(_) => "denied",
+        }
+    }
+
+    /// Settings by name, for the report.
+    pub(super) fn settings(&self) -> BTreeMap<&'static str, String> {
+        let listed = match self {
+            Self::Join(join) => join.settings(),
+            Self::Verify(verify) => verify.settings(),
+            Self::Hold(hold) => hold.settings(),
+            Self::Revoke(revoke) => revoke.settings(),
+            Self::Storm(storm) => storm.settings(),
+            Self::Denied(denied) => denied.settings(),
+        };
+        listed.into_iter().collect()
+    }
+
+    /// Refuses settings that make no sense.
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        let (agents, at_once, rate) = match self {
+            Self::Join(s) => (s.agents, s.at_once, s.rate),
+            Self::Verify(s) => (s.connections, s.at_once, s.rate),
+            Self::Hold(s) => (s.agents, s.at_once, None),
+            Self::Revoke(s) => (s.agents, s.at_once, None),
+            Self::Storm(s) => (s.agents, s.at_once, None),
+            Self::Denied(s) => (s.agents.min(s.revoked), s.at_once, Some(s.rate)),
+        };
+        let wrong = |what: &str| Err(LoadError::Plan(what.to_owned()));
+        if agents == 0 {
+            return wrong("--agents (or --connections, --revoked): there must be at least 1");
+        }
+        if at_once == 0 {
+            return wrong("--at-once: there must be at least 1");
+        }
+        if rate.is_some_and(|rate| !(0.001..=1e7).contains(&rate)) {
+            return wrong("--rate: must be between 0.001 and 10000000 a second");
+        }
+        if let Self::Hold(hold) = self
+            && !(0.0..=1e5).contains(&hold.churn)
+        {
+            return wrong("--churn: must be between 0 and 100000 a second");
+        }
+        if let Self::Revoke(revoke) = self
+            && revoke.revoked.is_some_and(|n| n == 0 || n > revoke.agents)
+        {
+            return wrong("--revoked: must be between 1 and --agents");
+        }
+        Ok(())
+    }
+
+    /// Connections it has open at once, at most.
+    pub(super) fn connections(&self) -> u64 {
+        match self {
+            // An open loop holds as many as are on their way; one second's is a
+            // guess that a slow gateway may exceed, and then calls fail.
+            Self::Join(s) => s.rate.map_or(s.at_once, |rate| s.at_once.max(ceil(rate))),
+            Self::Verify(s) => s.connections,
+            Self::Hold(s) => s.agents,
+            Self::Revoke(s) => s.agents,
+            Self::Storm(s) => s.agents,
+            Self::Denied(s) => s.agents.saturating_add(s.revoked),
+        }
+    }
+
+    pub(super) async fn run(self, stage: Stage) -> Result<Outcome, LoadError> {
+        match self {
+            Self::Join(join) => join.run(stage).await,
+            Self::Verify(verify) => verify.run(stage).await,
+            Self::Hold(hold) => hold.run(stage).await,
+            Self::Revoke(revoke) => revoke.run(stage).await,
+            Self::Storm(storm) => storm.run(stage).await,
+            Self::Denied(denied) => denied.run(stage).await,
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to lie between 0.001 and 10,000,000"
+)]
+fn ceil(rate: f64) -> u64 {
+    rate.ceil() as u64
+}
+
+/// A count for a report; exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "no run has 2^53 of anything")]
+pub(super) fn number(count: u64) -> f64 {
+    count as f64
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+impl Stage {
+    fn say(&self, phase: impl Into<String>) {
+        (self.watcher)(Progress::Phase(phase.into()));
+    }
+
+    fn mark(&self, what: impl Into<String>) -> Mark {
+        Mark {
+            at: self.harness.recorder.elapsed().as_secs_f64(),
+            what: what.into(),
+        }
+    }
+
+    /// Adds `count` agents of `key` to the fleet and waits until each is in.
+    async fn ramp(
+        &self,
+        fleet: &mut Fleet,
+        told: &mut UnboundedReceiver<Happening>,
+        count: u64,
+        key: &Key,
+    ) -> Result<(), LoadError> {
+        self.say(format!("{count} agents come in"));
+        let mut began = 0;
+        let mut take = |happening: Option<Happening>| match happening.map(|h| h.what) {
+            Some(What::Began) => {
+                began += 1;
+                Ok(began)
+            }
+            Some(What::Ended(_) | What::Refused(_)) => Ok(began),
+            Some(What::GaveUp) | None => Err(LoadError::Gateway(
+                "an agent was refused for good before it was in once; `muster rejections list` \
+                 says why"
+                    .into(),
+            )),
+        };
+        for _ in 0..count {
+            fleet.add(key).await;
+            while let Ok(happening) = told.try_recv() {
+                take(Some(happening))?;
+            }
+        }
+        while take_until(told, &mut take, count).await? {}
+        Ok(())
+    }
+}
+
+/// Whether there are still fewer than `count`.
+async fn take_until(
+    told: &mut UnboundedReceiver<Happening>,
+    take: &mut impl FnMut(Option<Happening>) -> Result<u64, LoadError>,
+    count: u64,
+) -> Result<bool, LoadError> {
+    Ok(take(told.recv().await)? < count)
+}
