@@ -1,7 +1,10 @@
 //! The messages and services generated from `proto/`, and points in time on the
 //! wire.
 
+mod small_codec;
 mod time;
+
+pub use small_codec::SmallCodec;
 
 /// The agent's protocol.
 pub mod mpi {
