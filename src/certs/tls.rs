@@ -11,15 +11,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 
 use super::{CertError, Leaf, files, parse};
 use crate::keys::Timestamp;
-
-/// Sessions that a listener remembers for resumption.
-const REMEMBERED_SESSIONS: usize = 4096;
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -55,12 +52,14 @@ pub(super) fn base_config(resolver: Arc<Current>) -> Result<ServerConfig, CertEr
         .with_cert_resolver(resolver))
 }
 
-/// `base` for one listener. Each has its own memory of sessions: one that
-/// another protocol began must not be resumed here.
+/// `base` for one listener. No session is resumed: an agent never asks for it,
+/// so tickets (two for each handshake, by rustls's default) would be made, sealed
+/// and remembered for nobody; a browser shakes hands once in a visit.
 pub(super) fn with_alpn(base: &ServerConfig, alpn: &[&[u8]]) -> Arc<ServerConfig> {
     let mut config = base.clone();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Arc::new(config)
 }
 
