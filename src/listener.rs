@@ -236,7 +236,9 @@ impl Hub {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let handshake = connection::handshake(stream, &self.tls, &self.limits);
+        // Boxed, so that its room is not kept for as long as the connection
+        // lives: a task is as large as the largest of its states.
+        let handshake = Box::pin(connection::handshake(stream, &self.tls, &self.limits));
         let stream = match self.closing.run_until_cancelled(handshake).await {
             Some(Ok(stream)) => stream,
             Some(Err(reason)) => return self.observer.refused(peer, reason),
@@ -248,7 +250,7 @@ impl Hub {
             return self.observer.refused(peer, RefuseReason::ShuttingDown);
         };
         self.observer.opened();
-        let reason = connection::run(stream, service, &self.builders, &shared).await;
+        let reason = connection::serve(stream, service, &self.builders, &shared).await;
         self.lock().connections.remove(&id);
         // The slot outlives the socket: the limits count real sockets.
         drop(slot);

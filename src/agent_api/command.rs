@@ -140,38 +140,45 @@ impl CommandService for Command {
 
 /// Holds the session until it is ended, the gateway drains or the agent leaves;
 /// reads and drops what the agent sends meanwhile.
-async fn run_session(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "it keeps its arguments twice, for as long as a session lives"
+)]
+fn run_session(
     guard: SessionGuard,
     mut incoming: Streaming<mpi::DataPlaneResponse>,
     call: Arc<Call>,
-) -> Option<Status> {
-    let key = guard.key();
-    let drained = async {
-        loop {
-            match incoming.message().await {
-                Ok(Some(_)) => {}
-                Ok(None) => return None,
-                Err(status) => return Some(status),
+) -> impl Future<Output = Option<Status>> + Send {
+    async move {
+        let key = guard.key();
+        let drained = async {
+            loop {
+                match incoming.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return None,
+                    Err(status) => return Some(status),
+                }
             }
-        }
-    };
-    let (reason, status) = tokio::select! {
-        biased;
-        reason = guard.ended() => (reason, Some(status::ended(reason, key))),
-        () = call.drain().cancelled() => {
-            (EndReason::Draining, Some(status::ended(EndReason::Draining, key)))
-        }
-        left = drained => (EndReason::PeerLeft, left),
-    };
-    guard.close(reason);
-    status
+        };
+        let (reason, status) = tokio::select! {
+            biased;
+            reason = guard.ended() => (reason, Some(status::ended(reason, key))),
+            () = call.drain().cancelled() => {
+                (EndReason::Draining, Some(status::ended(EndReason::Draining, key)))
+            }
+            left = drained => (EndReason::PeerLeft, left),
+        };
+        guard.close(reason);
+        status
+    }
 }
 
 /// A stream without items that ends as `end` says.
 fn end_stream<T>(
     end: impl Future<Output = Option<Status>> + Send,
 ) -> impl Stream<Item = Result<T, Status>> + Send {
-    stream::unfold(Some(end), |end| async {
+    // Boxed: `unfold` keeps its state twice.
+    stream::unfold(Some(Box::pin(end)), |end| async {
         let status = end?.await?;
         Some((Err(status), None))
     })

@@ -126,13 +126,17 @@ pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-/// Serves one connection until it ends, whichever way.
-pub(super) async fn run<S, B>(
+/// One connection, served until it ends, whichever way.
+type Serving<'a> = Pin<Box<dyn Future<Output = CloseReason> + Send + 'a>>;
+
+/// Serves one connection. No `async fn`, which would keep room for the stream
+/// that it was given beside hyper's connection, into which that has moved.
+pub(super) fn serve<'a, S, B>(
     stream: TlsStream<TcpStream>,
     service: S,
     builders: &Builders,
-    shared: &Arc<Shared>,
-) -> CloseReason
+    shared: &'a Arc<Shared>,
+) -> Serving<'a>
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -149,19 +153,27 @@ where
     let service = CallService::new(service, Arc::clone(shared));
     match shared.protocol {
         Protocol::Http2 => {
-            let connection = pin!(builders.http2.serve_connection(io, service));
-            drive(connection, http2::Connection::graceful_shutdown, shared).await
+            let connection = Box::pin(builders.http2.serve_connection(io, service));
+            Box::pin(drive(
+                connection,
+                http2::Connection::graceful_shutdown,
+                shared,
+            ))
         }
         Protocol::Http1 => {
-            let connection = pin!(builders.http1.serve_connection(io, service));
-            drive(connection, http1::Connection::graceful_shutdown, shared).await
+            let connection = Box::pin(builders.http1.serve_connection(io, service));
+            Box::pin(drive(
+                connection,
+                http1::Connection::graceful_shutdown,
+                shared,
+            ))
         }
     }
 }
 
 /// Carries out what [`Shared`] decides, beside hyper's own work.
 async fn drive<C>(
-    mut connection: Pin<&mut C>,
+    mut connection: Pin<Box<C>>,
     go_away: impl Fn(Pin<&mut C>),
     shared: &Arc<Shared>,
 ) -> CloseReason
