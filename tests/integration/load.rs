@@ -133,10 +133,9 @@ async fn verifies_come_back_and_sessions_are_held_and_churned() {
         lasts: Duration::from_secs(1),
     };
     let report = run(&gateway, Scenario::Hold(hold)).await;
-    assert_eq!(
-        fact(&report, "sessions cut by the harness").to_string(),
-        "10"
-    );
+    // One at the begin, one each tenth of a second; the last is due as it ends.
+    let cut = fact(&report, "sessions cut by the harness").to_string();
+    assert!(["9", "10", "11"].contains(&cut.as_str()), "{cut}");
     assert_eq!(fact(&report, "sessions lost otherwise").to_string(), "0");
     assert!(report.operations["join"].count >= 20);
 }

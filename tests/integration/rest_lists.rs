@@ -78,7 +78,7 @@ async fn sessions_are_found_by_agent_gateway_and_host() {
     let (id, key) = operator.key("k").await;
     let (web, db) = (gateway.agent(&key).await, gateway.agent(&key).await);
     let _web = join_as(&web, "web-1").await;
-    let _db = join_as(&db, "db-1").await;
+    let _db = join_as(&db, "postgres-1").await;
 
     let own = found(&rest, "/gateways", "gateway_id").await.remove(0);
     let all = format!("/sessions?key_object_id={id}&gateway_id={own}&sort_fields=opened_at");
@@ -86,8 +86,9 @@ async fn sessions_are_found_by_agent_gateway_and_host() {
     assert!(opened.len() == 2 && opened.is_sorted_by(|one, next| one >= next));
     let of_web = format!("/sessions?system_id={}", web.id);
     assert_eq!(found(&rest, &of_web, "hostname").await, ["web-1"]);
+    // No word that an id can have by chance: ids are searched, too.
     assert_eq!(
-        found(&rest, "/sessions?search=DB", "system_id").await,
+        found(&rest, "/sessions?search=POSTGRES", "system_id").await,
         [db.id.to_string()]
     );
     let elsewhere = rest.get("/sessions?gateway_id=0123456789ABCDEF").await;
