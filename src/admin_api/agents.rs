@@ -23,9 +23,6 @@ use crate::store::{AgentRecord, InstanceRecord};
 /// What an operator reads of an agent that is connected and reports nothing.
 const NO_NGINX: &str = "connected, no NGINX found: is nginx running, and may nginx-agent see it?";
 
-/// Instances deleted in one call at most (NGINX One's contract).
-const MAX_DELETES: usize = 50;
-
 /// The agent service.
 pub(super) struct Agents {
     instances: Arc<Instances>,
@@ -201,11 +198,7 @@ impl AgentService for Agents {
         request: Request<pb::DeleteInstancesRequest>,
     ) -> Result<Response<pb::DeleteInstancesResponse>, Status> {
         let actor = actor(&request)?;
-        let ids = request.into_inner().object_ids;
-        if !(1..=MAX_DELETES).contains(&ids.len()) {
-            let fault = format_args!("{} ids given; 1 to {MAX_DELETES} at a time", ids.len());
-            return Err(invalid("object_ids", fault));
-        }
+        let ids = convert::ids_to_delete(request.into_inner().object_ids)?;
         let mut outcomes = Vec::with_capacity(ids.len());
         for id in ids {
             outcomes.push(self.delete_one(&actor, id).await);

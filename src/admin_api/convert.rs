@@ -12,6 +12,9 @@ use crate::presence::{RejectionThere, SessionThere};
 use crate::proto::admin::v1 as pb;
 use crate::senders::Sender;
 
+/// Keys or instances deleted in one call at most (NGINX One's contract).
+const MAX_DELETES: usize = 50;
+
 /// An optional time of a request; `field` names it in the error.
 pub(super) fn from_wire(field: &str, time: Option<WireTime>) -> Result<Option<Timestamp>, Status> {
     time.map(Timestamp::try_from)
@@ -22,6 +25,15 @@ pub(super) fn from_wire(field: &str, time: Option<WireTime>) -> Result<Option<Ti
 /// A key's id in a request.
 pub(super) fn key_id(field: &str, text: &str) -> Result<KeyId, Status> {
     text.parse().map_err(|error| invalid(field, error))
+}
+
+/// The ids of what is to be deleted: one at least, and not too many.
+pub(super) fn ids_to_delete(ids: Vec<String>) -> Result<Vec<String>, Status> {
+    if !(1..=MAX_DELETES).contains(&ids.len()) {
+        let fault = format_args!("{} ids given; 1 to {MAX_DELETES} at a time", ids.len());
+        return Err(invalid("object_ids", fault));
+    }
+    Ok(ids)
 }
 
 pub(super) fn status(status: KeyStatus) -> pb::KeyStatus {

@@ -19,8 +19,6 @@ use crate::proto::admin::v1::key_service_server::KeyService;
 use crate::senders::Senders;
 use crate::store::{KeyCursor, KeyEdit};
 
-/// Keys deleted in one call at most (NGINX One's contract).
-const MAX_DELETES: usize = 50;
 /// Telemetry senders in one answer; beyond that their number tells enough.
 const MAX_SENDERS: usize = 100;
 
@@ -276,11 +274,7 @@ impl KeyService for Keys {
         request: Request<pb::DeleteKeysRequest>,
     ) -> Result<Response<pb::DeleteKeysResponse>, Status> {
         let actor = actor(&request)?;
-        let ids = request.into_inner().object_ids;
-        if !(1..=MAX_DELETES).contains(&ids.len()) {
-            let fault = format_args!("{} ids given; 1 to {MAX_DELETES} at a time", ids.len());
-            return Err(invalid("object_ids", fault));
-        }
+        let ids = convert::ids_to_delete(request.into_inner().object_ids)?;
         let mut outcomes = Vec::with_capacity(ids.len());
         for id in ids {
             outcomes.push(self.delete_one(&actor, id).await);

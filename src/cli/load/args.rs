@@ -272,9 +272,10 @@ impl FleetArgs {
 }
 
 impl RunCommand {
-    /// What is to be done, and by which fleet.
+    /// What is to be done, how long what begins counts for nothing, and by
+    /// which fleet.
     pub fn scenario(self) -> (Scenario, StdDuration, FleetArgs) {
-        match self {
+        let (scenario, own, fleet) = match self {
             Self::Join(args) => {
                 let join = Join {
                     agents: args.agents,
@@ -282,11 +283,7 @@ impl RunCommand {
                     rate: args.rate,
                     lasts: *args.lasts + args.fleet.warm_up(WARM_UP),
                 };
-                (
-                    Scenario::Join(join),
-                    args.fleet.warm_up(WARM_UP),
-                    args.fleet,
-                )
+                (Scenario::Join(join), WARM_UP, args.fleet)
             }
             Self::Verify(args) => {
                 let verify = Verify {
@@ -295,11 +292,7 @@ impl RunCommand {
                     rate: args.rate,
                     lasts: *args.lasts + args.fleet.warm_up(WARM_UP),
                 };
-                (
-                    Scenario::Verify(verify),
-                    args.fleet.warm_up(WARM_UP),
-                    args.fleet,
-                )
+                (Scenario::Verify(verify), WARM_UP, args.fleet)
             }
             Self::Hold(args) => {
                 let hold = Hold {
@@ -308,11 +301,7 @@ impl RunCommand {
                     churn: args.churn,
                     lasts: *args.lasts,
                 };
-                (
-                    Scenario::Hold(hold),
-                    args.fleet.warm_up(StdDuration::ZERO),
-                    args.fleet,
-                )
+                (Scenario::Hold(hold), StdDuration::ZERO, args.fleet)
             }
             Self::Revoke(args) => {
                 let revoke = Revoke {
@@ -322,11 +311,7 @@ impl RunCommand {
                     settle: *args.settle,
                     retries: !args.no_retries,
                 };
-                (
-                    Scenario::Revoke(revoke),
-                    args.fleet.warm_up(StdDuration::ZERO),
-                    args.fleet,
-                )
+                (Scenario::Revoke(revoke), StdDuration::ZERO, args.fleet)
             }
             Self::Storm(args) => {
                 let storm = Storm {
@@ -335,11 +320,7 @@ impl RunCommand {
                     cut: args.cut,
                     wait: *args.wait,
                 };
-                (
-                    Scenario::Storm(storm),
-                    args.fleet.warm_up(StdDuration::ZERO),
-                    args.fleet,
-                )
+                (Scenario::Storm(storm), StdDuration::ZERO, args.fleet)
             }
             Self::Denied(args) => {
                 let denied = Denied {
@@ -350,12 +331,9 @@ impl RunCommand {
                     steady: *args.steady,
                     lasts: *args.lasts,
                 };
-                (
-                    Scenario::Denied(denied),
-                    args.fleet.warm_up(StdDuration::ZERO),
-                    args.fleet,
-                )
+                (Scenario::Denied(denied), StdDuration::ZERO, args.fleet)
             }
-        }
+        };
+        (scenario, fleet.warm_up(own), fleet)
     }
 }

@@ -1,6 +1,7 @@
 //! `revoke`: live sessions, and then their key is revoked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -64,7 +65,7 @@ impl Revoke {
         stage.say("revoke");
         let marks = vec![stage.mark("revoke")];
         let called = Instant::now();
-        let harness = std::sync::Arc::clone(&stage.harness);
+        let harness = Arc::clone(&stage.harness);
         let answer = tokio::spawn(async move {
             harness.revoke(&id).await?;
             Ok::<_, LoadError>(called.elapsed())
@@ -73,7 +74,7 @@ impl Revoke {
         let mut told_why: BTreeMap<String, u64> = BTreeMap::new();
         let (mut came_back, mut others_cut) = (0_u64, 0_u64);
         let until = called + WAIT;
-        while number(ends.len() as u64) < number(count) {
+        while (ends.len() as u64) < count {
             let Ok(Some(happening)) = timeout_at(until, told.recv()).await else {
                 break;
             };
