@@ -11,11 +11,13 @@
 
 mod admission;
 mod call;
+mod calls;
 mod connection;
 mod limits;
 mod observer;
 mod service;
 mod state;
+mod turns;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -41,7 +43,6 @@ pub use limits::Limits;
 pub use observer::{CloseReason, Observer, RefuseReason, Unobserved};
 
 use admission::{Admission, Slot};
-use connection::Builders;
 use state::{Protocol, Shared, later};
 
 /// Connections that the kernel holds for us: after a restart a whole fleet
@@ -150,10 +151,6 @@ impl Listener {
             self.limits.max_connections_per_address,
         );
         let hub = Arc::new(Hub {
-            builders: Builders {
-                http1: connection::http1_builder(&self.limits),
-                http2: connection::http2_builder(&self.limits),
-            },
             limits: self.limits,
             tls: self.tls,
             observer: self.observer,
@@ -204,7 +201,6 @@ impl Listener {
 
 /// What all connections of a listener share.
 struct Hub {
-    builders: Builders,
     limits: Arc<Limits>,
     tls: TlsAcceptor,
     observer: Arc<dyn Observer>,
@@ -250,7 +246,7 @@ impl Hub {
             return self.observer.refused(peer, RefuseReason::ShuttingDown);
         };
         self.observer.opened();
-        let reason = connection::serve(stream, service, &self.builders, &shared).await;
+        let reason = connection::serve(stream, service, &shared).await;
         self.lock().connections.remove(&id);
         // The slot outlives the socket: the limits count real sockets.
         drop(slot);

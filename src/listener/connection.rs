@@ -19,15 +19,17 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::calls::{Calls, Spawner};
 use super::service::CallService;
 use super::state::{Protocol, Shared, Step};
+use super::turns::{Part, Turns};
 use super::{CloseReason, Limits, RefuseReason};
 
 /// The protocol's own smallest frame limit, and what every peer can do.
@@ -41,12 +43,8 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const LEAST_HTTP1_BUFFER: usize = 8 * 1024;
 /// Windows have 31 bits, and h2 panics above.
 const MAX_WINDOW_BYTES: u32 = i32::MAX.unsigned_abs();
-
-/// What makes a connection of a socket, by protocol.
-pub(super) struct Builders {
-    pub http1: http1::Builder,
-    pub http2: http2::Builder<TokioExecutor>,
-}
+/// Rounds through a connection's parts before other tasks have their turn.
+const MOST_ROUNDS: usize = 8;
 
 /// The TLS handshake, with its deadline.
 pub(super) async fn handshake(
@@ -96,8 +94,8 @@ fn tls_fault(error: &io::Error) -> RefuseReason {
 
 /// Every HTTP/2 setting, written out: a default of hyper or h2 may change or be
 /// no limit at all.
-pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &Limits, spawner: Spawner) -> http2::Builder<Spawner> {
+    let mut builder = http2::Builder::new(spawner);
     builder
         .timer(TokioTimer::new())
         .adaptive_window(false)
@@ -116,7 +114,7 @@ pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
 }
 
 /// HTTP/1.1's deadline and bound, written out for the same reason.
-pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
+fn http1_builder(limits: &Limits) -> http1::Builder {
     let bytes = usize::try_from(limits.max_header_list_bytes).unwrap_or(usize::MAX);
     let mut builder = http1::Builder::new();
     builder
@@ -134,7 +132,6 @@ type Serving<'a> = Pin<Box<dyn Future<Output = CloseReason> + Send + 'a>>;
 pub(super) fn serve<'a, S, B>(
     stream: TlsStream<TcpStream>,
     service: S,
-    builders: &Builders,
     shared: &'a Arc<Shared>,
 ) -> Serving<'a>
 where
@@ -151,19 +148,23 @@ where
         shared: Arc::clone(shared),
     });
     let service = CallService::new(service, Arc::clone(shared));
+    let calls = Calls::new();
     match shared.protocol {
         Protocol::Http2 => {
-            let connection = Box::pin(builders.http2.serve_connection(io, service));
+            let builder = http2_builder(shared.limits(), calls.spawner());
+            let connection = Box::pin(builder.serve_connection(io, service));
             Box::pin(drive(
                 connection,
+                calls,
                 http2::Connection::graceful_shutdown,
                 shared,
             ))
         }
         Protocol::Http1 => {
-            let connection = Box::pin(builders.http1.serve_connection(io, service));
+            let connection = Box::pin(http1_builder(shared.limits()).serve_connection(io, service));
             Box::pin(drive(
                 connection,
+                calls,
                 http1::Connection::graceful_shutdown,
                 shared,
             ))
@@ -171,9 +172,10 @@ where
     }
 }
 
-/// Carries out what [`Shared`] decides, beside hyper's own work.
+/// Carries out what [`Shared`] decides, beside hyper's work and the calls'.
 async fn drive<C>(
     mut connection: Pin<Box<C>>,
+    mut calls: Calls,
     go_away: impl Fn(Pin<&mut C>),
     shared: &Arc<Shared>,
 ) -> CloseReason
@@ -181,18 +183,35 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut timer = pin!(sleep_until(Instant::now()));
+    let turns = Turns::new();
+    let (of_protocol, of_calls) = (turns.waker(Part::Protocol), turns.waker(Part::Calls));
     let reason = poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                return Poll::Ready(
-                    result.map_or_else(|error| reason_of(&error), |()| CloseReason::Peer),
-                );
+        turns.begin(cx);
+        for _ in 0..MOST_ROUNDS {
+            // First, so that what they answer goes out in this round.
+            if turns.take(Part::Calls) {
+                calls.poll(&mut Context::from_waker(&of_calls));
+            }
+            if turns.take(Part::Protocol) {
+                let polled = connection
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&of_protocol));
+                if let Poll::Ready(result) = polled {
+                    let reason = result.map_or_else(|e| reason_of(&e), |()| CloseReason::Peer);
+                    return Poll::Ready(reason);
+                }
+                if calls.take_in() {
+                    turns.wake(Part::Calls);
+                }
             }
             match shared.next_step(Instant::now(), cx.waker()) {
                 Step::Close(reason) => return Poll::Ready(reason),
-                // Polled again before the calls hear of it, so that GOAWAY is
-                // on its way before any call ends.
-                Step::GoAway => go_away(connection.as_mut()),
+                // The protocol has its turn before the next step, so that
+                // GOAWAY is on its way before any call ends.
+                Step::GoAway => {
+                    go_away(connection.as_mut());
+                    turns.wake(Part::Protocol);
+                }
                 Step::SignalCalls => shared.drain.cancel(),
                 Step::Wait(until) => {
                     // Deadlines mostly move away (each read moves one), so the
@@ -200,12 +219,14 @@ where
                     if timer.is_elapsed() || until < timer.deadline() {
                         timer.as_mut().reset(until);
                     }
-                    if timer.as_mut().poll(cx).is_pending() {
+                    if timer.as_mut().poll(cx).is_pending() && turns.rest() {
                         return Poll::Pending;
                     }
                 }
             }
         }
+        turns.pause(cx);
+        Poll::Pending
     })
     .await;
     let ours = shared.finish();
