@@ -11,6 +11,7 @@ mod events;
 mod file;
 mod instances;
 mod log;
+mod markers;
 mod settings;
 mod steps;
 mod survey;

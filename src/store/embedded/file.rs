@@ -16,6 +16,7 @@ use redb::{
 use super::steps;
 use crate::files::{self, Access};
 use crate::keys::{Epoch, Id, Revision};
+use crate::store::StoreClock;
 
 /// Facts about the file: `format`, `epoch`, `revision`, each as bytes.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("muster_meta");
@@ -84,7 +85,8 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
             .begin_read()
             .map_err(|e| failed(&name, e))
             .and_then(|t| identify(&t, &name))?;
-        steps::prepare(&database).map_err(|e| failed(&name, e))?;
+        let now = StoreClock::default().now();
+        steps::prepare(&database, now).map_err(|e| failed(&name, e))?;
         return Ok((database, identity));
     }
     // Made under another name first: a start that is cut off half way leaves no

@@ -3,6 +3,7 @@
 use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::file::META;
+use super::markers::{self, MARKERS};
 use super::{audit, events, failed, instances, tokens};
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
 use crate::store::changes::{Ask, Decision, Write, to_change};
@@ -46,6 +47,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
     transaction.open_table(KEYS)?;
     transaction.open_table(BY_CREATION)?;
     transaction.open_table(FEED)?;
+    transaction.open_table(MARKERS)?;
     events::create_table(transaction)?;
     audit::create_table(transaction)?;
     tokens::create_table(transaction)?;
@@ -53,22 +55,16 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
 }
 
 /// Readies a store that was there: adds the tables that an older muster did
-/// not have, removes the markers of deleted keys that would have expired by now.
-pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
-    let now = crate::store::StoreClock::default().now();
+/// not have, removes the markers of deleted keys that would have expired by
+/// `now`.
+pub(super) fn prepare(database: &Database, now: Timestamp) -> Result<(), StoreError> {
+    let are_known = markers::are_known(database)?;
     let transaction = begin(database)?;
     create_tables(&transaction).map_err(failed)?;
-    let spent = |_: &[u8; 16], value: &[u8]| {
-        matches!(
-            decode(value, String::new),
-            Ok(StoredKey::Deleted(marker)) if marker.expires_at <= now
-        )
-    };
-    transaction
-        .open_table(KEYS)
-        .map_err(failed)?
-        .retain(|id, value| !spent(id, value))
-        .map_err(failed)?;
+    if !are_known {
+        markers::find(&transaction)?;
+    }
+    markers::remove_spent(&transaction, now)?;
     transaction.commit().map_err(failed)
 }
 
@@ -178,6 +174,7 @@ pub(super) struct KeyStep<'t> {
     keys: Table<'t, &'static [u8; 16], &'static [u8]>,
     by_creation: Table<'t, (i64, &'static [u8; 16]), ()>,
     feed: Table<'t, u64, &'static [u8]>,
+    markers: Table<'t, (i64, &'static [u8; 16]), ()>,
     epoch: Epoch,
     now: Timestamp,
 }
@@ -193,6 +190,7 @@ impl<'t> KeyStep<'t> {
             keys: transaction.open_table(KEYS).map_err(failed)?,
             by_creation: transaction.open_table(BY_CREATION).map_err(failed)?,
             feed: transaction.open_table(FEED).map_err(failed)?,
+            markers: transaction.open_table(MARKERS).map_err(failed)?,
             epoch,
             now,
         })
@@ -232,6 +230,9 @@ impl<'t> KeyStep<'t> {
                 self.by_creation.insert(place, ()).map_err(failed)?
             }
         };
+        if let StoredKey::Deleted(marker) = &write.entry.record {
+            markers::note(&mut self.markers, id.0.as_bytes(), marker.expires_at)?;
+        }
         self.keys
             .insert(id.0.as_bytes(), encode(&write.entry.record)?.as_slice())
             .map_err(failed)?;

@@ -13,6 +13,7 @@ use super::events::{self, EVENTS};
 use super::failed;
 use super::file::{self, META, OpenError, Reading};
 use super::instances::{AGENTS, BY_AGENT, Place, REGISTRATIONS, USES};
+use super::markers::MARKERS;
 use super::settings;
 use super::steps::{BY_CREATION, FEED, KEYS, read_revision};
 use super::tokens::TOKENS;
@@ -122,6 +123,7 @@ fn walk(transaction: &ReadTransaction, pages: &mut Pages) -> Result<(), End> {
         KEYS.name(),
         BY_CREATION.name(),
         FEED.name(),
+        MARKERS.name(),
         TOKENS.name(),
         AGENTS.name(),
         REGISTRATIONS.name(),
