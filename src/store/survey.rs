@@ -12,7 +12,8 @@ use super::audit_store::AuditRecord;
 use super::changes::to_change;
 use super::codec::{FeedRow, StoredKey, TokenRow, decode};
 use super::event_store::Event;
-use super::instance_rows::{AgentRow, RegistrationRow};
+use super::instance_rows::RegistrationRow;
+use super::instance_store::AgentRecord;
 use super::key_store::{Change, StoreError};
 use super::token_store::TokenRecord;
 use crate::keys::{KeyId, KeyRecord, Revision, Timestamp, TokenId};
@@ -210,8 +211,8 @@ pub fn read_token(id: TokenId, row: &[u8]) -> Result<TokenRecord, StoreError> {
 /// # Errors
 /// [`StoreError::Corrupt`].
 pub fn read_agent(id: Uuid, row: &[u8]) -> Result<(KeyId, Timestamp), StoreError> {
-    let row: AgentRow = decode(row, || format!("agent {id}"))?;
-    Ok((row.record.key, row.record.last_seen))
+    let record: AgentRecord = decode(row, || format!("agent {id}"))?;
+    Ok((record.key, record.last_seen))
 }
 
 /// Whether a registration can be read.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::failed;
 use crate::keys::{KeyId, Timestamp};
 use crate::store::codec::{decode, encode, key_id};
-use crate::store::instance_rows::{AgentRow, RegistrationRow, UseRow, sound};
+use crate::store::instance_rows::{RegistrationRow, UseRow, agent_row, registration_row, sound};
 use crate::store::instance_store::{AgentRecord, InstanceBatch, Registration};
 use crate::store::key_store::StoreError;
 
@@ -16,7 +16,7 @@ use crate::store::key_store::StoreError;
 pub(super) const REGISTRATIONS: TableDefinition<'_, Place<'_>, &[u8]> =
     TableDefinition::new("registrations");
 pub(super) type Place<'a> = (&'a [u8; 16], &'a [u8; 16]);
-/// Agent -> [`AgentRow`].
+/// Agent -> [`AgentRecord`] as [`agent_row`] writes it.
 pub(super) const AGENTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("agents");
 /// (agent, key id), to find an agent's registrations.
 pub(super) const BY_AGENT: TableDefinition<'_, Place<'_>, ()> =
@@ -78,7 +78,7 @@ pub(super) fn agents(
         let (agent, value) = entry.map_err(failed)?;
         let agent = Uuid::from_bytes(*agent.value());
         let what = || format!("agent {agent}");
-        rows.extend(sound::<AgentRow>(value.value(), what).map(|row| row.record));
+        rows.extend(sound::<AgentRecord>(value.value(), what));
         if rows.len() == limit {
             break;
         }
@@ -125,25 +125,19 @@ pub(super) fn save(
     for row in &batch.registrations {
         let (key, agent) = (row.key.0.as_bytes(), row.agent.as_bytes());
         let before = registrations.get((key, agent)).map_err(failed)?;
-        // Fields of a newer muster are carried along, here and below.
-        let unknown = before
-            .and_then(|value| decode::<RegistrationRow>(value.value(), String::new).ok())
-            .map(|row| row.unknown);
-        let value = encode(&RegistrationRow::new(row, unknown.unwrap_or_default()))?;
+        let value = registration_row(row, before.as_ref().map(|row| row.value()))?;
+        if before.is_none() {
+            by_agent.insert((agent, key), ()).map_err(failed)?;
+        }
+        drop(before);
         registrations
             .insert((key, agent), value.as_slice())
             .map_err(failed)?;
-        by_agent.insert((agent, key), ()).map_err(failed)?;
     }
     for record in &batch.agents {
         let before = agents.get(record.agent.as_bytes()).map_err(failed)?;
-        let unknown = before
-            .and_then(|value| decode::<AgentRow>(value.value(), String::new).ok())
-            .map(|row| row.unknown);
-        let value = encode(&AgentRow {
-            record: record.clone(),
-            unknown: unknown.unwrap_or_default(),
-        })?;
+        let value = agent_row(record, before.as_ref().map(|row| row.value()))?;
+        drop(before);
         agents
             .insert(record.agent.as_bytes(), value.as_slice())
             .map_err(failed)?;

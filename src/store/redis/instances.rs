@@ -7,8 +7,7 @@ use super::schema::{parse_registration, registration, registrations_of};
 use super::step::Step;
 use super::{Over, Shared, instance_feed};
 use crate::keys::{Id, KeyId, Timestamp};
-use crate::store::codec::{decode, encode};
-use crate::store::instance_rows::{AgentRow, RegistrationRow, sound};
+use crate::store::instance_rows::{RegistrationRow, agent_row, registration_row, sound};
 use crate::store::instance_store::{AgentNews, AgentRecord, InstanceBatch, Registration};
 use crate::store::key_store::StoreError;
 
@@ -140,7 +139,7 @@ pub(super) async fn of_agents(
 }
 
 fn to_agent(id: &str, row: &[u8]) -> Option<AgentRecord> {
-    sound::<AgentRow>(row, || format!("agent {id}")).map(|row| row.record)
+    sound(row, || format!("agent {id}"))
 }
 
 fn to_registration(place: &str, row: &[u8]) -> Option<Registration> {
@@ -195,10 +194,7 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<Vec<U
     }
     let before = rows(shared, &schema.registrations(), &places).await?;
     for ((row, place), before) in batch.registrations.iter().zip(&places).zip(before) {
-        // Fields of a newer muster are carried along, here and below.
-        let unknown = before.and_then(|row| decode::<RegistrationRow>(&row, String::new).ok());
-        let unknown = unknown.map(|row| row.unknown).unwrap_or_default();
-        let value = encode(&RegistrationRow::new(row, unknown))?;
+        let value = registration_row(row, before.as_deref())?;
         let key = row.key.0.to_string();
         step = step
             .run(
@@ -217,11 +213,7 @@ pub(super) async fn save(shared: &Shared, batch: &InstanceBatch) -> Result<Vec<U
     }
     let before = rows(shared, &schema.agents(), &ids).await?;
     for ((record, id), before) in batch.agents.iter().zip(&ids).zip(before) {
-        let unknown = before.and_then(|row| decode::<AgentRow>(&row, String::new).ok());
-        let value = encode(&AgentRow {
-            record: record.clone(),
-            unknown: unknown.map(|row| row.unknown).unwrap_or_default(),
-        })?;
+        let value = agent_row(record, before.as_deref())?;
         step = step
             .run(cmd("HSET").arg(schema.agents()).arg(id).arg(value))
             .run(cmd("ZADD").arg(schema.agent_index()).arg(0).arg(id));

@@ -134,7 +134,7 @@ impl Schema {
         self.name(&format!("events:writer:{writer}"))
     }
 
-    /// Hash: agent -> `AgentRow`.
+    /// Hash: agent -> its `AgentRecord`.
     pub fn agents(&self) -> String {
         self.name("agents")
     }
