@@ -76,11 +76,22 @@ pub(super) struct Identity {
     pub revision: Revision,
 }
 
+/// Pages that redb keeps in memory, in bytes. Its own default, 1 GiB, grows with
+/// the agents' rows until it holds them all a second time; the system keeps the
+/// file's pages, too, and gives them up when memory is short.
+const CACHE_BYTES: usize = 8 << 20;
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
 pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     let name = path.display().to_string();
     if path.try_exists().map_err(|e| failed(&name, e))? {
         look(path, &name)?;
-        let database = Database::open(path).map_err(|e| cannot_open(&name, e))?;
+        let database = builder().open(path).map_err(|e| cannot_open(&name, e))?;
         let identity = database
             .begin_read()
             .map_err(|e| failed(&name, e))
@@ -93,7 +104,9 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     // file behind that the next start would take for a foreign one.
     let unfinished = path.with_extension("new");
     files::create(&unfinished, Access::Secret).map_err(|e| failed(&name, e))?;
-    let database = Database::create(&unfinished).map_err(|e| cannot_open(&name, e))?;
+    let database = builder()
+        .create(&unfinished)
+        .map_err(|e| cannot_open(&name, e))?;
     found(&database, &name)?;
     drop(database);
     files::rename(&unfinished, path).map_err(|e| failed(&name, e))?;
@@ -161,7 +174,7 @@ pub(super) fn repair(path: &Path) -> Result<(), OpenError> {
 
 pub(super) fn in_memory() -> Result<(Database, Identity), OpenError> {
     let name = "in-memory store";
-    let database = Builder::new()
+    let database = builder()
         .create_with_backend(InMemoryBackend::new())
         .map_err(|e| cannot_open(name, e))?;
     let identity = found(&database, name)?;
