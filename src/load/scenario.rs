@@ -5,6 +5,7 @@
 mod denied;
 mod hold;
 mod join;
+mod loops;
 mod revoke;
 mod storm;
 mod verify;

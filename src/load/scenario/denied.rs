@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::hold::turns;
-use super::verify::{open_loop, warm};
+use super::loops::Loop;
+use super::verify::{call, warm};
 use super::{Outcome, Stage, number};
 use crate::load::LoadError;
 use crate::load::harness::Fleet;
@@ -47,12 +48,15 @@ impl Denied {
         // Numbers apart from the fleet's.
         let lines = warm(harness, self.revoked, self.agents, &good).await?;
 
+        let calls = Loop {
+            at_once: 0,
+            rate: Some(self.rate),
+            lasts: self.lasts,
+        };
         stage.say("the good ones, alone");
         let mut marks = vec![stage.mark("the good ones, alone")];
         let (alone, _) = self
-            .measured(&stage, || {
-                open_loop(harness, &lines, self.rate, self.lasts, "good, alone")
-            })
+            .measured(&stage, || call(harness, &lines, calls, "good, alone"))
             .await;
 
         let (mut fleet, mut told) = Fleet::new(harness, turns(self.at_once));
@@ -76,9 +80,7 @@ impl Denied {
         stage.say("the good ones, beside them");
         marks.push(stage.mark("the good ones, beside them"));
         let (beside, took) = self
-            .measured(&stage, || {
-                open_loop(harness, &lines, self.rate, self.lasts, "good, beside")
-            })
+            .measured(&stage, || call(harness, &lines, calls, "good, beside"))
             .await;
         drop(fleet);
         let tries = told.await.unwrap_or(0);

@@ -4,18 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
-
+use super::loops::Loop;
 use super::{Outcome, Stage};
 use crate::load::LoadError;
 use crate::load::harness::Harness;
 use crate::load::identity::Identity;
-use crate::load::pace::Pace;
 use crate::load::wire::{Fault, Key};
-
-/// After its end, calls on their way may come home.
-const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Settings of `join`.
 #[derive(Debug, Clone)]
@@ -32,13 +26,9 @@ pub struct Join {
 
 impl Join {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
-        let loop_ = match self.rate {
-            Some(rate) => ("rate", format!("{rate} a second (open loop)")),
-            None => ("at once", format!("{} (closed loop)", self.at_once)),
-        };
         vec![
             ("agents", self.agents.to_string()),
-            loop_,
+            self.calls().setting(),
             ("for", format!("{:?}", self.lasts)),
         ]
     }
@@ -47,10 +37,10 @@ impl Join {
         let harness = &stage.harness;
         let (_, key) = harness.key("join").await?;
         let next = Arc::new(AtomicU64::new(0));
-        let ends = Instant::now() + self.lasts;
-        let one = {
-            let (harness, agents) = (Arc::clone(harness), self.agents);
-            move |since: Instant| {
+        let (harness, agents) = (Arc::clone(harness), self.agents);
+        stage.say("joins");
+        self.calls()
+            .run(move |_, since| {
                 let (harness, key) = (Arc::clone(&harness), key.clone());
                 let number = next.fetch_add(1, Ordering::Relaxed) % agents;
                 async move {
@@ -59,41 +49,17 @@ impl Join {
                     harness.recorder.done("join", since, joined);
                     failed
                 }
-            }
-        };
-        stage.say("joins");
-        let mut tasks = JoinSet::new();
-        if let Some(rate) = self.rate {
-            let mut pace = Pace::new(rate);
-            loop {
-                let due = pace.due().await;
-                if due >= ends {
-                    break;
-                }
-                let join = one(due);
-                tasks.spawn(async move {
-                    join.await;
-                });
-                while tasks.try_join_next().is_some() {}
-            }
-        } else {
-            for _ in 0..self.at_once {
-                let one = one.clone();
-                tasks.spawn(async move {
-                    while Instant::now() < ends {
-                        if one(Instant::now()).await {
-                            // What fails at once must not be tried a million times.
-                            sleep(Duration::from_millis(50)).await;
-                        }
-                    }
-                });
-            }
-        }
-        let _ = timeout(LAST_CALLS, async {
-            while tasks.join_next().await.is_some() {}
-        })
-        .await;
+            })
+            .await;
         Ok(Outcome::default())
+    }
+
+    fn calls(&self) -> Loop {
+        Loop {
+            at_once: self.at_once,
+            rate: self.rate,
+            lasts: self.lasts,
+        }
     }
 }
 

@@ -3,18 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
-
+use super::loops::Loop;
 use super::{Outcome, Stage};
 use crate::load::LoadError;
 use crate::load::harness::Harness;
 use crate::load::identity::Identity;
-use crate::load::pace::Pace;
 use crate::load::wire::{Key, Line};
-
-/// After its end, calls on their way may come home.
-const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Settings of `verify`.
 #[derive(Debug, Clone)]
@@ -31,13 +25,9 @@ pub struct Verify {
 
 impl Verify {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
-        let loop_ = match self.rate {
-            Some(rate) => ("rate", format!("{rate} a second (open loop)")),
-            None => ("at once", format!("{} (closed loop)", self.at_once)),
-        };
         vec![
             ("connections", self.connections.to_string()),
-            loop_,
+            self.calls().setting(),
             ("for", format!("{:?}", self.lasts)),
         ]
     }
@@ -47,11 +37,16 @@ impl Verify {
         stage.say("connections");
         let lines = warm(&stage.harness, 0, self.connections, &key).await?;
         stage.say("calls");
-        match self.rate {
-            Some(rate) => open_loop(&stage.harness, &lines, rate, self.lasts, "verify").await,
-            None => closed_loop(&stage.harness, &lines, self.at_once, self.lasts).await,
-        }
+        call(&stage.harness, &lines, self.calls(), "verify").await;
         Ok(Outcome::default())
+    }
+
+    fn calls(&self) -> Loop {
+        Loop {
+            at_once: self.at_once,
+            rate: self.rate,
+            lasts: self.lasts,
+        }
     }
 }
 
@@ -85,60 +80,24 @@ pub(super) async fn warm(
     Ok(Arc::new(lines))
 }
 
-async fn closed_loop(
+/// Calls over these connections, recorded as `name`.
+pub(super) async fn call(
     harness: &Arc<Harness>,
     lines: &Arc<Vec<Warm>>,
-    at_once: u64,
-    lasts: Duration,
-) {
-    let ends = Instant::now() + lasts;
-    let mut tasks = JoinSet::new();
-    for n in 0..at_once {
-        let (harness, lines) = (Arc::clone(harness), Arc::clone(lines));
-        tasks.spawn(async move {
-            let at = usize::try_from(n).unwrap_or(0) % lines.len();
-            let warm = &lines[at];
-            while Instant::now() < ends {
-                let since = Instant::now();
-                let said = warm.line.health(&warm.who, &warm.key).await;
-                let failed = said.is_err();
-                harness.recorder.done("verify", since, said);
-                if failed {
-                    // What fails at once must not be tried a million times.
-                    sleep(Duration::from_millis(50)).await;
-                }
-            }
-        });
-    }
-    while tasks.join_next().await.is_some() {}
-}
-
-/// Calls at an even rate, recorded as `name`.
-pub(super) async fn open_loop(
-    harness: &Arc<Harness>,
-    lines: &Arc<Vec<Warm>>,
-    rate: f64,
-    lasts: Duration,
+    calls: Loop,
     name: &'static str,
 ) {
-    let ends = Instant::now() + lasts;
-    let mut pace = Pace::new(rate);
-    let mut tasks = JoinSet::new();
-    for n in 0_usize.. {
-        let due = pace.due().await;
-        if due >= ends {
-            break;
-        }
-        let (harness, lines) = (Arc::clone(harness), Arc::clone(lines));
-        tasks.spawn(async move {
-            let warm = &lines[n % lines.len()];
-            let said = warm.line.health(&warm.who, &warm.key).await;
-            harness.recorder.done(name, due, said);
-        });
-        while tasks.try_join_next().is_some() {}
-    }
-    let _ = timeout(LAST_CALLS, async {
-        while tasks.join_next().await.is_some() {}
-    })
-    .await;
+    let (harness, lines) = (Arc::clone(harness), Arc::clone(lines));
+    calls
+        .run(move |number, since| {
+            let (harness, lines) = (Arc::clone(&harness), Arc::clone(&lines));
+            async move {
+                let warm = &lines[usize::try_from(number).unwrap_or(0) % lines.len()];
+                let said = warm.line.health(&warm.who, &warm.key).await;
+                let failed = said.is_err();
+                harness.recorder.done(name, since, said);
+                failed
+            }
+        })
+        .await;
 }
