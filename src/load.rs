@@ -28,7 +28,7 @@ use harness::Harness;
 use measure::Recorder;
 pub use measure::{Point, PointOf, Summary};
 pub use report::{Curve, Fact, Mark, Report, thousandths};
-pub use scenario::{Denied, Hold, Join, Revoke, Scenario, Storm, Verify};
+pub use scenario::{Denied, Hold, Join, Loop, Revoke, Scenario, Storm, Verify};
 pub use watch::Cost;
 use wire::Dialer;
 

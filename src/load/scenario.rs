@@ -17,6 +17,7 @@ use std::time::Duration;
 pub use denied::Denied;
 pub use hold::Hold;
 pub use join::Join;
+pub use loops::Loop;
 pub use revoke::Revoke;
 pub use storm::Storm;
 pub use verify::Verify;
@@ -82,8 +83,8 @@ impl Scenario {
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<(), LoadError> {
         let (agents, at_once, rate) = match self {
-            Self::Join(s) => (s.agents, s.at_once, s.rate),
-            Self::Verify(s) => (s.connections, s.at_once, s.rate),
+            Self::Join(s) => (s.agents, s.calls.at_once, s.calls.rate),
+            Self::Verify(s) => (s.connections, s.calls.at_once, s.calls.rate),
             Self::Hold(s) => (s.agents, s.at_once, None),
             Self::Revoke(s) => (s.agents, s.at_once, None),
             Self::Storm(s) => (s.agents, s.at_once, None),
@@ -117,7 +118,10 @@ impl Scenario {
         match self {
             // An open loop holds as many as are on their way; one second's is a
             // guess that a slow gateway may exceed, and then calls fail.
-            Self::Join(s) => s.rate.map_or(s.at_once, |rate| s.at_once.max(ceil(rate))),
+            Self::Join(s) => s
+                .calls
+                .rate
+                .map_or(s.calls.at_once, |rate| s.calls.at_once.max(ceil(rate))),
             Self::Verify(s) => s.connections,
             Self::Hold(s) => s.agents,
             Self::Revoke(s) => s.agents,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::load::{
-    self, Admin, Denied, Hold, Join, LoadError, Plan, Progress, Report, Revoke, Scenario, Storm,
-    Target, Verify,
+    self, Admin, Denied, Hold, Join, LoadError, Loop, Plan, Progress, Report, Revoke, Scenario,
+    Storm, Target, Verify,
 };
 use muster::proto::admin::v1 as pb;
 use secrecy::SecretString;
@@ -93,9 +93,11 @@ async fn joins_are_counted_as_the_gateway_counts_them() {
         let before = gateway.metric("muster_joins_total").await;
         let join = Join {
             agents: 50,
-            at_once: 4,
-            rate,
-            lasts: Duration::from_secs(1),
+            calls: Loop {
+                at_once: 4,
+                rate,
+                lasts: Duration::from_secs(1),
+            },
         };
         let report = run(&gateway, Scenario::Join(join)).await;
         let joins = &report.operations["join"];
@@ -118,9 +120,11 @@ async fn verifies_come_back_and_sessions_are_held_and_churned() {
     let gateway = TestGateway::start().await;
     let verify = Verify {
         connections: 3,
-        at_once: 6,
-        rate: None,
-        lasts: Duration::from_millis(500),
+        calls: Loop {
+            at_once: 6,
+            rate: None,
+            lasts: Duration::from_millis(500),
+        },
     };
     let report = run(&gateway, Scenario::Verify(verify)).await;
     assert!(report.operations["verify"].count > 6);

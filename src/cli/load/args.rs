@@ -9,7 +9,7 @@ use humantime::Duration;
 
 use super::super::connect::ConnectArgs;
 use crate::floor::FloorOptions;
-use crate::load::{Denied, Hold, Join, Revoke, Scenario, Storm, Verify};
+use crate::load::{Denied, Hold, Join, Loop, Revoke, Scenario, Storm, Verify};
 
 /// Of `join` and `verify`: until connections, caches and the allocator are what
 /// they stay.
@@ -279,18 +279,22 @@ impl RunCommand {
             Self::Join(args) => {
                 let join = Join {
                     agents: args.agents,
-                    at_once: args.at_once,
-                    rate: args.rate,
-                    lasts: *args.lasts + args.fleet.warm_up(WARM_UP),
+                    calls: Loop {
+                        at_once: args.at_once,
+                        rate: args.rate,
+                        lasts: *args.lasts + args.fleet.warm_up(WARM_UP),
+                    },
                 };
                 (Scenario::Join(join), WARM_UP, args.fleet)
             }
             Self::Verify(args) => {
                 let verify = Verify {
                     connections: args.connections,
-                    at_once: args.at_once,
-                    rate: args.rate,
-                    lasts: *args.lasts + args.fleet.warm_up(WARM_UP),
+                    calls: Loop {
+                        at_once: args.at_once,
+                        rate: args.rate,
+                        lasts: *args.lasts + args.fleet.warm_up(WARM_UP),
+                    },
                 };
                 (Scenario::Verify(verify), WARM_UP, args.fleet)
             }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::loops::Loop;
 use super::{Outcome, Stage};
@@ -16,20 +15,16 @@ use crate::load::wire::{Fault, Key};
 pub struct Join {
     /// Different agents that join, in turn.
     pub agents: u64,
-    /// Joins on their way at once, where no rate is given.
-    pub at_once: u64,
-    /// Joins a second, however the gateway fares (an open loop).
-    pub rate: Option<f64>,
-    /// For how long.
-    pub lasts: Duration,
+    /// How they follow each other.
+    pub calls: Loop,
 }
 
 impl Join {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("agents", self.agents.to_string()),
-            self.calls().setting(),
-            ("for", format!("{:?}", self.lasts)),
+            self.calls.setting(),
+            ("for", format!("{:?}", self.calls.lasts)),
         ]
     }
 
@@ -39,7 +34,7 @@ impl Join {
         let next = Arc::new(AtomicU64::new(0));
         let (harness, agents) = (Arc::clone(harness), self.agents);
         stage.say("joins");
-        self.calls()
+        self.calls
             .run(move |_, since| {
                 let (harness, key) = (Arc::clone(&harness), key.clone());
                 let number = next.fetch_add(1, Ordering::Relaxed) % agents;
@@ -52,14 +47,6 @@ impl Join {
             })
             .await;
         Ok(Outcome::default())
-    }
-
-    fn calls(&self) -> Loop {
-        Loop {
-            at_once: self.at_once,
-            rate: self.rate,
-            lasts: self.lasts,
-        }
     }
 }
 

@@ -18,7 +18,7 @@ const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
 
 /// How calls follow each other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Loop {
+pub struct Loop {
     /// Calls on their way at once, where no rate is given.
     pub at_once: u64,
     /// Calls a second, however the gateway fares (an open loop).
@@ -29,7 +29,7 @@ pub(super) struct Loop {
 
 impl Loop {
     /// For the report's head.
-    pub fn setting(self) -> (&'static str, String) {
+    pub(super) fn setting(self) -> (&'static str, String) {
         match self.rate {
             Some(rate) => ("rate", format!("{rate} a second (open loop)")),
             None => ("at once", format!("{} (closed loop)", self.at_once)),
@@ -39,7 +39,7 @@ impl Loop {
     /// Makes calls; `call` gets the moment from which one is measured, and a
     /// number: of the call in an open loop, of the one who calls in a closed one.
     /// It returns whether the call failed.
-    pub async fn run<F>(self, call: impl Fn(u64, Instant) -> F + Clone + Send + 'static)
+    pub(super) async fn run<F>(self, call: impl Fn(u64, Instant) -> F + Clone + Send + 'static)
     where
         F: Future<Output = bool> + Send + 'static,
     {

@@ -1,7 +1,6 @@
 //! `verify`: calls on connections that are warm.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::loops::Loop;
 use super::{Outcome, Stage};
@@ -15,20 +14,16 @@ use crate::load::wire::{Key, Line};
 pub struct Verify {
     /// Connections, each of an agent of its own.
     pub connections: u64,
-    /// Calls on their way at once, on all connections together.
-    pub at_once: u64,
-    /// Calls a second, however the gateway fares (an open loop).
-    pub rate: Option<f64>,
-    /// For how long.
-    pub lasts: Duration,
+    /// How they follow each other.
+    pub calls: Loop,
 }
 
 impl Verify {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("connections", self.connections.to_string()),
-            self.calls().setting(),
-            ("for", format!("{:?}", self.lasts)),
+            self.calls.setting(),
+            ("for", format!("{:?}", self.calls.lasts)),
         ]
     }
 
@@ -37,16 +32,8 @@ impl Verify {
         stage.say("connections");
         let lines = warm(&stage.harness, 0, self.connections, &key).await?;
         stage.say("calls");
-        call(&stage.harness, &lines, self.calls(), "verify").await;
+        call(&stage.harness, &lines, self.calls, "verify").await;
         Ok(Outcome::default())
-    }
-
-    fn calls(&self) -> Loop {
-        Loop {
-            at_once: self.at_once,
-            rate: self.rate,
-            lasts: self.lasts,
-        }
     }
 }
 
