@@ -28,7 +28,7 @@ use pending::Pending;
 use ring::Ring;
 pub use ring::{Batch, Cursor};
 
-/// Events kept: in the store, in the ring, and those that wait for the store.
+/// Events kept: in the store and in the ring. Twice as many may wait for the store.
 pub const KEPT: usize = 10_000;
 /// Events that a reader gets at once.
 const BATCH: usize = 500;
@@ -36,9 +36,11 @@ const BATCH: usize = 500;
 const STEP: usize = 1000;
 /// Between two looks at what other gateways wrote.
 const FOLLOW: Duration = Duration::from_millis(500);
-/// From an event to its write: what comes meanwhile goes together. A revoke that
-/// ends many sessions must not wait for the events of each.
+/// From the last event to the write: what comes meanwhile goes together. The
+/// ends of many sessions must not wait for the record of each.
 const GATHER: Duration = Duration::from_millis(200);
+/// So many times in a row, one second, they are waited for.
+const MOST_GATHERS: usize = 5;
 /// How long a store that is away holds up a reader who begins.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Characters of a detail.
@@ -280,13 +282,14 @@ impl Events {
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut is_behind = false;
         loop {
-            let noted = async {
-                self.noted.notified().await;
-                tokio::time::sleep(GATHER).await;
+            let news = async {
+                tokio::select! {
+                    () = self.noted.notified(), if !is_behind => self.gather().await,
+                    () = tokio::time::sleep(FOLLOW) => {}
+                }
             };
             let stopping = tokio::select! {
-                () = noted, if !is_behind => false,
-                () = tokio::time::sleep(FOLLOW) => false,
+                () = news => false,
                 () = shutdown.cancelled() => true,
             };
             let done = self.catch_up().await;
@@ -299,6 +302,19 @@ impl Events {
             if stopping {
                 return;
             }
+        }
+    }
+
+    /// Until no more events come, they are too many, or it took too long.
+    async fn gather(&self) {
+        let mut before = self.pending().waiting();
+        for _ in 0..MOST_GATHERS {
+            tokio::time::sleep(GATHER).await;
+            let waiting = self.pending().waiting();
+            if waiting <= before || waiting >= KEPT {
+                return;
+            }
+            before = waiting;
         }
     }
 

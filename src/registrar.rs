@@ -153,7 +153,7 @@ impl Registrar {
             .map_err(|TooManyAgents { key, limit }| Refusal::TooManyAgents { key, limit })?;
         self.tell_of_join(key, agent, address, joined);
         self.metrics.joins.inc();
-        tracing::info!(key = %principal.key(), %agent, "agent joined");
+        tracing::debug!(key = %principal.key(), %agent, "agent joined");
         Ok(())
     }
 
@@ -263,7 +263,7 @@ impl Registrar {
         for _ in 0..ADMIT_ATTEMPTS {
             match self.registry.admit(&principal, info.clone()) {
                 Ok(guard) => {
-                    tracing::info!(
+                    tracing::debug!(
                         key = %guard.key(), agent = %info.agent, session = %guard.id(),
                         peer = %info.peer, "session opened"
                     );

@@ -16,10 +16,15 @@ pub(super) struct Pending {
 impl Pending {
     pub fn push(&mut self, event: NewEvent) {
         self.queue.push_back(event);
-        if self.queue.len() > KEPT {
+        if self.queue.len() > 2 * KEPT {
             self.queue.pop_front();
             self.dropped += 1;
         }
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// The oldest, up to `limit`.

@@ -165,7 +165,7 @@ async fn events_wait_for_a_store_that_is_away_and_come_once_and_in_order() {
 async fn what_waits_is_bounded_and_the_oldest_go() {
     let (store, events) = failing().await;
     store.how.store(NOT_DONE, Ordering::SeqCst);
-    for n in 0..KEPT + 50 {
+    for n in 0..2 * KEPT + 50 {
         note(&events, &n.to_string());
     }
     store.how.store(WELL, Ordering::SeqCst);
@@ -175,15 +175,36 @@ async fn what_waits_is_bounded_and_the_oldest_go() {
         .unwrap();
     assert_eq!(events.pending().take_dropped(), 0, "told already");
     events.catch_up().await.unwrap();
+    let (first, last) = (KEPT as u64 + 1, 2 * KEPT as u64);
     let batch = events.after(events.cursor(0));
-    assert_eq!(
-        (batch.events[0].id, batch.events[0].detail.as_str()),
-        (1, "50")
-    );
-    assert_eq!(
-        store.inner.events_after(0, 1).await.unwrap().last,
-        KEPT as u64
-    );
+    assert_eq!(batch.events[0].id, first);
+    assert_eq!(batch.events[0].detail, (first + 49).to_string());
+    let page = store.inner.events_after(0, 1).await.unwrap();
+    assert_eq!(page.last, last);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_events_is_written_when_it_is_over_or_after_a_second() {
+    let store = EmbeddedStore::in_memory().unwrap();
+    let events = Arc::new(loaded(&store).await);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&events).run(stop.clone()));
+    let shown = || events.ring().last;
+    let note_each_100_ms = async |count: usize| {
+        for _ in 0..count {
+            note(&events, "");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    note_each_100_ms(7).await;
+    assert_eq!(shown(), 0);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(shown(), 7);
+    note_each_100_ms(12).await;
+    assert!((8..19).contains(&shown()), "{}", shown());
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(shown(), 19);
 }
 
 fn page(epoch: u128, rows: &[(u64, &str)]) -> EventPage {

@@ -1,4 +1,4 @@
-//! Every session whose stream stands, for lists and questions.
+//! Every session that was not ended, for lists and questions.
 //!
 //! Must not know: gates; it decides nothing. Invariant: the three views hold
 //! the same sessions.

@@ -17,7 +17,7 @@ impl Registry {
     pub fn list(&self, key: Option<KeyId>, after: u64, limit: usize) -> Vec<SessionView> {
         self.live()
             .after(after)
-            .filter(|slot| key.is_none_or(|key| key == slot.key) && !slot.has_ended())
+            .filter(|slot| key.is_none_or(|key| key == slot.key))
             .take(limit)
             .map(|slot| self.viewed(slot))
             .collect()
@@ -26,8 +26,7 @@ impl Registry {
     /// A live session by its number.
     pub fn view(&self, number: u64) -> Option<SessionView> {
         let live = self.live();
-        let slot = live.get(number).filter(|slot| !slot.has_ended())?;
-        Some(self.viewed(slot))
+        live.get(number).map(|slot| self.viewed(slot))
     }
 
     fn viewed(&self, slot: &Slot) -> SessionView {
@@ -48,17 +47,13 @@ impl Registry {
 
     /// The agents that have a live session, whatever their key.
     pub fn connected(&self) -> HashSet<Uuid> {
-        self.live()
-            .after(0)
-            .filter(|slot| !slot.has_ended())
-            .map(|slot| slot.info.agent)
-            .collect()
+        self.live().after(0).map(|slot| slot.info.agent).collect()
     }
 
     /// How many live sessions each agent has, whatever their keys.
     pub fn live_by_agent(&self) -> HashMap<Uuid, usize> {
         let mut counts = HashMap::new();
-        for slot in self.live().after(0).filter(|slot| !slot.has_ended()) {
+        for slot in self.live().after(0) {
             *counts.entry(slot.info.agent).or_default() += 1;
         }
         counts
@@ -66,7 +61,7 @@ impl Registry {
 
     /// Whether an agent has a live session under a key.
     pub fn has_session(&self, key: KeyId, agent: Uuid) -> bool {
-        let under = |slot: &Arc<Slot>| !slot.has_ended() && slot.key == key;
+        let under = |slot: &Arc<Slot>| slot.key == key;
         self.live().of_agent(agent).any(under)
     }
 
@@ -79,7 +74,7 @@ impl Registry {
         except: Option<KeyId>,
     ) -> bool {
         let live = self.live();
-        let other = |slot: &Arc<Slot>| !slot.has_ended() && Some(slot.key) != except;
+        let other = |slot: &Arc<Slot>| Some(slot.key) != except;
         match agent {
             Some(agent) => live.of_agent(agent).any(other),
             None => live.of_address(address).any(other),
@@ -88,13 +83,6 @@ impl Registry {
 
     /// The numbers of all live sessions, oldest first.
     pub fn live_numbers(&self) -> Vec<u64> {
-        let live = self.live();
-        let live = live.after(0).filter(|slot| !slot.has_ended());
-        live.map(|slot| slot.number).collect()
-    }
-
-    /// The numbers of all sessions whose stream stands, oldest first.
-    pub(super) fn numbers(&self) -> Vec<u64> {
         let live = self.live();
         live.after(0).map(|slot| slot.number).collect()
     }

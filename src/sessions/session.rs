@@ -179,16 +179,17 @@ impl Slot {
         self.end.get().is_some()
     }
 
-    /// Ends the session; the first reason stands. Called with no lock held.
+    /// Ends the session; false where it had ended: the first reason stands.
     fn end(&self, reason: EndReason, tally: Option<Arc<Tally>>) -> bool {
-        let first = self.end.set(End { reason, tally }).is_ok();
-        if first {
-            self.ended.notify_one();
-            if let Some(scope) = reason.scope() {
-                self.info.line.hang_up(scope);
-            }
+        self.end.set(End { reason, tally }).is_ok()
+    }
+
+    /// Tells the stream that its session was ended. Called with no lock held.
+    pub fn tell(&self) {
+        self.ended.notify_one();
+        if let Some(scope) = self.end.get().and_then(|end| end.reason.scope()) {
+            self.info.line.hang_up(scope);
         }
-        first
     }
 }
 
@@ -222,14 +223,14 @@ impl Closing {
         }
     }
 
-    /// Ends the sessions that it was made for. Called with no lock held.
-    pub(super) fn end(&self, slots: &[Arc<Slot>], reason: EndReason) {
-        for slot in slots {
-            if !slot.end(reason, Some(Arc::clone(&self.tally))) {
-                // It closed by itself in this very moment.
-                self.tally.one_closed();
-            }
+    /// Ends one of the sessions that it was made for; false where it closed by
+    /// itself in this very moment. The stream is still to be told.
+    pub(super) fn end(&self, slot: &Slot, reason: EndReason) -> bool {
+        let ended = slot.end(reason, Some(Arc::clone(&self.tally)));
+        if !ended {
+            self.tally.one_closed();
         }
+        ended
     }
 
     /// How many sessions were ended.
@@ -304,7 +305,8 @@ impl Drop for SessionGuard {
         let Some(end) = self.slot.end.get() else {
             return;
         };
-        self.registry.leave(&self.slot, end.reason);
+        let was_ended = end.tally.is_some();
+        self.registry.leave(&self.slot, end.reason, was_ended);
         if let Some(tally) = &end.tally {
             tally.one_closed();
         }

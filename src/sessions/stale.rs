@@ -72,7 +72,7 @@ impl StaleWatch {
     async fn while_stale(&self) {
         let staleness = self.view.staleness();
         let began = Instant::now();
-        let at_first = self.registry.numbers();
+        let at_first = self.registry.live_numbers();
         let mut ended = 0;
         loop {
             let age = self.view.age();
@@ -88,7 +88,7 @@ impl StaleWatch {
                 ended = due;
                 // Whoever slipped in between a check and the bound.
                 if since >= staleness.spread {
-                    for number in self.registry.numbers() {
+                    for number in self.registry.live_numbers() {
                         self.registry.end_stale(number);
                     }
                 }
