@@ -6,7 +6,7 @@
 //! blocks or awaits.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
@@ -30,13 +30,11 @@ pub enum Cut {
 /// puts it into the request's extensions as `Arc<Call>`.
 #[derive(Debug)]
 pub struct Call {
-    peer: SocketAddr,
-    drain: CancellationToken,
+    connection: Arc<Shared>,
+    /// Its number on the connection.
+    id: u64,
     owner: OnceLock<KeyId>,
     open: AtomicBool,
-    asked: AtomicU8,
-    /// The connection and the call's number on it.
-    connection: Option<(Arc<Shared>, u64)>,
 }
 
 impl Call {
@@ -44,41 +42,24 @@ impl Call {
     pub(super) fn begin(connection: &Arc<Shared>) -> (Arc<Self>, CallGuard) {
         let id = connection.call_began(Instant::now());
         let call = Arc::new(Self {
-            peer: connection.peer,
-            drain: connection.drain.clone(),
+            connection: Arc::clone(connection),
+            id,
             owner: OnceLock::new(),
             open: AtomicBool::new(true),
-            asked: AtomicU8::new(0),
-            connection: Some((Arc::clone(connection), id)),
         });
         (Arc::clone(&call), CallGuard(call))
     }
 
-    /// A call without a connection, open for ever; for tests of the layers
-    /// above. Its drain token is its own and may be cancelled.
-    pub fn detached(peer: SocketAddr) -> Arc<Self> {
-        Arc::new(Self {
-            peer,
-            drain: CancellationToken::new(),
-            owner: OnceLock::new(),
-            open: AtomicBool::new(true),
-            asked: AtomicU8::new(0),
-            connection: None,
-        })
-    }
-
     /// The address that the connection comes from.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        self.connection.peer
     }
 
     /// Says whose call this is, once that is proven. Only the first owner
     /// counts.
     pub fn set_owner(&self, key: KeyId) {
-        if self.owner.set(key).is_ok()
-            && let Some((connection, id)) = &self.connection
-        {
-            connection.call_owned(*id, key);
+        if self.owner.set(key).is_ok() {
+            self.connection.call_owned(self.id, key);
         }
     }
 
@@ -90,7 +71,7 @@ impl Call {
     /// Cancelled when the connection drains: a call that would not end by
     /// itself ends then. It belongs to the whole connection; don't cancel it.
     pub fn drain(&self) -> &CancellationToken {
-        &self.drain
+        &self.connection.drain
     }
 
     /// Closes the socket `Limits::cut_after` from now, as `scope` says. To be
@@ -101,23 +82,8 @@ impl Call {
     /// Returns at once; the connection's own task keeps the deadline. A second
     /// call can widen the scope but not move the moment.
     pub fn cut(&self, scope: Cut) {
-        let code = match scope {
-            Cut::Stream => 1,
-            Cut::Connection => 2,
-        };
-        self.asked.fetch_max(code, Ordering::Relaxed);
-        if let Some((connection, id)) = &self.connection {
-            connection.cut(*id, self.owner(), scope, Instant::now());
-        }
-    }
-
-    /// The widest cut that was asked for.
-    pub fn cut_asked(&self) -> Option<Cut> {
-        match self.asked.load(Ordering::Relaxed) {
-            0 => None,
-            1 => Some(Cut::Stream),
-            _ => Some(Cut::Connection),
-        }
+        let (id, owner) = (self.id, self.owner());
+        self.connection.cut(id, owner, scope, Instant::now());
     }
 
     /// Whether the answer's body has not yet ended or been dropped.
@@ -133,24 +99,6 @@ pub(super) struct CallGuard(Arc<Call>);
 impl Drop for CallGuard {
     fn drop(&mut self) {
         self.0.open.store(false, Ordering::Release);
-        if let Some((connection, id)) = &self.0.connection {
-            connection.call_ended(*id, Instant::now());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_detached_call_remembers_what_was_asked() {
-        let call = Call::detached("192.0.2.1:1".parse().unwrap());
-        assert!(call.is_open());
-        assert_eq!(call.cut_asked(), None);
-        call.cut(Cut::Connection);
-        call.cut(Cut::Stream);
-        assert_eq!(call.cut_asked(), Some(Cut::Connection));
-        assert!(!call.drain().is_cancelled());
+        self.0.connection.call_ended(self.0.id, Instant::now());
     }
 }
