@@ -229,12 +229,23 @@ impl Cluster {
     }
 }
 
-/// Whether a replica is in touch with its master.
+/// Whether a replica is in touch with its master, and has on its disk what it
+/// acknowledges: after a full sync it writes its file anew, and until that is done
+/// a kill brings back the old one.
 async fn follows(replica: &RedisServer) -> bool {
     let mut raw = replica.raw().await;
     let mut info = redis::cmd("INFO");
-    let info: Result<String, _> = info.arg("replication").query_async(&mut raw).await;
-    info.is_ok_and(|info| info.contains("master_link_status:up"))
+    let info: Result<String, _> = info
+        .arg(&["replication", "persistence"])
+        .query_async(&mut raw)
+        .await;
+    info.is_ok_and(|info| {
+        let is_so = |line| info.lines().any(|other| other == line);
+        is_so("master_link_status:up")
+            && is_so("aof_enabled:1")
+            && is_so("aof_rewrite_in_progress:0")
+            && is_so("aof_rewrite_scheduled:0")
+    })
 }
 
 /// Has a server follow another one, or become the master, once it has loaded what
