@@ -79,7 +79,7 @@ pub(super) struct Identity {
 /// Pages that redb keeps in memory, in bytes. Its own default, 1 GiB, grows with
 /// the agents' rows until it holds them all a second time; the system keeps the
 /// file's pages, too, and gives them up when memory is short.
-const CACHE_BYTES: usize = 8 << 20;
+const CACHE_BYTES: usize = 4 << 20;
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
