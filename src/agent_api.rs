@@ -7,6 +7,7 @@
 
 mod authenticate;
 mod command;
+mod ends;
 mod file;
 mod otlp;
 mod refusals;

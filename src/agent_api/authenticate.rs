@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use super::refusals::{Caller, Refusals};
-use super::status::Refused;
+use super::status::{self, Refused};
 use crate::auth::Principal;
 use crate::keys::{CredentialError, PresentedKey};
 use crate::listener::Call;
@@ -88,7 +88,7 @@ where
                     let path = request.uri().path();
                     let refused = stale_telemetry(&registrar, refused, path, &caller);
                     tracing::debug!(reason = refused.reason().as_str(), path, "refused");
-                    Ok(refused.into_status(&refusals, &caller).into_http())
+                    Ok(status::answer(refused.into_status(&refusals, &caller)))
                 }
             }
         })

@@ -10,9 +10,10 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::authenticate::{Authenticated, proven};
+use super::ends::Ends;
 use super::refusals::Refusals;
 use super::report;
-use super::status::{self, Refused};
+use super::status::Refused;
 use crate::listener::{Call, Cut};
 use crate::proto::mpi::v1 as mpi;
 use crate::proto::mpi::v1::command_response::CommandStatus;
@@ -36,6 +37,7 @@ const ID_DIFFERS: &str = "resource.resource_id differs from the uuid metadata: b
 pub(super) struct Command {
     registrar: Arc<Registrar>,
     refusals: Refusals,
+    ends: Arc<Ends>,
 }
 
 impl Command {
@@ -43,6 +45,7 @@ impl Command {
         Self {
             registrar,
             refusals,
+            ends: Arc::default(),
         }
     }
 
@@ -133,7 +136,12 @@ impl CommandService for Command {
             .open_session(&who.presented, who.principal.clone(), info)
             .await
             .map_err(|refusal| self.refuse(Refused::Key(refusal), &who))?;
-        let session = run_session(guard, request.into_inner(), who.call);
+        let session = run_session(
+            guard,
+            request.into_inner(),
+            who.call,
+            Arc::clone(&self.ends),
+        );
         Ok(Response::new(Box::pin(end_stream(session))))
     }
 }
@@ -148,6 +156,7 @@ fn run_session(
     guard: SessionGuard,
     mut incoming: Streaming<mpi::DataPlaneResponse>,
     call: Arc<Call>,
+    ends: Arc<Ends>,
 ) -> impl Future<Output = Option<Status>> + Send {
     async move {
         let key = guard.key();
@@ -160,16 +169,18 @@ fn run_session(
                 }
             }
         };
-        let (reason, status) = tokio::select! {
+        let reason = tokio::select! {
             biased;
-            reason = guard.ended() => (reason, Some(status::ended(reason, key))),
-            () = call.drain().cancelled() => {
-                (EndReason::Draining, Some(status::ended(EndReason::Draining, key)))
+            reason = guard.ended() => reason,
+            () = call.drain().cancelled() => EndReason::Draining,
+            left = drained => {
+                guard.close(EndReason::PeerLeft);
+                return left;
             }
-            left = drained => (EndReason::PeerLeft, left),
         };
+        call.end_with(ends.trailers(reason, key));
         guard.close(reason);
-        status
+        None
     }
 }
 

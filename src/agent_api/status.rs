@@ -8,6 +8,8 @@
 
 use std::collections::HashMap;
 
+use http::{HeaderMap, Response};
+use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -190,6 +192,31 @@ pub(super) fn ended(session: EndReason, key: crate::keys::KeyId) -> Status {
         EndReason::PeerLeft => (Code::Cancelled, "the agent left".into()),
     };
     with_reason(code, message, session.as_str())
+}
+
+/// A refusal as a whole answer.
+pub(super) fn answer(status: Status) -> Response<Body> {
+    let mut answer = status.into_http();
+    keep_out_of_tables(answer.headers_mut());
+    answer
+}
+
+/// A status as the trailers of an answer.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        // Not with the words above, which are all text.
+        trailers.insert(Status::GRPC_STATUS, i32::from(status.code()).into());
+    }
+    keep_out_of_tables(&mut trailers);
+    trailers
+}
+
+/// Of HTTP/2's compression: long words that seldom come would push out those
+/// that each call repeats, and make room for themselves at some cost.
+fn keep_out_of_tables(headers: &mut HeaderMap) {
+    let values = headers.values_mut();
+    values.for_each(|value| value.set_sensitive(true));
 }
 
 fn with_reason(code: Code, message: String, reason: &str) -> Status {

@@ -1,14 +1,22 @@
 //! The agent's protocol, answered by nobody in particular.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 
 use futures_util::stream::{self, Stream};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::proto::mpi::v1 as mpi;
 use crate::proto::mpi::v1::command_response::CommandStatus;
 use crate::proto::mpi::v1::command_service_server::CommandService;
+
+/// As long as what a gateway says to the agents of a revoked key: they are the
+/// larger part of what goes over the wire when many sessions end.
+const LAST_WORDS: &str = "data plane key key_0123456789ABCDEF was revoked at \
+     2026-01-01T00:00:00.123Z, for good: make another with `muster keys create` and put it into \
+     the agent's key file";
 
 /// Lets everybody in; all streams end when the number changes.
 pub(super) struct Agents {
@@ -67,7 +75,7 @@ impl CommandService for Agents {
                 while let Ok(Some(_)) = incoming.message().await {}
             };
             tokio::select! {
-                _ = ended.changed() => Some(Err(Status::unauthenticated("ended"))),
+                _ = ended.changed() => Some(Err(last_words())),
                 () = left => None,
             }
         };
@@ -76,4 +84,9 @@ impl CommandService for Agents {
         });
         Ok(Response::new(Box::pin(stream)))
     }
+}
+
+fn last_words() -> Status {
+    let details = ErrorDetails::with_error_info("KEY_REVOKED", "muster", HashMap::new());
+    Status::with_error_details(Code::Unauthenticated, LAST_WORDS, details)
 }

@@ -7,8 +7,9 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use http::HeaderMap;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,8 @@ pub struct Call {
     id: u64,
     owner: OnceLock<KeyId>,
     open: AtomicBool,
+    /// Boxed: few calls have some.
+    trailers: Mutex<Option<Box<HeaderMap>>>,
 }
 
 impl Call {
@@ -46,6 +49,7 @@ impl Call {
             id,
             owner: OnceLock::new(),
             open: AtomicBool::new(true),
+            trailers: Mutex::default(),
         });
         (Arc::clone(&call), CallGuard(call))
     }
@@ -86,6 +90,16 @@ impl Call {
         self.connection.cut(id, owner, scope, Instant::now());
     }
 
+    /// Has the answer end with these trailers in place of those that its body
+    /// makes. For ends that many calls share: made once, not by each of them.
+    pub fn end_with(&self, trailers: HeaderMap) {
+        *self.trailers() = Some(Box::new(trailers));
+    }
+
+    fn trailers(&self) -> MutexGuard<'_, Option<Box<HeaderMap>>> {
+        self.trailers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the answer's body has not yet ended or been dropped.
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
@@ -95,6 +109,13 @@ impl Call {
 /// Keeps a call open; goes from the service's future to the response's body.
 #[derive(Debug)]
 pub(super) struct CallGuard(Arc<Call>);
+
+impl CallGuard {
+    /// What the answer ends with in place of its own trailers.
+    pub fn take_trailers(&self) -> Option<HeaderMap> {
+        self.0.trailers().take().map(|trailers| *trailers)
+    }
+}
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
