@@ -145,7 +145,7 @@ async fn targets(connect: &ConnectArgs, fleet: &FleetArgs) -> Result<Vec<Target>
     } else {
         (fleet.target.clone(), fleet.ops.clone())
     };
-    if ops.len() > named.len() {
+    if fleet.ops.len() > named.len() {
         return Err(CliError::Usage(
             "--ops: give one for each --target, in the same order".into(),
         ));
