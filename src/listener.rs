@@ -12,8 +12,11 @@
 mod admission;
 mod call;
 mod calls;
+mod coarse;
 mod connection;
+mod keepalive;
 mod limits;
+mod moments;
 mod observer;
 mod service;
 mod state;
@@ -36,13 +39,14 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use call::{Call, Cut};
 pub use limits::Limits;
 pub use observer::{CloseReason, Observer, RefuseReason, Unobserved};
 
 use admission::{Admission, Slot};
+use moments::Moments;
 use state::{Protocol, Shared, later};
 
 /// Connections that the kernel holds for us: after a restart a whole fleet
@@ -150,8 +154,12 @@ impl Listener {
             self.limits.max_connections,
             self.limits.max_connections_per_address,
         );
+        let moments = Moments::new(self.limits.refused_pause);
+        let kept = Arc::clone(&moments);
+        let _keeping = AbortOnDropHandle::new(tokio::spawn(async move { kept.keep().await }));
         let hub = Arc::new(Hub {
             limits: self.limits,
+            moments,
             tls: self.tls,
             observer: self.observer,
             closing: CancellationToken::new(),
@@ -202,6 +210,7 @@ impl Listener {
 /// What all connections of a listener share.
 struct Hub {
     limits: Arc<Limits>,
+    moments: Arc<Moments>,
     tls: TlsAcceptor,
     observer: Arc<dyn Observer>,
     /// Cancelled when no handshake has to go on.
@@ -246,7 +255,8 @@ impl Hub {
             return self.observer.refused(peer, RefuseReason::ShuttingDown);
         };
         self.observer.opened();
-        let reason = connection::serve(stream, service, &shared).await;
+        let moments = Arc::clone(&self.moments);
+        let reason = connection::serve(stream, service, &shared, moments).await;
         self.lock().connections.remove(&id);
         // The slot outlives the socket: the limits count real sockets.
         drop(slot);

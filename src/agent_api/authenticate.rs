@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use super::refusals::{Caller, Refusals};
-use super::status::{self, Refused};
+use super::status::Refused;
 use crate::auth::Principal;
 use crate::keys::{CredentialError, PresentedKey};
 use crate::listener::Call;
@@ -79,7 +79,7 @@ where
             // Set by our listener on every request.
             let call = request.extensions().get::<Arc<Call>>().cloned();
             let mut caller = Caller::of(request.headers(), call.as_ref());
-            match authenticate(&registrar, &mut request, call, &mut caller).await {
+            match authenticate(&registrar, &mut request, call.as_ref(), &mut caller).await {
                 Ok(authenticated) => {
                     request.extensions_mut().insert(authenticated);
                     inner.call(request).await
@@ -88,7 +88,10 @@ where
                     let path = request.uri().path();
                     let refused = stale_telemetry(&registrar, refused, path, &caller);
                     tracing::debug!(reason = refused.reason().as_str(), path, "refused");
-                    Ok(status::answer(refused.into_status(&refusals, &caller)))
+                    if let Some(call) = call.filter(|_| refused.is_final()) {
+                        call.refused();
+                    }
+                    Ok(refused.into_status(&refusals, &caller).into_http())
                 }
             }
         })
@@ -98,7 +101,7 @@ where
 async fn authenticate<B>(
     registrar: &Registrar,
     request: &mut Request<B>,
-    call: Option<Arc<Call>>,
+    call: Option<&Arc<Call>>,
     caller: &mut Caller,
 ) -> Result<Authenticated, Refused> {
     // Without it there is no connection to hold a session.
@@ -118,7 +121,7 @@ async fn authenticate<B>(
     Ok(Authenticated {
         presented,
         principal,
-        call,
+        call: Arc::clone(call),
         caller: *caller,
     })
 }

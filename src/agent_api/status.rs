@@ -8,8 +8,7 @@
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, Response};
-use tonic::body::Body;
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -93,6 +92,11 @@ impl Refused {
             | Self::ResourceId(_)
             | Self::Draining => caller.key,
         }
+    }
+
+    /// Whether an agent is to take it as final.
+    pub fn is_final(&self) -> bool {
+        self.code() == Code::Unauthenticated
     }
 
     fn code(&self) -> Code {
@@ -194,29 +198,17 @@ pub(super) fn ended(session: EndReason, key: crate::keys::KeyId) -> Status {
     with_reason(code, message, session.as_str())
 }
 
-/// A refusal as a whole answer.
-pub(super) fn answer(status: Status) -> Response<Body> {
-    let mut answer = status.into_http();
-    keep_out_of_tables(answer.headers_mut());
-    answer
-}
-
-/// A status as the trailers of an answer.
+/// A status as the trailers of an answer that many connections get, each once: not
+/// for their tables of HTTP/2's compression.
 pub(super) fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     if status.add_header(&mut trailers).is_err() {
         // Not with the words above, which are all text.
         trailers.insert(Status::GRPC_STATUS, i32::from(status.code()).into());
     }
-    keep_out_of_tables(&mut trailers);
-    trailers
-}
-
-/// Of HTTP/2's compression: long words that seldom come would push out those
-/// that each call repeats, and make room for themselves at some cost.
-fn keep_out_of_tables(headers: &mut HeaderMap) {
-    let values = headers.values_mut();
+    let values = trailers.values_mut();
     values.for_each(|value| value.set_sensitive(true));
+    trailers
 }
 
 fn with_reason(code: Code, message: String, reason: &str) -> Status {

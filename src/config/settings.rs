@@ -110,7 +110,7 @@ pub struct Settings {
         help_heading = "Limits of the agent listener"
     )]
     pub connection_window_bytes: Option<Count>,
-    /// Between two PINGs of ours [default: 20s]
+    /// A peer of which nothing came for so long gets a PING [default: 20s]
     #[arg(
         long,
         value_name = "TIME",
@@ -138,6 +138,14 @@ pub struct Settings {
         help_heading = "Limits of the agent listener"
     )]
     pub cut_after: Option<Period>,
+    /// After a call that was refused for good, its connection is served so much later at most,
+    /// together with others; 0: at once [default: 50ms]
+    #[arg(
+        long,
+        value_name = "TIME",
+        help_heading = "Limits of the agent listener"
+    )]
+    pub refused_pause: Option<Period>,
     /// Bytes of one gRPC message [default: 4194304]
     #[arg(
         long,
@@ -256,7 +264,8 @@ impl Settings {
             max_connections, max_connections_per_address, tls_deadline, preface_deadline,
             max_concurrent_streams, max_local_error_resets, max_pending_accept_resets,
             max_header_list_bytes, stream_window_bytes, connection_window_bytes,
-            keepalive_interval, keepalive_timeout, idle_timeout, cut_after, max_message_bytes,
+            keepalive_interval, keepalive_timeout, idle_timeout, cut_after, refused_pause,
+            max_message_bytes,
             drain_time, cache_capacity, load_deadline, expiry_recheck_deadline, revoke_wait,
             feed_interval, staleness, stale_uncached_after, stale_after, stale_limit, stale_spread,
             max_agents_per_key, forget_unavailable_after, identity_conflict_after,

@@ -72,6 +72,13 @@ impl Call {
         self.owner.get().copied()
     }
 
+    /// Says that this call is refused for good. Until one of the connection's calls
+    /// has an owner, and while none is open, what comes on it is served
+    /// `Limits::refused_pause` later at most, together with others of that kind.
+    pub fn refused(&self) {
+        self.connection.call_refused();
+    }
+
     /// Cancelled when the connection drains: a call that would not end by
     /// itself ends then. It belongs to the whole connection; don't cancel it.
     pub fn drain(&self) -> &CancellationToken {

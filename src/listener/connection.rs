@@ -27,6 +27,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::calls::{Calls, Spawner};
+use super::coarse::together;
+use super::keepalive::KeepAliveTimer;
+use super::moments::Moments;
 use super::service::CallService;
 use super::state::{Protocol, Shared, Step};
 use super::turns::{Part, Turns};
@@ -94,10 +97,11 @@ fn tls_fault(error: &io::Error) -> RefuseReason {
 
 /// Every HTTP/2 setting, written out: a default of hyper or h2 may change or be
 /// no limit at all.
-fn http2_builder(limits: &Limits, spawner: Spawner) -> http2::Builder<Spawner> {
+fn http2_builder(shared: &Arc<Shared>, spawner: Spawner) -> http2::Builder<Spawner> {
+    let limits = shared.limits();
     let mut builder = http2::Builder::new(spawner);
     builder
-        .timer(TokioTimer::new())
+        .timer(KeepAliveTimer(Arc::clone(shared)))
         .adaptive_window(false)
         .initial_stream_window_size(limits.stream_window_bytes.min(MAX_WINDOW_BYTES))
         .initial_connection_window_size(limits.connection_window_bytes.min(MAX_WINDOW_BYTES))
@@ -133,6 +137,7 @@ pub(super) fn serve<'a, S, B>(
     stream: TlsStream<TcpStream>,
     service: S,
     shared: &'a Arc<Shared>,
+    moments: Arc<Moments>,
 ) -> Serving<'a>
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -148,14 +153,15 @@ where
         shared: Arc::clone(shared),
     });
     let service = CallService::new(service, Arc::clone(shared));
-    let calls = Calls::new();
+    let (calls, turns) = (Calls::new(), Turns::new(moments));
     match shared.protocol {
         Protocol::Http2 => {
-            let builder = http2_builder(shared.limits(), calls.spawner());
+            let builder = http2_builder(shared, calls.spawner());
             let connection = Box::pin(builder.serve_connection(io, service));
             Box::pin(drive(
                 connection,
                 calls,
+                turns,
                 http2::Connection::graceful_shutdown,
                 shared,
             ))
@@ -165,6 +171,7 @@ where
             Box::pin(drive(
                 connection,
                 calls,
+                turns,
                 http1::Connection::graceful_shutdown,
                 shared,
             ))
@@ -176,6 +183,7 @@ where
 async fn drive<C>(
     mut connection: Pin<Box<C>>,
     mut calls: Calls,
+    turns: Arc<Turns>,
     go_away: impl Fn(Pin<&mut C>),
     shared: &Arc<Shared>,
 ) -> CloseReason
@@ -183,7 +191,6 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut timer = pin!(sleep_until(Instant::now()));
-    let turns = Turns::new();
     let (of_protocol, of_calls) = (turns.waker(Part::Protocol), turns.waker(Part::Calls));
     let reason = poll_fn(|cx| {
         turns.begin(cx);
@@ -204,7 +211,8 @@ where
                     turns.wake(Part::Calls);
                 }
             }
-            match shared.next_step(Instant::now(), cx.waker()) {
+            let now = Instant::now();
+            match shared.next_step(now, cx.waker()) {
                 Step::Close(reason) => return Poll::Ready(reason),
                 // The protocol has its turn before the next step, so that
                 // GOAWAY is on its way before any call ends.
@@ -216,10 +224,11 @@ where
                 Step::Wait(until) => {
                     // Deadlines mostly move away (each read moves one), so the
                     // timer stays and finds out when it fires.
+                    let until = together(until, now);
                     if timer.is_elapsed() || until < timer.deadline() {
                         timer.as_mut().reset(until);
                     }
-                    if timer.as_mut().poll(cx).is_pending() && turns.rest() {
+                    if timer.as_mut().poll(cx).is_pending() && turns.rest(shared.can_wait()) {
                         return Poll::Pending;
                     }
                 }

@@ -30,7 +30,7 @@ pub struct Limits {
     pub stream_window_bytes: u32,
     /// HTTP/2 window of one connection, bytes.
     pub connection_window_bytes: u32,
-    /// Between two PINGs of ours.
+    /// A peer of which nothing came for so long gets a PING.
     pub keepalive_interval: Duration,
     /// A peer that answers no PING for so long is cut.
     pub keepalive_timeout: Duration,
@@ -39,6 +39,9 @@ pub struct Limits {
     /// From the end of a session to the closing of its socket, should the peer
     /// not have closed it.
     pub cut_after: Duration,
+    /// So much later at most is served what comes on a connection whose last call
+    /// was refused for good, together with all else of that kind. Zero: at once.
+    pub refused_pause: Duration,
 }
 
 impl Default for Limits {
@@ -58,6 +61,7 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
             cut_after: Duration::from_secs(2),
+            refused_pause: Duration::from_millis(50),
         }
     }
 }

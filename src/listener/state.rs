@@ -69,6 +69,8 @@ struct State {
     drain: Option<Drain>,
     signalled: bool,
     finished: bool,
+    /// The last call was refused for good.
+    refused: bool,
     waker: Option<Waker>,
 }
 
@@ -129,6 +131,7 @@ impl Shared {
                 drain: None,
                 signalled: false,
                 finished: false,
+                refused: false,
                 waker: None,
             }),
         })
@@ -177,9 +180,23 @@ impl Shared {
     }
 
     pub(super) fn call_owned(&self, id: u64, owner: KeyId) {
-        if let Some(slot) = self.lock().open.get_mut(&id) {
+        let mut state = self.lock();
+        state.refused = false;
+        if let Some(slot) = state.open.get_mut(&id) {
             *slot = Some(owner);
         }
+    }
+
+    /// Notes that a call was refused for good.
+    pub(super) fn call_refused(&self) {
+        self.lock().refused = true;
+    }
+
+    /// Whether nobody is hurt if what comes next is served a little later: the
+    /// last call was refused for good, and none is open.
+    pub(super) fn can_wait(&self) -> bool {
+        let state = self.lock();
+        state.refused && state.open.is_empty()
     }
 
     /// Notes a cut; due `cut_after` from now. A second cut of the same call can
@@ -300,17 +317,24 @@ impl Shared {
         Step::Wait(next)
     }
 
+    /// Until then the peer was heard lately enough not to be asked whether it is
+    /// there.
+    pub(super) fn counts_as_heard_until(&self) -> Instant {
+        later(self.last_read(), self.limits.keepalive_interval)
+    }
+
     /// hyper answers a missing PING by itself, but it then waits until its
     /// GOAWAY is written, and a peer that keeps its receive buffer full lets
     /// that never happen. A living peer is heard at least once an interval.
     fn silence_deadline(&self) -> Instant {
-        let limits = &*self.limits;
-        let allowed = limits
-            .keepalive_interval
-            .saturating_add(limits.keepalive_timeout)
-            .saturating_add(limits.keepalive_timeout / 2);
-        let last_read = Duration::from_millis(self.last_read.load(Ordering::Relaxed));
-        later(later(self.started, last_read), allowed)
+        let timeout = self.limits.keepalive_timeout;
+        let allowed = timeout.saturating_add(timeout / 2);
+        later(self.counts_as_heard_until(), allowed)
+    }
+
+    fn last_read(&self) -> Instant {
+        let millis = self.last_read.load(Ordering::Relaxed);
+        later(self.started, Duration::from_millis(millis))
     }
 }
 
