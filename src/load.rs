@@ -10,6 +10,7 @@ mod identity;
 mod limits;
 mod measure;
 mod pace;
+mod random;
 mod report;
 mod retry;
 mod scenario;

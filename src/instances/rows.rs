@@ -365,6 +365,8 @@ fn take_over(record: &mut AgentRecord, report: AgentReport, now: Timestamp) {
     kept.reverse();
     kept.extend(reported);
     kept.sort_by_key(|instance| instance.registered_at);
+    // It is kept for days, and there is one for each agent.
+    kept.shrink_to_fit();
     record.instances = kept;
 }
 

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use super::random::Random;
+
 const AT_ONCE: Duration = Duration::from_millis(20);
 const FIRST: f64 = 1.0;
 const TIMES: f64 = 3.0;
@@ -17,13 +19,16 @@ const SPREAD: f64 = 0.5;
 #[derive(Debug, Clone)]
 pub(super) struct Waits {
     next: Option<f64>,
-    random: u64,
+    random: Random,
 }
 
 impl Waits {
     /// `random` makes them repeatable.
     pub fn new(random: u64) -> Self {
-        Self { next: None, random }
+        Self {
+            next: None,
+            random: Random(random),
+        }
     }
 
     /// How long to wait before the next try.
@@ -33,18 +38,8 @@ impl Waits {
             return AT_ONCE;
         };
         self.next = Some((base * TIMES).min(LONGEST));
-        let spread = 1.0 - SPREAD + 2.0 * SPREAD * self.fraction();
+        let spread = 1.0 - SPREAD + 2.0 * SPREAD * self.random.fraction();
         Duration::from_secs_f64(base * spread)
-    }
-
-    /// In [0, 1): splitmix64, which needs to be no better than jitter.
-    fn fraction(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let bits = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(0);
-        f64::from(bits) / (f64::from(u32::MAX) + 1.0)
     }
 }
 
