@@ -11,17 +11,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use muster::auth::{AuthOptions, Authenticator, Freshness, Principal, Staleness, View};
-use muster::events::Events;
-use muster::instances::{InstanceLimits, Instances};
+use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Principal, Staleness, View};
+use muster::gateway::events::Events;
+use muster::gateway::key_feed::Revocations;
+use muster::gateway::registrar::Registrar;
+use muster::gateway::registrations::{InstanceLimits, Instances};
+use muster::gateway::sessions::{
+    HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
+};
+use muster::gateway::telemetry_senders;
+use muster::gateway::telemetry_senders::Senders;
 use muster::keys::{Id, KeyId, Kind, Position, PresentedKey, mint};
-use muster::registrar::Registrar;
-use muster::revocation::Revocations;
-use muster::senders::{self, Senders};
-use muster::sessions::{HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo};
+use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{GatewayId, GatewayInfo, KeyStore, NewKey};
-use muster::telemetry::Metrics;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -213,7 +216,7 @@ fn verify(c: &mut Criterion) {
             registry,
             Arc::new(revocations),
             Arc::clone(&bench.instances),
-            Arc::new(Senders::new(senders::CAPACITY)),
+            Arc::new(Senders::new(telemetry_senders::CAPACITY)),
             Arc::clone(&bench.events),
             Arc::clone(&bench.metrics),
             Duration::from_secs(30),

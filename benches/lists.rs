@@ -14,26 +14,30 @@ use axum::body::{Body, to_bytes};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
 use muster::admin_api::{self, About, AdminService, Behind};
-use muster::audit::Audit;
-use muster::auth::{AuthOptions, Authenticator, Freshness, Staleness, View};
-use muster::events::Events;
-use muster::gateways::Gateways;
-use muster::instances::{InstanceLimits, Instances};
-use muster::key_admin::KeyAdmin;
+use muster::control::audit::Audit;
+use muster::control::gateways::Gateways;
+use muster::control::keys::KeyAdmin;
+use muster::control::settings::Settings;
+use muster::control::tokens::Tokens;
+use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, View};
+use muster::gateway::events::Events;
+use muster::gateway::key_feed::Revocations;
+use muster::gateway::presence::Presence;
+use muster::gateway::registrations::{InstanceLimits, Instances};
+use muster::gateway::rejections;
+use muster::gateway::rejections::{Group, Reason, Rejections};
+use muster::gateway::sessions::{
+    HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
+};
+use muster::gateway::telemetry_senders;
+use muster::gateway::telemetry_senders::Senders;
 use muster::keys::{Id, KeyId, Kind, PresentedKey, Timestamp, TokenId, mint};
-use muster::presence::Presence;
-use muster::rejections::{self, Group, Reason, Rejections};
-use muster::revocation::Revocations;
-use muster::senders::{self, Senders};
-use muster::sessions::{HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo};
-use muster::settings::Settings;
+use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, GatewayId, GatewayInfo, InstanceBatch, InstanceRecord, InstanceStore, KeyStore,
     NewKey, Role, TokenRecord, TokenStore,
 };
-use muster::telemetry::Metrics;
-use muster::tokens::Tokens;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -248,7 +252,7 @@ impl Bench {
             keys,
             presence,
             instances,
-            senders: Arc::new(Senders::new(senders::CAPACITY)),
+            senders: Arc::new(Senders::new(telemetry_senders::CAPACITY)),
             events,
             tokens: Tokens::new(all.clone(), clock),
             gateways: Gateways::new(all.clone(), registry),

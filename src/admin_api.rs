@@ -6,37 +6,29 @@
 //! reflection's too.
 
 mod about;
-mod agents;
-mod audit;
-mod authenticate;
+mod calls;
 mod console;
-mod convert;
-mod deeds;
-mod door;
-mod events;
-mod gateways;
-mod keys;
-mod page;
-mod rejections;
+mod error;
+mod grpc;
+mod not_ready;
 mod rest;
 mod roles;
 mod service;
-mod sessions;
-mod settings;
-mod status;
-mod tokens;
 
 use std::sync::Arc;
 
 use tonic::service::Routes;
 
-use crate::audit::Audit;
-use crate::events::Events;
-use crate::gateways::Gateways;
-use crate::instance_admin::InstanceAdmin;
-use crate::instances::Instances;
-use crate::key_admin::KeyAdmin;
-use crate::presence::Presence;
+use crate::control::audit::Audit;
+use crate::control::gateways::Gateways;
+use crate::control::instances::InstanceAdmin;
+use crate::control::keys::KeyAdmin;
+use crate::control::settings::Settings;
+use crate::control::tokens::Tokens;
+use crate::gateway::events::Events;
+use crate::gateway::presence::Presence;
+use crate::gateway::registrations::Instances;
+use crate::gateway::telemetry_senders::Senders;
 use crate::proto::admin::v1::DESCRIPTORS;
 use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::audit_service_server::AuditServiceServer;
@@ -47,13 +39,10 @@ use crate::proto::admin::v1::rejection_service_server::RejectionServiceServer;
 use crate::proto::admin::v1::session_service_server::SessionServiceServer;
 use crate::proto::admin::v1::settings_service_server::SettingsServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
-use crate::senders::Senders;
-use crate::settings::Settings;
-use crate::tokens::Tokens;
 
 pub use about::About;
-use authenticate::Authenticate;
-pub use door::Door;
+use grpc::authenticate::Authenticate;
+pub use not_ready::Door;
 use rest::Rest;
 pub use service::AdminService;
 
@@ -121,22 +110,24 @@ pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server:
         instance_admin: instance_admin.clone(),
         settings: settings.clone(),
     });
-    let key_service = keys::Keys::new(keys, senders);
-    let agent_service = agents::Agents::new(instances, Arc::clone(&presence), instance_admin);
-    let session_service = sessions::Sessions::new(Arc::clone(&presence));
-    let rejection_service = rejections::Refused::new(presence);
-    let gateway_service = gateways::GatewayAdmin::new(gateways);
-    let audit_service = audit::Trail::new(Arc::clone(&audit));
-    let token_service = tokens::TokenAdmin::new(tokens.clone());
+    let key_service = grpc::keys::Keys::new(keys, senders);
+    let agent_service = grpc::agents::Agents::new(instances, Arc::clone(&presence), instance_admin);
+    let session_service = grpc::sessions::Sessions::new(Arc::clone(&presence));
+    let rejection_service = grpc::rejections::Refused::new(presence);
+    let gateway_service = grpc::gateways::GatewayAdmin::new(gateways);
+    let audit_service = grpc::audit::Trail::new(Arc::clone(&audit));
+    let token_service = grpc::tokens::TokenAdmin::new(tokens.clone());
     let routes = Routes::new(KeyServiceServer::new(key_service))
         .add_service(AgentServiceServer::new(agent_service))
-        .add_service(EventServiceServer::new(events::EventStream::new(events)))
+        .add_service(EventServiceServer::new(grpc::events::EventStream::new(
+            events,
+        )))
         .add_service(SessionServiceServer::new(session_service))
         .add_service(GatewayServiceServer::new(gateway_service))
         .add_service(TokenServiceServer::new(token_service))
-        .add_service(SettingsServiceServer::new(settings::SettingsAdmin::new(
-            settings,
-        )))
+        .add_service(SettingsServiceServer::new(
+            grpc::settings::SettingsAdmin::new(settings),
+        ))
         .add_service(RejectionServiceServer::new(rejection_service))
         .add_service(AuditServiceServer::new(audit_service))
         .add_service(reflection().build_v1()?)

@@ -7,11 +7,11 @@
 
 mod authenticate;
 mod command;
+mod convert;
 mod ends;
 mod file;
 mod otlp;
 mod refusals;
-mod report;
 mod status;
 
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::gateway::registrar::Registrar;
+use crate::gateway::rejections::Rejections;
+use crate::metrics::registry::Metrics;
 use crate::proto::mpi::v1::command_service_server::CommandServiceServer;
 use crate::proto::mpi::v1::file_service_server::FileServiceServer;
-use crate::registrar::Registrar;
-use crate::rejections::Rejections;
-use crate::telemetry::Metrics;
 
 pub use authenticate::Authenticate;
 use refusals::Refusals;

@@ -5,6 +5,8 @@
 //! Invariant: what a run made is removed at its end, whatever the end.
 
 mod agent;
+pub mod baseline;
+mod connection;
 mod harness;
 mod identity;
 mod limits;
@@ -15,7 +17,6 @@ mod report;
 mod retry;
 mod scenario;
 mod watch;
-mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,13 +26,13 @@ use secrecy::SecretString;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use connection::Dialer;
 use harness::Harness;
 use measure::Recorder;
 pub use measure::{Point, PointOf, Summary};
 pub use report::{Curve, Fact, Mark, Report, thousandths};
 pub use scenario::{Denied, Hold, Join, Loop, Revoke, Scenario, Storm, Verify};
 pub use watch::Cost;
-use wire::Dialer;
 
 /// Between two looks at the gateways and the clock.
 const TICK: Duration = Duration::from_secs(1);

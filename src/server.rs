@@ -6,8 +6,10 @@
 
 mod admin_listener;
 mod build;
+pub mod config;
 mod data_dir;
-mod enter;
+mod enrol;
+pub mod maintenance;
 mod observer;
 mod ops_listener;
 mod run;
@@ -19,20 +21,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::certs::CertError;
-use crate::config::Config;
-use crate::listener::BindError;
+use crate::control::tokens::FirstTokenError;
+use crate::net::certs::CertError;
+use crate::net::listener::BindError;
+use crate::server::config::Config;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::redis::RedisOpenError;
 use crate::store::{Store, StoreError};
-use crate::tokens::FirstTokenError;
-use enter::Source;
+use enrol::Source;
 use run::Parts;
 
 pub use data_dir::{DataDir, DataDirError};
 
-pub use crate::tokens::FirstToken;
-pub use enter::redis_options;
+pub use crate::control::tokens::FirstToken;
+pub use enrol::redis_options;
 
 /// Where the listeners are bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,40 +5,40 @@
 //! Invariant: each change of any key raises the revision by one and enters the
 //! feed in the same atomic step; order comes from revisions, never from clocks.
 
-mod audit_store;
-mod boards;
-mod changes;
+mod audit;
 mod claims;
 mod clock;
 mod codec;
 pub mod embedded;
-mod event_store;
-mod gateway;
-mod instance_rows;
-mod instance_store;
-mod key_store;
+mod events;
+mod gateways;
+mod key_changes;
+mod keys;
+mod presence;
 pub mod redis;
-mod setting_store;
-pub mod survey;
+mod registration_rows;
+mod registrations;
+pub mod scan;
+mod settings;
 mod token_changes;
-mod token_store;
+mod tokens;
 
-pub use audit_store::{AuditPage, AuditRecord, AuditStore, Deed, DeedResult};
-pub use boards::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
+pub use audit::{AuditPage, AuditRecord, AuditStore, Deed, DeedResult};
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
-pub use event_store::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
-pub use gateway::{Bound, Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
-pub use instance_store::{
-    AgentNews, AgentRecord, Health, InstanceBatch, InstanceCursor, InstanceNews, InstanceRecord,
-    InstanceStore, Registration,
-};
-pub use key_store::{
+pub use events::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
+pub use gateways::{Bound, Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
+pub use keys::{
     Change, ChangeError, Durability, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore,
     Loaded, Lookup, NewKey, StoreError, Written,
 };
-pub use setting_store::SettingStore;
-pub use token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
+pub use presence::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
+pub use registrations::{
+    AgentNews, AgentRecord, Health, InstanceBatch, InstanceCursor, InstanceNews, InstanceRecord,
+    InstanceStore, Registration,
+};
+pub use settings::SettingStore;
+pub use tokens::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 
 /// All that a gateway needs of a backend.
 pub trait Store:

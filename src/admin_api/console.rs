@@ -9,8 +9,8 @@
 mod assets;
 mod cookie;
 mod headers;
+mod not_ready;
 mod session;
-mod waiting;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -19,7 +19,7 @@ use super::rest::Rest;
 
 pub(super) use cookie::{presented, provenance};
 pub(super) use headers::harden;
-pub(super) use waiting::while_shut;
+pub(super) use not_ready::while_shut;
 
 /// The console's own routes.
 pub(super) fn routes() -> Router<Rest> {

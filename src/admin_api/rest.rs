@@ -45,17 +45,17 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::About;
-use crate::audit::Audit;
-use crate::events::Events;
-use crate::gateways::Gateways;
-use crate::instance_admin::InstanceAdmin;
-use crate::instances::Instances;
-use crate::key_admin::KeyAdmin;
-use crate::presence::Presence;
-use crate::senders::Senders;
-use crate::settings::Settings;
+use crate::control::audit::Audit;
+use crate::control::gateways::Gateways;
+use crate::control::instances::InstanceAdmin;
+use crate::control::keys::KeyAdmin;
+use crate::control::settings::Settings;
+use crate::control::tokens::Tokens;
+use crate::gateway::events::Events;
+use crate::gateway::presence::Presence;
+use crate::gateway::registrations::Instances;
+use crate::gateway::telemetry_senders::Senders;
 use crate::store::StoreClock;
-use crate::tokens::Tokens;
 
 use super::console;
 pub(super) use auth::CONSOLE;

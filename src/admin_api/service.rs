@@ -14,7 +14,7 @@ use http::{Request, Response};
 use tonic::service::Routes;
 use tower_service::Service;
 
-use super::authenticate::Authenticate;
+use super::grpc::authenticate::Authenticate;
 
 /// What the admin listener serves.
 #[derive(Clone)]

@@ -15,10 +15,10 @@ use tower_service::Service;
 
 use super::refusals::{Caller, Refusals};
 use super::status::Refused;
-use crate::auth::Principal;
+use crate::gateway::auth::Principal;
+use crate::gateway::registrar::Registrar;
 use crate::keys::{CredentialError, PresentedKey};
-use crate::listener::Call;
-use crate::registrar::Registrar;
+use crate::net::listener::Call;
 
 /// gRPC health is asked by load balancers, which have no key.
 const OPEN_TO_ALL: &str = "/grpc.health.v1.Health/";

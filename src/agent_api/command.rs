@@ -10,16 +10,16 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::authenticate::{Authenticated, proven};
+use super::convert;
 use super::ends::Ends;
 use super::refusals::Refusals;
-use super::report;
 use super::status::Refused;
-use crate::listener::{Call, Cut};
+use crate::gateway::registrar::Registrar;
+use crate::gateway::sessions::{EndReason, HangUp, Scope, SessionGuard, SessionInfo};
+use crate::net::listener::{Call, Cut};
 use crate::proto::mpi::v1 as mpi;
 use crate::proto::mpi::v1::command_response::CommandStatus;
 use crate::proto::mpi::v1::command_service_server::CommandService;
-use crate::registrar::Registrar;
-use crate::sessions::{EndReason, HangUp, Scope, SessionGuard, SessionInfo};
 
 /// Longest `user-agent` that is kept, in characters.
 const MAX_USER_AGENT: usize = 128;
@@ -77,7 +77,7 @@ impl CommandService for Command {
                 &who.principal,
                 agent,
                 who.call.peer().ip(),
-                report::report(resource),
+                convert::report(resource),
             )
             .await
             .map_err(|refusal| self.refuse(Refused::Key(refusal), &who))?;
@@ -100,7 +100,7 @@ impl CommandService for Command {
             .map_err(|refused| self.refuse(refused, &who))?;
         self.still_good(&who).await?;
         let resource = request.into_inner().resource.unwrap_or_default();
-        let report = report::report(resource);
+        let report = convert::report(resource);
         self.registrar.reported(&who.principal, agent, report);
         Ok(Response::new(mpi::UpdateDataPlaneStatusResponse {}))
     }
@@ -112,7 +112,7 @@ impl CommandService for Command {
         let who = proven(&request)?;
         let agent = agent_id(request.metadata()).map_err(|refused| self.refuse(refused, &who))?;
         self.still_good(&who).await?;
-        let healths = report::healths(request.into_inner().instance_healths);
+        let healths = convert::healths(request.into_inner().instance_healths);
         self.registrar.judged(&who.principal, agent, &healths);
         Ok(Response::new(mpi::UpdateDataPlaneHealthResponse {}))
     }

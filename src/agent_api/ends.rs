@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use http::HeaderMap;
 
 use super::status;
+use crate::gateway::sessions::EndReason;
 use crate::keys::KeyId;
-use crate::sessions::EndReason;
 
 /// Makes the trailers of sessions that were ended.
 #[derive(Default)]

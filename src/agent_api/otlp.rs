@@ -18,8 +18,8 @@ use tonic::{Request, Response, Status};
 use super::authenticate::{Authenticated, proven};
 use super::refusals::Refusals;
 use super::status::Refused;
-use crate::registrar::Registrar;
-use crate::telemetry::{Metrics, Signal};
+use crate::gateway::registrar::Registrar;
+use crate::metrics::registry::{Metrics, Signal};
 
 /// Counts what arrives, and from whom.
 #[derive(Clone)]

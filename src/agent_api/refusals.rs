@@ -8,10 +8,11 @@ use std::sync::Arc;
 use http::HeaderMap;
 use uuid::Uuid;
 
+use crate::gateway::rejections::{Group, Reason, Rejections};
 use crate::keys::KeyId;
-use crate::listener::Call;
-use crate::rejections::{Group, Reason, Rejections};
-use crate::telemetry::{self, Metrics};
+use crate::metrics::registry;
+use crate::metrics::registry::Metrics;
+use crate::net::listener::Call;
 
 /// What is known of a caller before anything is proven, and its key once that
 /// is.
@@ -54,7 +55,7 @@ impl Refusals {
 
     /// Counts one; `key` is one that the store knows.
     pub fn note(&self, reason: Reason, key: Option<KeyId>, caller: &Caller) {
-        let label = telemetry::Reason {
+        let label = registry::Reason {
             reason: reason.as_str(),
         };
         self.metrics.refusals.get_or_create(&label).inc();

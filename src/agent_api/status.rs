@@ -13,10 +13,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::refusals::{Caller, Refusals};
+use crate::gateway::registrar::Refusal;
+use crate::gateway::rejections::Reason;
+use crate::gateway::sessions::EndReason;
 use crate::keys::{CredentialError, KeyId};
-use crate::registrar::Refusal;
-use crate::rejections::Reason;
-use crate::sessions::EndReason;
 
 /// The domain of our ErrorInfo details.
 const DOMAIN: &str = "muster";

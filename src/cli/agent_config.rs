@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
 use super::output::Console;
-use crate::agent_config::{AgentConfigError, MOUNT, Target, Wanted};
-use crate::config::AgentAddress;
+use crate::control::agent_config::{AgentConfigError, MOUNT, Target, Wanted};
+use crate::server::config::AgentAddress;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::{CliError, with_causes};
 use super::output::{Console, clean};
-use crate::certs::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
-use crate::text::quoted;
+use crate::control::agent_config::quote::quoted;
+use crate::net::certs::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -5,9 +5,9 @@
 
 use std::io;
 
-use crate::config::ConfigError;
+use crate::server::config::ConfigError;
+use crate::server::maintenance::UpkeepError;
 use crate::server::{ServeError, StartError};
-use crate::upkeep::UpkeepError;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]

@@ -81,7 +81,7 @@ async fn floor_of(
     args: args::FloorArgs,
     console: &mut Console,
 ) -> Result<(), CliError> {
-    let floor = crate::floor::Floor::bind(args.options(connect.dir()))
+    let floor = crate::load::baseline::Floor::bind(args.options(connect.dir()))
         .await
         .map_err(|error| CliError::Refused(error.to_string()))?;
     console.print(&format!(

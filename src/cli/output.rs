@@ -13,8 +13,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::error::CliError;
-pub(super) use crate::text::clean;
-use crate::text::is_obeyed;
+pub(super) use crate::control::agent_config::quote::clean;
+use crate::control::agent_config::quote::is_obeyed;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -16,9 +16,9 @@ use tracing_subscriber::EnvFilter;
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
 use super::output::{Console, clean};
-use crate::config::{AgentAddress, Config, Log, LogFormat, Settings};
+use crate::control::agent_config::quote::quoted;
+use crate::server::config::{AgentAddress, Config, Log, LogFormat, Settings};
 use crate::server::{Addresses, FirstToken, Server};
-use crate::text::quoted;
 
 /// After a clean shutdown nothing should be left to do; what is left all the
 /// same gets so long.

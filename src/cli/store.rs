@@ -13,7 +13,7 @@ use clap::{Arg, ArgMatches, Args, Subcommand};
 
 use super::error::CliError;
 use super::output::Console;
-use crate::config::{Config, ConfigError, Settings, StorePlace, StoreText};
+use crate::server::config::{Config, ConfigError, Settings, StorePlace, StoreText};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

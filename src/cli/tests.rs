@@ -123,7 +123,7 @@ fn every_variable_of_the_admin_commands_is_let_pass_by_serve() {
             format!("MUSTER_{}", flag[2..].replace('-', "_").to_uppercase())
         );
         let shared = ["MUSTER_DATA_DIR", "MUSTER_AGENT_ADDRESS"].contains(&variable.as_str());
-        assert!(shared || crate::config::CLIENT_VARIABLES.contains(&variable.as_str()));
+        assert!(shared || crate::server::config::CLIENT_VARIABLES.contains(&variable.as_str()));
     }
 }
 

@@ -11,10 +11,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
+use super::connection::{Fault, Key, Line, Subscription};
 use super::harness::Harness;
 use super::identity::Identity;
 use super::retry::Waits;
-use super::wire::{Fault, Key, Line, Subscription};
 
 /// From its session's begin to its first word on health.
 const FIRST_HEALTH: Duration = Duration::from_secs(5);

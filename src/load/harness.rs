@@ -12,8 +12,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 use super::agent::{Agent, Happening};
+use super::connection::{Dialer, Fault, Key, Line};
 use super::measure::Recorder;
-use super::wire::{Dialer, Fault, Key, Line};
 use super::{Admin, LoadError};
 
 /// Agents that share an address on the loopback: well below what a gateway

@@ -23,10 +23,10 @@ pub use storm::Storm;
 pub use verify::Verify;
 
 use super::agent::{Happening, What};
+use super::connection::Key;
 use super::harness::{Fleet, Harness};
 use super::report::{Mark, Outcome};
 use super::watch::Watchers;
-use super::wire::Key;
 use super::{LoadError, Progress, Watcher};
 use tokio::sync::mpsc::UnboundedReceiver;
 

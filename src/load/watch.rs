@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::telemetry::process;
+use crate::metrics::process;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 /// A gateway's `/metrics` is a few kilobytes; a key's expiry takes 70 bytes.
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_gateways_own_metrics_are_understood() {
-        let text = crate::telemetry::Metrics::new().encode().unwrap();
+        let text = crate::metrics::registry::Metrics::new().encode().unwrap();
         let sample = parse(&text).unwrap();
         assert!(sample.resident_bytes > 100_000, "{sample:?}");
         assert!(parse("# EOF").is_none());

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin_api::Door;
-use crate::listener::Listener;
+use crate::net::listener::Listener;
 
 /// Bound, and served.
 pub(super) struct AdminListener {

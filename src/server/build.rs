@@ -10,32 +10,34 @@ use std::time::Duration;
 
 use super::admin_listener::AdminListener;
 use super::data_dir::dialled;
-use super::enter::{Entered, Entry, Source};
+use super::enrol::{Entered, Entry, Source};
 use super::observer::Connections;
 use super::ops_listener::OpsListener;
 use super::run::Parts;
 use super::{Addresses, DataDir, Server, StartError};
 use crate::admin_api::{self, About};
 use crate::agent_api;
-use crate::audit::Audit;
-use crate::auth::{AuthOptions, Authenticator, View};
-use crate::certs::{CertOptions, Certs};
-use crate::config::{Config, StorePlace};
-use crate::gateways::Gateways;
-use crate::key_admin::KeyAdmin;
+use crate::control::audit::Audit;
+use crate::control::gateways::Gateways;
+use crate::control::keys::KeyAdmin;
+use crate::control::settings::Settings;
+use crate::control::tokens::Tokens;
+use crate::gateway::auth::{AuthOptions, Authenticator, View};
+use crate::gateway::key_feed::Revocations;
+use crate::gateway::presence::Presence;
+use crate::gateway::registrar::Registrar;
+use crate::gateway::rejections;
+use crate::gateway::rejections::Rejections;
+use crate::gateway::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
+use crate::gateway::telemetry_senders;
+use crate::gateway::telemetry_senders::Senders;
 use crate::keys::{Id, KeyId};
-use crate::listener::{Limits, Listener};
-use crate::ops::Ops;
-use crate::presence::Presence;
-use crate::registrar::Registrar;
-use crate::rejections::{self, Rejections};
-use crate::revocation::Revocations;
-use crate::senders::{self, Senders};
-use crate::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
-use crate::settings::Settings;
+use crate::metrics::endpoints::Ops;
+use crate::metrics::registry::Metrics;
+use crate::net::certs::{CertOptions, Certs};
+use crate::net::listener::{Limits, Listener};
+use crate::server::config::{Config, StorePlace};
 use crate::store::{Bound, GatewayId, GatewayInfo};
-use crate::telemetry::Metrics;
-use crate::tokens::Tokens;
 
 /// What agents speak.
 const HTTP2: &[&[u8]] = &[b"h2"];
@@ -175,7 +177,7 @@ pub(super) async fn build(
         Arc::clone(&metrics),
         config.timing.revoke_wait,
     ));
-    let senders = Arc::new(Senders::new(senders::CAPACITY));
+    let senders = Arc::new(Senders::new(telemetry_senders::CAPACITY));
     let registrar = Registrar::new(
         Arc::clone(&authenticator),
         Arc::clone(&registry),

@@ -5,9 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use crate::config::AgentAddress;
 use crate::files::{self, Access};
 use crate::keys::Id;
+use crate::server::config::AgentAddress;
 
 /// A directory that one gateway owns.
 #[derive(Debug, Clone)]

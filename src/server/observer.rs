@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::listener::{CloseReason, Observer, RefuseReason, Unobserved};
-use crate::rejections::{Group, Reason as Refused, Rejections};
-use crate::telemetry::{Metrics, Reason};
+use crate::gateway::rejections::{Group, Reason as Refused, Rejections};
+use crate::metrics::registry::{Metrics, Reason};
+use crate::net::listener::{CloseReason, Observer, RefuseReason, Unobserved};
 
 /// Counts an agent listener's connections, and notes those refused.
 pub(super) struct Connections {

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::listener::BindError;
-use crate::ops::Ops;
+use crate::metrics::endpoints::Ops;
+use crate::net::listener::BindError;
 
 /// Bound, and served.
 pub(super) struct OpsListener {

@@ -18,16 +18,16 @@ use super::ServeError;
 use super::admin_listener::AdminListener;
 use super::ops_listener::OpsListener;
 use crate::agent_api;
-use crate::audit::Audit;
-use crate::auth::View;
-use crate::certs::Certs;
-use crate::events::{Events, ExpiryEvents};
-use crate::instances::{Connected, Instances};
-use crate::listener::Listener;
-use crate::presence::Presence;
-use crate::revocation::Revocations;
-use crate::sessions::{ExpiryTimers, Registry, StaleWatch};
-use crate::settings::Settings;
+use crate::control::audit::Audit;
+use crate::control::settings::Settings;
+use crate::gateway::auth::View;
+use crate::gateway::events::{Events, ExpiryEvents};
+use crate::gateway::key_feed::Revocations;
+use crate::gateway::presence::Presence;
+use crate::gateway::registrations::{Connected, Instances};
+use crate::gateway::sessions::{ExpiryTimers, Registry, StaleWatch};
+use crate::net::certs::Certs;
+use crate::net::listener::Listener;
 use crate::store::{EventKind, GatewayId, Store};
 
 /// Between two writes of registrations, and two looks at those of other gateways.

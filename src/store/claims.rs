@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::key_store::StoreError;
+use super::keys::StoreError;
 
 /// Keeps claims.
 #[async_trait]

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::key_store::StoreError;
-use super::token_store::{Role, TokenRecord};
+use super::keys::StoreError;
+use super::tokens::{Role, TokenRecord};
 use crate::keys::{Digest, Id, KeyId, KeyRecord, Revision, Timestamp, TokenId};
 
 /// The format that this muster writes.

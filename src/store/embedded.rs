@@ -5,17 +5,17 @@
 //! Invariant: a change is on the disk (fsync) before its call returns.
 
 mod audit;
-mod boards;
 mod claims;
 mod events;
-mod file;
-mod instances;
-mod log;
-mod markers;
+mod keys;
+mod open;
+mod presence;
+mod registrations;
+mod scan;
+mod sequence;
 mod settings;
-mod steps;
-mod survey;
 mod tokens;
+mod tombstones;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -26,23 +26,23 @@ use redb::{Database, ReadableDatabase};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use file::OpenError;
-pub use survey::{Held, hold, survey};
+pub use open::OpenError;
+pub use scan::{Held, hold, survey};
 
-use super::audit_store::{AuditPage, AuditStore, Deed};
-use super::changes::Ask;
+use super::audit::{AuditPage, AuditStore, Deed};
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
-use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
-use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
-use super::instance_store::{
-    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
-};
-use super::key_store::{
+use super::events::{AppendOnce, EventPage, EventStore, NewEvent};
+use super::gateways::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
+use super::key_changes::Ask;
+use super::keys::{
     Change, ChangeError, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey, StoreError,
     Written,
 };
-use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
+use super::registrations::{
+    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
+};
+use super::tokens::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 use crate::keys::{Epoch, Id, KeyId, Position, Revision, Timestamp, TokenId};
 
 /// Outcomes of final changes kept in memory.
@@ -73,7 +73,7 @@ impl EmbeddedStore {
     /// [`OpenError`] when the file is not ours, is of a newer format, is in use
     /// or can't be read; it is left as it was.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let (database, identity) = file::open(path)?;
+        let (database, identity) = open::open(path)?;
         Ok(Self::new(database, identity))
     }
 
@@ -82,11 +82,11 @@ impl EmbeddedStore {
     /// # Errors
     /// [`OpenError`] when the random numbers for its identity can't be had.
     pub fn in_memory() -> Result<Self, OpenError> {
-        let (database, identity) = file::in_memory()?;
+        let (database, identity) = open::in_memory()?;
         Ok(Self::new(database, identity))
     }
 
-    fn new(database: Database, identity: file::Identity) -> Self {
+    fn new(database: Database, identity: open::Identity) -> Self {
         Self {
             shared: Arc::new(Shared {
                 database,
@@ -127,7 +127,7 @@ impl EmbeddedStore {
     {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
-            let transaction = steps::begin(&shared.database)?;
+            let transaction = keys::begin(&shared.database)?;
             let (result, written) = step(&transaction)?;
             if written {
                 transaction.commit().map_err(failed)?;
@@ -141,16 +141,16 @@ impl EmbeddedStore {
     async fn write(&self, ask: Ask) -> Result<Written, ChangeError> {
         let shared = Arc::clone(&self.shared);
         let (change, is_new) = blocking(move || {
-            let transaction = steps::begin(&shared.database)?;
+            let transaction = keys::begin(&shared.database)?;
             let outcome = {
                 let mut key_step =
-                    steps::KeyStep::open(&transaction, shared.epoch, shared.clock.now())?;
+                    keys::KeyStep::open(&transaction, shared.epoch, shared.clock.now())?;
                 key_step.take(ask)?
             };
             match outcome {
                 // Nothing to write: the transaction is dropped, which undoes it.
-                steps::Outcome::Already(change) => Ok((change, false)),
-                steps::Outcome::Changed(change) => {
+                keys::Outcome::Already(change) => Ok((change, false)),
+                keys::Outcome::Changed(change) => {
                     transaction.commit().map_err(failed)?;
                     shared.revision.send_replace(change.position.revision);
                     Ok::<_, ChangeError>((change, true))
@@ -200,7 +200,7 @@ impl KeyStore for EmbeddedStore {
 
     async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
         let epoch = self.shared.epoch;
-        let (lookup, had_keys) = self.read(move |t| steps::load(t, id)).await?;
+        let (lookup, had_keys) = self.read(move |t| keys::load(t, id)).await?;
         Ok(Loaded {
             epoch,
             lookup,
@@ -209,7 +209,7 @@ impl KeyStore for EmbeddedStore {
     }
 
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
-        self.read(move |t| steps::list(t, after, limit)).await
+        self.read(move |t| keys::list(t, after, limit)).await
     }
 
     async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
@@ -217,7 +217,7 @@ impl KeyStore for EmbeddedStore {
         if after.epoch != epoch {
             return Ok(None);
         }
-        let feed = self.read(move |t| steps::feed_after(t, epoch, after.revision));
+        let feed = self.read(move |t| keys::feed_after(t, epoch, after.revision));
         Ok(Some(feed.await?).filter(|feed| feed.follows(after)))
     }
 
@@ -265,7 +265,7 @@ impl KeyStore for EmbeddedStore {
         let after = heartbeat.position.revision;
         let epoch = self.shared.epoch;
         let feed = self
-            .read(move |t| steps::feed_after(t, epoch, after))
+            .read(move |t| keys::feed_after(t, epoch, after))
             .await?;
         self.note(heartbeat.gateway, &heartbeat.outcomes);
         let now = self.shared.clock.now();
@@ -340,7 +340,7 @@ impl InstanceStore for EmbeddedStore {
         after: Option<(KeyId, Uuid)>,
         limit: usize,
     ) -> Result<Vec<Registration>, StoreError> {
-        self.read(move |t| instances::registrations(t, after, limit))
+        self.read(move |t| registrations::registrations(t, after, limit))
             .await
     }
 
@@ -349,7 +349,8 @@ impl InstanceStore for EmbeddedStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<AgentRecord>, StoreError> {
-        self.read(move |t| instances::agents(t, after, limit)).await
+        self.read(move |t| registrations::agents(t, after, limit))
+            .await
     }
 
     async fn key_uses(
@@ -357,17 +358,17 @@ impl InstanceStore for EmbeddedStore {
         after: Option<KeyId>,
         limit: usize,
     ) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
-        self.read(move |t| instances::key_uses(t, after, limit))
+        self.read(move |t| registrations::key_uses(t, after, limit))
             .await
     }
 
     async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
-        self.put_if(move |t| instances::save(t, &batch).map(|gone| (gone, true)))
+        self.put_if(move |t| registrations::save(t, &batch).map(|gone| (gone, true)))
             .await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
-        self.put(move |t| instances::forget(t, key)).await
+        self.put(move |t| registrations::forget(t, key)).await
     }
 
     async fn news(
@@ -406,7 +407,7 @@ impl EventStore for EmbeddedStore {
 
     async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read(|transaction| {
-            let meta = transaction.open_table(file::META).map_err(failed)?;
+            let meta = transaction.open_table(open::META).map_err(failed)?;
             events::expiries_until(&meta)
         })
         .await

@@ -8,25 +8,25 @@
 
 mod adopt;
 mod audit;
-mod boards;
 mod claims;
+mod connection;
 mod copy;
 mod events;
 mod gateways;
-mod instance_feed;
-mod instances;
 mod keys;
-mod link;
-mod locate;
-mod log;
 mod open;
-mod plain;
+mod presence;
+mod registration_feed;
+mod registrations;
 mod replicas;
+mod scan;
 mod schema;
+mod script;
+mod sentinel;
+mod sequence;
 mod settings;
-mod step;
-mod survey;
 mod tokens;
+mod unscripted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,27 +41,27 @@ use uuid::Uuid;
 pub use adopt::Standing;
 pub use copy::{CopyEnd, CopyTarget};
 pub use open::{RedisOpenError, RedisOptions};
-pub use survey::survey;
+pub use scan::survey;
 
-use super::audit_store::{AuditPage, AuditStore, Deed};
-use super::changes::Ask;
+use super::audit::{AuditPage, AuditStore, Deed};
 use super::claims::ClaimStore;
 use super::clock::StoreClock;
-use super::event_store::{AppendOnce, EventPage, EventStore, NewEvent};
-use super::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
-use super::instance_store::{
-    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
-};
-use super::key_store::{
+use super::events::{AppendOnce, EventPage, EventStore, NewEvent};
+use super::gateways::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
+use super::key_changes::Ask;
+use super::keys::{
     Change, ChangeError, Durability, Feed, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, NewKey,
     StoreError, Written,
 };
-use super::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
+use super::registrations::{
+    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
+};
+use super::tokens::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 use crate::keys::{Id, KeyId, Position, Revision, Timestamp, TokenId};
-use link::Link;
+use connection::Link;
 use replicas::Replicas;
 use schema::Schema;
-use step::{Answer, Caller, Step};
+use script::{Answer, Caller, Step};
 
 /// The store of several gateways. Clones share it.
 #[derive(Clone)]
@@ -261,7 +261,7 @@ impl InstanceStore for RedisStore {
         after: Option<(KeyId, Uuid)>,
         limit: usize,
     ) -> Result<Vec<Registration>, StoreError> {
-        instances::registrations(&self.shared, after, limit).await
+        registrations::registrations(&self.shared, after, limit).await
     }
 
     async fn agents(
@@ -269,7 +269,7 @@ impl InstanceStore for RedisStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<AgentRecord>, StoreError> {
-        instances::agents(&self.shared, after, limit).await
+        registrations::agents(&self.shared, after, limit).await
     }
 
     async fn key_uses(
@@ -277,22 +277,22 @@ impl InstanceStore for RedisStore {
         after: Option<KeyId>,
         limit: usize,
     ) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
-        instances::key_uses(&self.shared, after, limit).await
+        registrations::key_uses(&self.shared, after, limit).await
     }
 
     async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
-        instances::save(&self.shared, &batch).await
+        registrations::save(&self.shared, &batch).await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
-        instances::forget(&self.shared, key).await
+        registrations::forget(&self.shared, key).await
     }
 
     async fn news(
         &self,
         after: Option<InstanceCursor>,
     ) -> Result<Option<InstanceNews>, StoreError> {
-        instance_feed::news(&self.shared, after).await.map(Some)
+        registration_feed::news(&self.shared, after).await.map(Some)
     }
 }
 

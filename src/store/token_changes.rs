@@ -2,7 +2,7 @@
 //! are few: both look at all of them.
 
 use super::codec::TokenRow;
-use super::token_store::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord};
+use super::tokens::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord};
 use crate::keys::{KeyStatus, Timestamp, TokenId};
 
 /// The page after `after` of all the tokens.

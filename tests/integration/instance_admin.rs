@@ -193,7 +193,7 @@ fn hours(body: &Value) -> u64 {
 #[tokio::test]
 async fn the_cleanup_is_set_by_every_door_within_the_same_bounds() {
     let store = EmbeddedStore::in_memory().unwrap();
-    let ninety = |config: &mut muster::config::Config| {
+    let ninety = |config: &mut muster::server::config::Config| {
         config.instances.forget_unavailable_after = std::time::Duration::from_secs(90 * 60);
     };
     let gateway = TestGateway::over(Arc::new(store.clone()), ninety).await;

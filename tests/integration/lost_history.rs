@@ -56,7 +56,7 @@ async fn gateway_on(redis: &RedisServer) -> TestGateway {
 }
 
 async fn over(store: RedisStore) -> TestGateway {
-    let soon = |config: &mut muster::config::Config| {
+    let soon = |config: &mut muster::server::config::Config| {
         config.timing.feed_interval = Duration::from_millis(50);
     };
     TestGateway::over(Arc::new(store), soon).await

@@ -8,8 +8,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use muster::gateway::rejections::Reason;
 use muster::proto::admin::v1::{Rejection, Session};
-use muster::rejections::Reason;
 
 use crate::bad_input::forge;
 use crate::cli::{done, muster};

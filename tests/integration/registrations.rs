@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::config::Config;
 use muster::proto::admin::v1 as pb;
 use muster::proto::mpi::v1 as mpi;
+use muster::server::config::Config;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{InstanceStore, KeyStore};
 use tonic::Code;

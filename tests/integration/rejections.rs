@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use muster::gateway::rejections::Reason;
 use muster::proto::admin::v1 as pb;
 use muster::proto::mpi::v1 as mpi;
-use muster::rejections::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -306,7 +306,7 @@ async fn lists_page_and_filter() {
 /// More strangers than the gateway keeps: some go, and the list still answers.
 #[tokio::test]
 async fn a_flood_of_made_up_agents_is_bounded() {
-    const FLOOD: u128 = muster::rejections::CAPACITY as u128 + 500;
+    const FLOOD: u128 = muster::gateway::rejections::CAPACITY as u128 + 500;
     let gateway = TestGateway::start().await;
     let operator = gateway.operator().await;
     let agent = gateway.agent("unused").await.with_key(None);
@@ -342,5 +342,5 @@ async fn a_flood_of_made_up_agents_is_bounded() {
             break;
         }
     }
-    assert_eq!(kept, muster::rejections::CAPACITY);
+    assert_eq!(kept, muster::gateway::rejections::CAPACITY);
 }

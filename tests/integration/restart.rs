@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster::config::Config;
+use muster::server::config::Config;
 use muster::server::{Server, StartError};
 
 use crate::support::{TestGateway, eventually, reason_of};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::auth::StaleMode;
+use muster::gateway::auth::StaleMode;
 use muster::keys::Id;
 use muster::proto::admin::v1 as pb;
 use muster::store::redis::{RedisOpenError, RedisStore};

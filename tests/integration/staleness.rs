@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster::auth::StaleMode;
-use muster::config::Config;
+use muster::gateway::auth::StaleMode;
+use muster::server::config::Config;
 use muster::store::KeyStore;
 use tonic::{Code, Status};
 

@@ -259,7 +259,7 @@ mod tests {
         let listed = text("js/refusals.js").split_once("REASONS = [").unwrap().1;
         let listed = listed.split_once(']').unwrap().0;
         let listed: Vec<&str> = listed.split('"').skip(1).step_by(2).collect();
-        let all = crate::rejections::Reason::ALL.map(|reason| reason.as_str());
+        let all = crate::gateway::rejections::Reason::ALL.map(|reason| reason.as_str());
         assert_eq!(listed, all);
     }
 

@@ -13,9 +13,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::cookie;
-use crate::admin_api::authenticate::peer;
+use crate::admin_api::grpc::authenticate::peer;
 use crate::admin_api::rest::{ApiError, Fault, Rest};
-use crate::tokens::{self, TokenError};
+use crate::control::tokens;
+use crate::control::tokens::TokenError;
 
 /// Has no `Debug`: it is a secret.
 #[derive(Deserialize)]

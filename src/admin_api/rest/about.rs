@@ -9,7 +9,7 @@ use super::Rest;
 use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::params::{Namespace, Parameters};
-use crate::agent_config::{Target, Wanted};
+use crate::control::agent_config::{Target, Wanted};
 
 /// The gateway that answers.
 #[derive(Debug, Serialize, ToSchema)]

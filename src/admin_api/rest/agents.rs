@@ -17,7 +17,7 @@ use super::page::{self, Rows};
 use super::params::{Namespace, Parameters, RowId};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
-use crate::instances::Under;
+use crate::gateway::registrations::Under;
 use crate::store::{AgentRecord, Registration};
 
 /// An NGINX Agent.

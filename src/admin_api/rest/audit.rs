@@ -9,7 +9,7 @@ use super::Rest;
 use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::params::{Namespace, Parameters};
-use crate::audit::AuditFilter;
+use crate::control::audit::AuditFilter;
 use crate::keys::Timestamp;
 use crate::store::{AuditRecord, DeedResult};
 

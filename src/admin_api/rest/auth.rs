@@ -13,12 +13,12 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::Rest;
 use super::error::ApiError;
-use crate::admin_api::authenticate::peer;
 use crate::admin_api::console;
-use crate::admin_api::status::RoleError;
-use crate::audit::{Actor, Origin};
+use crate::admin_api::error::RoleError;
+use crate::admin_api::grpc::authenticate::peer;
+use crate::control::audit::{Actor, Origin};
+use crate::control::tokens;
 use crate::store::{Role, TokenRecord};
-use crate::tokens;
 
 /// What the console puts on each of its calls; another site's page can't.
 pub(in crate::admin_api) const CONSOLE: &str = "x-muster-console";

@@ -10,8 +10,8 @@ use super::Rest;
 use super::auth::Admin;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::params::{Body, Key, Namespace, Parameters, RowId};
-use crate::audit::Actor;
-use crate::instances::InstanceId;
+use crate::control::audit::Actor;
+use crate::gateway::registrations::InstanceId;
 use crate::keys::KeyId;
 
 /// Rows of one request (the contract's number).

@@ -8,15 +8,15 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admin_api::status::RoleError;
-use crate::agent_config::AgentConfigError;
-use crate::gateways::GatewayError;
-use crate::instance_admin::InstanceAdminError;
-use crate::key_admin::KeyAdminError;
+use crate::admin_api::error::RoleError;
+use crate::control::agent_config::AgentConfigError;
+use crate::control::gateways::GatewayError;
+use crate::control::instances::InstanceAdminError;
+use crate::control::keys::KeyAdminError;
+use crate::control::settings::SettingsError;
+use crate::control::tokens::{TokenAdminError, TokenError};
 use crate::keys::Timestamp;
-use crate::settings::SettingsError;
 use crate::store::{ChangeError, StoreError, TokenChangeError};
-use crate::tokens::{TokenAdminError, TokenError};
 
 /// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]

@@ -18,9 +18,9 @@ use super::Rest;
 use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::params::{Namespace, Parameters};
-use crate::events::{Cursor, Events};
+use crate::gateway::events::{Cursor, Events};
 use crate::keys::KeyId;
-use crate::listener::Call;
+use crate::net::listener::Call;
 use crate::store::Event;
 
 /// So that proxies and pages see that the stream lives; a page does not see

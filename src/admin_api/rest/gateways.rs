@@ -11,7 +11,7 @@ use super::auth::{Admin, Viewer};
 use super::error::{ApiError, ErrorBody, Fault};
 use super::page::{self, Page, Rows};
 use super::params::{Namespace, Parameters, RowId};
-use crate::gateways::GatewayError;
+use crate::control::gateways::GatewayError;
 use crate::store::GatewayId;
 
 /// A gateway.

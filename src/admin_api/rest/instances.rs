@@ -15,7 +15,7 @@ use super::page::{self, Rows};
 use super::params::{Namespace, Parameters, RowId};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
-use crate::instances::{InstanceId, InstanceStatus};
+use crate::gateway::registrations::{InstanceId, InstanceStatus};
 use crate::store::{AgentRecord, InstanceRecord};
 
 /// An NGINX instance.

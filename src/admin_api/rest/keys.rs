@@ -18,8 +18,8 @@ use super::page::{self, Rows};
 use super::params::{Body, IfMatch, Key, Namespace, Parameters};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
+use crate::gateway::presence::Elsewhere;
 use crate::keys::{KeyRecord, Timestamp};
-use crate::presence::Elsewhere;
 use crate::store::KeyEdit;
 
 /// A data plane key, without its secret.

@@ -5,8 +5,9 @@ use axum::http::StatusCode;
 
 use super::auth::Visit;
 use super::error::ApiError;
-use crate::admin_api::deeds::{self, End};
-use crate::audit::Audit;
+use crate::admin_api::calls;
+use crate::admin_api::calls::End;
+use crate::control::audit::Audit;
 use crate::store::DeedResult;
 
 /// What is known before it is done.
@@ -20,7 +21,7 @@ impl Noted {
     /// `None`: it changes nothing.
     pub fn of(request: &mut Request) -> Option<Self> {
         let route = request.extensions().get::<MatchedPath>()?;
-        let action = deeds::of_rest(request.method(), route.as_str())?;
+        let action = calls::of_rest(request.method(), route.as_str())?;
         let mut segments = route
             .as_str()
             .split('/')
@@ -49,6 +50,6 @@ impl Noted {
             reason: error.map(|error| error.message().to_owned()),
             target: self.target,
         };
-        deeds::note(audit, self.action, actor, end).await;
+        calls::note(audit, self.action, actor, end).await;
     }
 }

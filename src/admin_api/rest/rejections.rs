@@ -10,8 +10,8 @@ use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody, Fault};
 use super::page::{self, Page, Rows};
 use super::params::{Namespace, Parameters};
-use crate::presence::RejectionThere;
-use crate::rejections::{Filter, Reason};
+use crate::gateway::presence::RejectionThere;
+use crate::gateway::rejections::{Filter, Reason};
 
 /// Refusals on one gateway alike in reason, key, agent and address.
 #[derive(Debug, Serialize, ToSchema)]

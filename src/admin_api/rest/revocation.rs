@@ -13,7 +13,7 @@ use super::auth::{Operator, Viewer};
 use super::error::{ApiError, ErrorBody, Fault};
 use super::keys::DataPlaneKey;
 use super::params::{Key, Parameters};
-use crate::key_admin::GatewayOutcome;
+use crate::control::keys::GatewayOutcome;
 
 /// How far the revoke of a key has come.
 #[derive(Debug, Serialize, ToSchema)]

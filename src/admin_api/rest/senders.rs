@@ -10,7 +10,7 @@ use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody};
 use super::page::{self, Page, Rows};
 use super::params::{Key, Parameters};
-use crate::senders::Sender;
+use crate::gateway::telemetry_senders::Sender;
 
 /// Who exported telemetry under a key in the last 5 minutes.
 #[derive(Debug, Serialize, ToSchema)]

@@ -16,8 +16,8 @@ use super::page::{self, Rows};
 use super::params::{Namespace, Parameters, RowId};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
-use crate::presence::{Disconnected, SessionThere};
-use crate::sessions::SessionId;
+use crate::gateway::presence::{Disconnected, SessionThere};
+use crate::gateway::sessions::SessionId;
 use crate::store::GatewayId;
 
 /// How long a disconnect waits for the stream to close before it answers.
@@ -156,7 +156,7 @@ pub(super) async fn disconnect(
     match disconnected.inspect_err(|error| actor.failed(error))? {
         Disconnected::NotFound => Err(none().into()),
         Disconnected::Ended { closed } => {
-            tracing::info!(target: "muster::audit", actor = actor.name(), session = %id, "session disconnected");
+            tracing::info!(target: "muster::control::audit", actor = actor.name(), session = %id, "session disconnected");
             Ok(match closed {
                 true => StatusCode::NO_CONTENT,
                 false => StatusCode::ACCEPTED,

@@ -9,7 +9,7 @@ use super::Rest;
 use super::auth::{Admin, Viewer};
 use super::error::{ApiError, ErrorBody};
 use super::params::{Body, Namespace, Parameters};
-use crate::audit::Actor;
+use crate::control::audit::Actor;
 
 /// When agents that are not connected are forgotten, with their instances.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

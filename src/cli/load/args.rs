@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use humantime::Duration;
 
 use super::super::connect::ConnectArgs;
-use crate::floor::FloorOptions;
+use crate::load::baseline::FloorOptions;
 use crate::load::{Denied, Hold, Join, Loop, Revoke, Scenario, Storm, Verify};
 
 /// Of `join` and `verify`: until connections, caches and the allocator are what

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::place;
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, plural};
-use crate::config::Config;
-use crate::upkeep::{Adopted, Adoption, Look, Standing, TokenFate, look};
+use crate::server::config::Config;
+use crate::server::maintenance::{Adopted, Adoption, Look, Standing, TokenFate, look};
 
 /// What was done, for programs.
 #[derive(Debug, Serialize)]

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{place, progress};
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, cell, clean, plural, table};
-use crate::config::Config;
-use crate::upkeep::{Counts, Finding, Report, check};
+use crate::server::config::Config;
+use crate::server::maintenance::{Counts, Finding, Report, check};
 
 /// A report for programs.
 #[derive(Debug, Serialize)]

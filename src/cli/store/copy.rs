@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{CopyArgs, place, progress};
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, plural};
-use crate::config::{Config, ConfigError, Origin, Problem, StorePlace};
-use crate::text::quoted;
-use crate::upkeep::{Copied, copy};
+use crate::control::agent_config::quote::quoted;
+use crate::server::config::{Config, ConfigError, Origin, Problem, StorePlace};
+use crate::server::maintenance::{Copied, copy};
 
 /// What was copied, for programs.
 #[derive(Debug, Serialize)]
@@ -103,7 +103,7 @@ fn in_words(copied: &Copied, from: &Path, config: &Config) -> String {
         StorePlace::Embedded => String::new(),
     };
     let store = &config.store;
-    if store.redis_prefix != crate::config::StoreConfig::default().redis_prefix {
+    if store.redis_prefix != crate::server::config::StoreConfig::default().redis_prefix {
         flags += &format!(" --redis-prefix {}", quoted(&store.redis_prefix));
     }
     if let Some(file) = &store.redis_password_file {

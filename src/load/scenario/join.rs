@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::loops::Loop;
 use super::{Outcome, Stage};
 use crate::load::LoadError;
+use crate::load::connection::{Fault, Key};
 use crate::load::harness::Harness;
 use crate::load::identity::Identity;
-use crate::load::wire::{Fault, Key};
 
 /// Settings of `join`.
 #[derive(Debug, Clone)]

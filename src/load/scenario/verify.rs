@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::loops::Loop;
 use super::{Outcome, Stage};
 use crate::load::LoadError;
+use crate::load::connection::{Key, Line};
 use crate::load::harness::Harness;
 use crate::load::identity::Identity;
-use crate::load::wire::{Key, Line};
 
 /// Settings of `verify`.
 #[derive(Debug, Clone)]

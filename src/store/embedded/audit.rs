@@ -3,11 +3,12 @@
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::failed;
-use super::log::{self, Rows};
+use super::sequence;
+use super::sequence::Rows;
 use crate::keys::{Id, Timestamp};
-use crate::store::audit_store::{AuditPage, AuditRecord, Deed};
+use crate::store::audit::{AuditPage, AuditRecord, Deed};
 use crate::store::codec::{decode, encode};
-use crate::store::key_store::StoreError;
+use crate::store::keys::StoreError;
 
 /// Id -> [`AuditRecord`].
 pub(super) const AUDIT: Rows = Rows::new("audit");
@@ -25,10 +26,10 @@ pub(super) fn append(
     number: u64,
     written_at: Timestamp,
 ) -> Result<bool, StoreError> {
-    if log::is_repeated(transaction, LAST_BATCH, writer, number)? {
+    if sequence::is_repeated(transaction, LAST_BATCH, writer, number)? {
         return Ok(false);
     }
-    log::append(transaction, AUDIT, deeds, |id, deed| {
+    sequence::append(transaction, AUDIT, deeds, |id, deed| {
         encode(&AuditRecord {
             id,
             written_at,
@@ -83,5 +84,5 @@ pub(super) fn trim(
             first_young = id.value() + 1;
         }
     }
-    log::trim(transaction, AUDIT, keep, first_young)
+    sequence::trim(transaction, AUDIT, keep, first_young)
 }

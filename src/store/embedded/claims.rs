@@ -3,8 +3,8 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::failed;
-use super::file::META;
-use crate::store::key_store::StoreError;
+use super::open::META;
+use crate::store::keys::StoreError;
 
 /// What stands, and whether it had to be written.
 pub(super) fn take(

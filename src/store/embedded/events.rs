@@ -3,12 +3,13 @@
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::failed;
-use super::file::META;
-use super::log::{self, Rows};
+use super::open::META;
+use super::sequence;
+use super::sequence::Rows;
 use crate::keys::{Epoch, Timestamp};
 use crate::store::codec::{decode, encode};
-use crate::store::event_store::{AppendOnce, Event, EventPage, NewEvent};
-use crate::store::key_store::StoreError;
+use crate::store::events::{AppendOnce, Event, EventPage, NewEvent};
+use crate::store::keys::StoreError;
 
 /// Id -> [`Event`].
 pub(super) const EVENTS: Rows = Rows::new("events");
@@ -28,15 +29,15 @@ pub(super) fn append(
 ) -> Result<bool, StoreError> {
     let is_due = match once {
         AppendOnce::Batch { writer, number } => {
-            !log::is_repeated(transaction, LAST_BATCH, writer, number)?
+            !sequence::is_repeated(transaction, LAST_BATCH, writer, number)?
         }
         AppendOnce::Expiries { from, until } => move_expiries(transaction, from, until)?,
     };
     if is_due {
-        log::append(transaction, EVENTS, events, |id, event| {
+        sequence::append(transaction, EVENTS, events, |id, event| {
             encode(&event.numbered(id))
         })?;
-        log::trim(transaction, EVENTS, keep, 0)?;
+        sequence::trim(transaction, EVENTS, keep, 0)?;
     }
     Ok(is_due)
 }
@@ -63,7 +64,7 @@ pub(super) fn after(
     limit: usize,
 ) -> Result<EventPage, StoreError> {
     let table = transaction.open_table(EVENTS).map_err(failed)?;
-    let last = log::newest(&table)?;
+    let last = sequence::newest(&table)?;
     let mut page = EventPage {
         epoch,
         events: Vec::new(),

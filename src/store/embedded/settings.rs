@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable};
 
-use super::file::META;
+use super::open::META;
 use super::{EmbeddedStore, failed};
-use crate::store::key_store::StoreError;
-use crate::store::setting_store::SettingStore;
+use crate::store::keys::StoreError;
+use crate::store::settings::SettingStore;
 
 /// What their names begin with.
 const PREFIX: &str = "setting:";

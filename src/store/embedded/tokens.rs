@@ -5,9 +5,9 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use super::failed;
 use crate::keys::{Timestamp, TokenId};
 use crate::store::codec::{TokenRow, decode, encode, token_id};
-use crate::store::key_store::StoreError;
+use crate::store::keys::StoreError;
 use crate::store::token_changes::{decide_revoke, page};
-use crate::store::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
+use crate::store::tokens::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
 
 /// Token id -> [`TokenRow`].
 pub(super) const TOKENS: TableDefinition<'static, &'static [u8; 16], &'static [u8]> =

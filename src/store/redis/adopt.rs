@@ -3,12 +3,12 @@
 use redis::cmd;
 
 use super::open::{RedisOpenError, RedisOptions, identity};
-use super::plain::Plain;
 use super::schema::alias;
-use super::step::Step;
+use super::script::Step;
+use super::unscripted::Plain;
 use super::{Over, RedisStore};
 use crate::keys::Id;
-use crate::store::key_store::StoreError;
+use crate::store::keys::StoreError;
 
 /// What is where a gateway expects its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,14 +2,14 @@
 
 use redis::cmd;
 
-use super::log::{Log, Scored, Stand, get_batch, set_batch};
 use super::schema::FIELD_LAST_AUDIT;
-use super::step::{Step, Word};
+use super::script::{Step, Word};
+use super::sequence::{Log, Scored, Stand, get_batch, set_batch};
 use super::{ATTEMPTS, Over, Shared};
 use crate::keys::{Id, Timestamp};
-use crate::store::audit_store::{AuditPage, AuditRecord, Deed};
+use crate::store::audit::{AuditPage, AuditRecord, Deed};
 use crate::store::codec::{decode, encode};
-use crate::store::key_store::StoreError;
+use crate::store::keys::StoreError;
 
 /// Old records looked at in one step.
 const LOOK: usize = 500;

@@ -3,9 +3,9 @@
 use redis::cmd;
 
 use super::schema::claim;
-use super::step::Step;
+use super::script::Step;
 use super::{Over, Shared};
-use crate::store::key_store::StoreError;
+use crate::store::keys::StoreError;
 
 pub(super) async fn take(shared: &Shared, name: &str, value: &str) -> Result<String, StoreError> {
     let (meta, field) = (shared.schema.meta(), claim(name));

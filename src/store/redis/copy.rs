@@ -7,14 +7,14 @@
 use redis::{Pipeline, Value, cmd};
 
 use super::open::{RedisOpenError, RedisOptions, random_epoch_text};
-use super::plain::Plain;
 use super::schema::{
     FIELD_COPYING, FIELD_EPOCH, FIELD_EXPIRIES_UNTIL, FIELD_FORMAT, FIELD_HAD_KEYS, FIELD_REPLID,
     FIELD_REVISION, FIELD_STORE_ID, FORMAT, claim, place, registration, setting,
 };
+use super::unscripted::Plain;
 use crate::keys::{Id, Revision, Timestamp};
-use crate::store::key_store::StoreError;
-use crate::store::survey::{Row, Stored, read_key};
+use crate::store::keys::StoreError;
+use crate::store::scan::{Row, Stored, read_key};
 
 /// A copy that is not complete.
 pub struct CopyTarget {

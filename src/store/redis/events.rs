@@ -2,14 +2,14 @@
 
 use redis::{Cmd, cmd};
 
-use super::log::{Log, Scored, Stand, get_batch, set_batch};
 use super::schema::{FIELD_EXPIRIES_UNTIL, FIELD_LAST_EVENT};
-use super::step::{Step, Word};
+use super::script::{Step, Word};
+use super::sequence::{Log, Scored, Stand, get_batch, set_batch};
 use super::{ATTEMPTS, Over, Shared};
 use crate::keys::Timestamp;
 use crate::store::codec::{decode, encode};
-use crate::store::event_store::{AppendOnce, Event, EventPage, NewEvent};
-use crate::store::key_store::StoreError;
+use crate::store::events::{AppendOnce, Event, EventPage, NewEvent};
+use crate::store::keys::StoreError;
 
 fn log(shared: &Shared) -> Log {
     Log {

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::schema::{FIELD_CHANGE, FIELD_FORMAT, FORMAT};
-use super::step::{Answer, Step};
+use super::script::{Answer, Step};
 use super::{Over, Shared};
 use crate::keys::{KeyId, Position, Revision, Timestamp};
-use crate::store::boards::Board;
-use crate::store::changes::to_change;
 use crate::store::codec::{FeedRow, decode, encode};
-use crate::store::gateway::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
-use crate::store::key_store::{Feed, KeyChange, StoreError};
+use crate::store::gateways::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
+use crate::store::key_changes::to_change;
+use crate::store::keys::{Feed, KeyChange, StoreError};
+use crate::store::presence::Board;
 
 /// Changes given out in one call.
 const FEED_BATCH: usize = 1_000;

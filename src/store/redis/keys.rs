@@ -7,12 +7,12 @@
 use redis::cmd;
 
 use super::schema::{FIELD_CHANGE, FIELD_HAD_KEYS, FIELD_REVISION, parse_place, place};
-use super::step::{Step, Word};
+use super::script::{Step, Word};
 use super::{ATTEMPTS, Over, Shared, gateways};
 use crate::keys::KeyId;
-use crate::store::changes::{Ask, Decision, Write};
 use crate::store::codec::{StoredKey, What, decode, encode};
-use crate::store::key_store::{
+use crate::store::key_changes::{Ask, Decision, Write};
+use crate::store::keys::{
     ChangeError, KeyChange, KeyCursor, KeyPage, Loaded, Lookup, StoreError, Written,
 };
 

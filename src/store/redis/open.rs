@@ -9,17 +9,17 @@ use redis::{RedisError, Value, cmd};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::link::{Link, Repeat, Target, server_version};
+use super::connection::{Link, Repeat, Target, server_version};
 use super::replicas::Replicas;
 use super::schema::{
     FIELD_COPYING, FIELD_EPOCH, FIELD_FORMAT, FIELD_REPLID, FIELD_REVISION, FIELD_STORE_ID, FORMAT,
     Schema,
 };
-use super::step::random_epoch;
+use super::script::random_epoch;
 use super::{RedisStore, Shared};
 use crate::keys::{Id, Revision};
 use crate::store::clock::StoreClock;
-use crate::store::key_store::StoreError;
+use crate::store::keys::StoreError;
 
 /// The oldest server that will do: 7.0 is what the tests run against. Scripts
 /// of older ones are not replicated by their effects alone.
@@ -329,8 +329,8 @@ async fn hints(shared: Weak<Shared>, link: Link) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::link::failed;
     use super::*;
+    use crate::store::redis::connection::failed;
 
     #[test]
     fn versions_compare_by_number() {

@@ -12,8 +12,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, cmd};
 use tokio::sync::Mutex;
 
-use super::link::Link;
-use crate::store::key_store::Durability;
+use super::connection::Link;
+use crate::store::keys::Durability;
 
 /// Where `min_slaves_good_slaves` is missing from `INFO replication`.
 const UNPROTECTED: &str = "a Redis master that is cut off from its replicas would go on to take \

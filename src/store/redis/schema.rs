@@ -6,8 +6,8 @@
 use uuid::Uuid;
 
 use crate::keys::{Id, KeyId, Timestamp};
-use crate::store::boards::Board;
-use crate::store::gateway::GatewayId;
+use crate::store::gateways::GatewayId;
+use crate::store::presence::Board;
 
 /// The format that this muster writes.
 pub(super) const FORMAT: &str = "1";
@@ -230,7 +230,7 @@ pub(super) fn setting(name: &str) -> String {
 
 /// The field of [`Schema::meta`] that says: an operator put this store in the
 /// place of that one (`muster store adopt`), so who knows that one is let in.
-/// `step.lua` has it, too.
+/// `script.lua` has it, too.
 pub(super) fn alias(store: Id) -> String {
     format!("alias:{store}")
 }
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(claim("x"), "claim:x");
         assert_eq!(setting("x"), "setting:x");
         assert_eq!(alias(key.0), "alias:0123456789ABCDEF");
-        assert!(include_str!("step.lua").contains("'alias:'"));
+        assert!(include_str!("script.lua").contains("'alias:'"));
         assert_eq!(schema.key(key), "{muster}:key:0123456789ABCDEF");
         assert_eq!(schema.keys(), "{muster}:keys");
         assert_eq!(schema.feed(), "{muster}:feed");

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use redis::cmd;
 
 use super::schema::setting;
-use super::step::Step;
+use super::script::Step;
 use super::{Over, RedisStore};
-use crate::store::key_store::StoreError;
-use crate::store::setting_store::SettingStore;
+use crate::store::keys::StoreError;
+use crate::store::settings::SettingStore;
 
 #[async_trait]
 impl SettingStore for RedisStore {

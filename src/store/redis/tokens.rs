@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use redis::cmd;
 
 use super::schema::FIELD_TOKEN_CHANGES;
-use super::step::{Step, Word};
+use super::script::{Step, Word};
 use super::{ATTEMPTS, Over, Shared};
 use crate::keys::{Id, TokenId};
 use crate::store::codec::{TokenRow, decode, encode};
-use crate::store::key_store::StoreError;
+use crate::store::keys::StoreError;
 use crate::store::token_changes::{decide_revoke, page};
-use crate::store::token_store::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
+use crate::store::tokens::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
 
 pub(super) async fn load(shared: &Shared, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
     let mut get = cmd("HGET");

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use muster::config::Config;
 use muster::keys::Timestamp;
+use muster::server::config::Config;
 use muster::store::KeyStore;
 use muster::store::redis::RedisStore;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::Config;
+use muster::server::config::Config;
 use muster::store::redis::RedisStore;
 
 use super::check::{Answer, Bounds, Invariant, check};

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use muster::instances::{AgentReport, Connected, InstanceLimits, Instances, Under};
+use muster::gateway::registrations::{AgentReport, Connected, InstanceLimits, Instances, Under};
 use muster::keys::{KeyId, Timestamp};
 use muster::store::redis::RedisStore;
 use muster::store::{AgentRecord, InstanceBatch, InstanceStore, Registration};

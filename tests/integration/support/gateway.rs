@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::config::Config;
+use muster::server::config::Config;
 use muster::server::{Addresses, Server};
 use muster::store::Store;
 use muster::store::embedded::EmbeddedStore;

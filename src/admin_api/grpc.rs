@@ -1,0 +1,14 @@
+//! The services of `muster.admin.v1`, one file each.
+
+pub mod agents;
+pub mod audit;
+pub mod authenticate;
+pub mod convert;
+pub mod events;
+pub mod gateways;
+pub mod keys;
+pub mod page;
+pub mod rejections;
+pub mod sessions;
+pub mod settings;
+pub mod tokens;

@@ -1,0 +1,90 @@
+//! `muster.admin.v1.GatewayService`.
+
+use std::net::SocketAddr;
+
+use tonic::{Request, Response, Status};
+
+use super::authenticate::actor;
+use super::{convert, page};
+use crate::admin_api::error::{gateway_status, invalid};
+use crate::control::gateways::{GatewayError, Gateways};
+use crate::proto::admin::v1 as pb;
+use crate::proto::admin::v1::gateway_service_server::GatewayService;
+use crate::store::{Bound, Enrolled, GatewayId};
+
+/// The gateway service.
+pub(crate) struct GatewayAdmin {
+    gateways: Gateways,
+}
+
+impl GatewayAdmin {
+    pub fn new(gateways: Gateways) -> Self {
+        Self { gateways }
+    }
+}
+
+fn address(gateway: &Enrolled, which: impl Fn(Bound) -> SocketAddr) -> String {
+    let bound = gateway.standing.bound;
+    bound.map_or_else(String::new, |bound| which(bound).to_string())
+}
+
+#[tonic::async_trait]
+impl GatewayService for GatewayAdmin {
+    async fn list_gateways(
+        &self,
+        request: Request<pb::ListGatewaysRequest>,
+    ) -> Result<Response<pb::ListGatewaysResponse>, Status> {
+        let request = request.get_ref();
+        let size = page::size(request.page_size)?;
+        let after: Option<GatewayId> = page::token(&request.page_token)?;
+        let all = self.gateways.all().await.map_err(GatewayError::from);
+        let (enrolled, revision) = all.map_err(|e| gateway_status(&e))?;
+        let mut rest = enrolled
+            .into_iter()
+            .filter(|gateway| after.is_none_or(|after| gateway.info.id > after));
+        let own = self.gateways.own();
+        let now = self.gateways.now();
+        let gateways: Vec<_> = rest
+            .by_ref()
+            .take(size)
+            .map(|gateway| pb::Gateway {
+                answering: gateway.info.id == own,
+                agent_address: address(&gateway, |bound| bound.agent),
+                admin_address: address(&gateway, |bound| bound.admin),
+                view_age_milliseconds: convert::millis(gateway.view_age(now)),
+                unreachable: gateway.is_lapsed(now),
+                gateway_id: gateway.info.id.to_string(),
+                name: gateway.info.name,
+                version: gateway.info.version,
+                enrolled_at: Some(gateway.enrolled_at.into()),
+                last_heartbeat: Some(gateway.last_heartbeat.into()),
+                applied_revision: gateway.applied.0,
+                live_sessions: gateway.live_sessions,
+            })
+            .collect();
+        let next_page_token = match (gateways.last(), rest.next()) {
+            (Some(last), Some(_)) => last.gateway_id.clone(),
+            _ => String::new(),
+        };
+        Ok(Response::new(pb::ListGatewaysResponse {
+            gateways,
+            next_page_token,
+            revision: revision.0,
+        }))
+    }
+
+    async fn forget_gateway(
+        &self,
+        request: Request<pb::ForgetGatewayRequest>,
+    ) -> Result<Response<pb::ForgetGatewayResponse>, Status> {
+        let actor = actor(&request)?;
+        let id: GatewayId = request
+            .get_ref()
+            .gateway_id
+            .parse()
+            .map_err(|error| invalid("gateway_id", error))?;
+        let forgotten = self.gateways.forget(&actor, id).await;
+        forgotten.map_err(|e| gateway_status(&e))?;
+        Ok(Response::new(pb::ForgetGatewayResponse {}))
+    }
+}

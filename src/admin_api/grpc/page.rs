@@ -1,0 +1,62 @@
+//! Page sizes and page tokens.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use tonic::Status;
+
+use crate::admin_api::error::invalid;
+use crate::keys::Timestamp;
+
+const DEFAULT_SIZE: u32 = 100;
+const LARGEST: u32 = 1000;
+/// Once a page has so many bytes, it ends. An agent's labels may take 16 KiB, its
+/// instances' words as much: a page of 1,000 such would be more than a client
+/// takes (4 MiB, as gRPC has it), and hide all other agents with it.
+pub(super) const FULL: usize = 1 << 20;
+
+/// How many rows a page has: 1 to 1000, 0 for the default of 100.
+pub(super) fn size(asked: u32) -> Result<usize, Status> {
+    match asked {
+        0 => Ok(DEFAULT_SIZE as usize),
+        1..=LARGEST => Ok(asked as usize),
+        _ => Err(invalid(
+            "page_size",
+            format_args!("{asked} is too many; 1 to {LARGEST}"),
+        )),
+    }
+}
+
+/// Reads a token that an earlier page gave out; empty is the first page.
+pub(super) fn token<T: FromStr>(token: &str) -> Result<Option<T>, Status> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    token.parse().map(Some).map_err(|_| bad_token())
+}
+
+fn bad_token() -> Status {
+    invalid(
+        "page_token",
+        "not one that a list gave out; leave it empty for the first page",
+    )
+}
+
+/// A place in a list in order of creation as a token: `<milliseconds>.<id>`;
+/// empty after the last page.
+pub(super) fn place_token<T: Display>(place: Option<(Timestamp, T)>) -> String {
+    place.map_or_else(String::new, |(created_at, id)| {
+        format!("{}.{id}", created_at.as_millis())
+    })
+}
+
+/// Reads a place's token.
+pub(super) fn place<T: FromStr>(token: &str) -> Result<Option<(Timestamp, T)>, Status> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let (millis, id) = token.split_once('.').ok_or_else(bad_token)?;
+    let millis = millis.parse().map_err(|_| bad_token())?;
+    let id = id.parse().map_err(|_| bad_token())?;
+    Ok(Some((Timestamp::from_millis(millis), id)))
+}

@@ -1,0 +1,55 @@
+//! `muster.admin.v1.SettingsService`.
+
+use tonic::{Request, Response, Status};
+
+use super::authenticate::actor;
+use crate::admin_api::error::{invalid, settings_status, store_status};
+use crate::control::settings::{InstanceCleanup, Settings};
+use crate::proto::admin::v1 as pb;
+use crate::proto::admin::v1::settings_service_server::SettingsService;
+
+/// The settings service.
+pub(crate) struct SettingsAdmin {
+    settings: Settings,
+}
+
+impl SettingsAdmin {
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
+
+fn shown(cleanup: InstanceCleanup) -> pb::InstanceCleanup {
+    pb::InstanceCleanup {
+        age_out_duration: cleanup.hours(),
+        from_store: cleanup.from_store,
+    }
+}
+
+#[tonic::async_trait]
+impl SettingsService for SettingsAdmin {
+    async fn get_instance_cleanup(
+        &self,
+        _: Request<pb::GetInstanceCleanupRequest>,
+    ) -> Result<Response<pb::GetInstanceCleanupResponse>, Status> {
+        let cleanup = self.settings.instance_cleanup().await;
+        let cleanup = cleanup.map_err(|error| store_status(&error))?;
+        Ok(Response::new(pb::GetInstanceCleanupResponse {
+            instance_cleanup: Some(shown(cleanup)),
+        }))
+    }
+
+    async fn set_instance_cleanup(
+        &self,
+        request: Request<pb::SetInstanceCleanupRequest>,
+    ) -> Result<Response<pb::SetInstanceCleanupResponse>, Status> {
+        let actor = actor(&request)?;
+        let hours = request.get_ref().age_out_duration;
+        let hours = hours.ok_or_else(|| invalid("age_out_duration", "give it: hours, 0: never"))?;
+        let set = self.settings.set_instance_cleanup(&actor, hours).await;
+        let set = set.map_err(|error| settings_status(&error))?;
+        Ok(Response::new(pb::SetInstanceCleanupResponse {
+            instance_cleanup: Some(shown(set)),
+        }))
+    }
+}

@@ -1,0 +1,295 @@
+//! The audit trail: every change that an operator made or was refused.
+//!
+//! Owns: the records that wait for the store, which refusals are told one by
+//! one. Must not know: gRPC, REST, what an action means.
+//! Invariants: a record that could not be written waits, in order; nothing here
+//! changes or drops one that is written, but for its age.
+
+mod actor;
+mod pending;
+mod query;
+mod redact;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use actor::{Actor, Part};
+pub use query::AuditFilter;
+
+use crate::keys::Id;
+use crate::metrics::registry::Metrics;
+use crate::store::{AuditStore, Deed, DeedResult, StoreClock, StoreError};
+use pending::{AGAIN, Pending};
+use redact::told;
+
+/// How long an answer waits for its record to be written.
+const WRITE_WITHIN: Duration = Duration::from_secs(2);
+/// Between two tries to write what the store did not take.
+const RETRY: Duration = Duration::from_secs(1);
+/// Between two looks for records that are too old.
+const TRIM_EVERY: Duration = Duration::from_secs(3_600);
+/// Records kept at most, whatever their age: with 300 bytes each they fit any
+/// store, and a year has room for two a minute.
+pub const MOST: u64 = 1_000_000;
+/// Records written or read in one step.
+const STEP: usize = 500;
+/// The action of who begins to use the console.
+pub const SIGN_IN: &str = "sign_in";
+
+/// Whose call it is, and how it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The token's id and name.
+    pub actor: String,
+    /// The peer's address.
+    pub from: String,
+    /// `grpc`, `rest` or `console`.
+    pub door: &'static str,
+}
+
+/// What was done, or was to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// For example `key.revoke`.
+    pub name: &'static str,
+    /// An id, if there is one.
+    pub target: Option<String>,
+    /// In words: a name, what was set. Never a secret.
+    pub detail: String,
+    /// How it went.
+    pub result: DeedResult,
+    /// Why it did not go well.
+    pub reason: Option<String>,
+}
+
+/// The audit trail of a store.
+pub struct Audit {
+    store: Arc<dyn AuditStore>,
+    clock: StoreClock,
+    gateway: String,
+    keep: Duration,
+    metrics: Arc<Metrics>,
+    pending: Mutex<Pending>,
+    noted: Notify,
+    /// Held while records go to the store, so that they go in order.
+    writing: tokio::sync::Mutex<Writing>,
+    /// Calls that are to be noted.
+    calls: TaskTracker,
+}
+
+/// This writer's batches.
+struct Writing {
+    writer: Id,
+    number: u64,
+    /// Sent, and not known to be written: the same is sent again.
+    sent: Option<Vec<Deed>>,
+}
+
+impl Audit {
+    /// The trail of `store`, whose records are forgotten after `keep`; `gateway`
+    /// is the name of the one that notes.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: there are no random numbers.
+    pub fn new(
+        store: Arc<dyn AuditStore>,
+        clock: StoreClock,
+        gateway: &str,
+        keep: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let writer = Id::random().map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Self {
+            store,
+            clock,
+            gateway: gateway.to_owned(),
+            keep,
+            metrics,
+            pending: Mutex::default(),
+            noted: Notify::new(),
+            writing: tokio::sync::Mutex::new(Writing {
+                writer,
+                number: 0,
+                sent: None,
+            }),
+            calls: TaskTracker::new(),
+        })
+    }
+
+    /// Takes a call to its end, also when who made it goes away meanwhile: else
+    /// he could change something and leave no record.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        match self.calls.spawn(call).await {
+            Ok(answer) => answer,
+            Err(lost) => match lost.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process stops, and who waits here with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Notes what one call did, and comes back when it is written, or after 2 s:
+    /// a store that is away must not hold up the answer. It is written when the
+    /// store is back.
+    pub async fn note(&self, origin: &Origin, actions: Vec<Action>) {
+        let mut is_new = false;
+        for action in actions {
+            is_new |= self.queue(origin, action);
+        }
+        if is_new && !matches!(timeout(WRITE_WITHIN, self.write()).await, Ok(Ok(()))) {
+            tracing::warn!("a record of the audit trail waits for the store");
+        }
+    }
+
+    /// Notes who signed in at the console, or the words in which he was refused.
+    /// Strangers are to share one actor: each has records of his own.
+    pub async fn sign_in(&self, from: String, actor: String, reason: Option<String>) {
+        let origin = Origin {
+            actor,
+            from,
+            door: "console",
+        };
+        let action = Action {
+            name: SIGN_IN,
+            target: None,
+            detail: String::new(),
+            result: match reason {
+                None => DeedResult::Ok,
+                Some(_) => DeedResult::Refused,
+            },
+            reason,
+        };
+        self.note(&origin, vec![action]).await;
+    }
+
+    /// Notes what was done, for the next write. Does not wait. `false`: it is
+    /// one of many alike, and counted.
+    pub fn queue(&self, origin: &Origin, action: Action) -> bool {
+        let deed = self.deed(origin, action);
+        tracing::info!(
+            target: "muster::control::audit",
+            actor = %deed.actor,
+            action = %deed.action,
+            target = deed.target.as_deref().unwrap_or(""),
+            detail = %deed.detail,
+            from = %deed.from,
+            door = %deed.door,
+            result = deed.result.as_str(),
+            reason = deed.reason.as_deref().unwrap_or(""),
+            "audit"
+        );
+        let is_new = self.pending().push(deed, Instant::now());
+        self.count_lost();
+        if is_new {
+            self.noted.notify_one();
+        }
+        is_new
+    }
+
+    fn deed(&self, origin: &Origin, action: Action) -> Deed {
+        Deed {
+            at: self.clock.now(),
+            actor: origin.actor.clone(),
+            action: action.name.to_owned(),
+            target: action.target.as_deref().map(told),
+            detail: told(&action.detail),
+            from: origin.from.clone(),
+            door: origin.door.to_owned(),
+            gateway: self.gateway.clone(),
+            result: action.result,
+            reason: action.reason.as_deref().map(told),
+        }
+    }
+
+    /// Writes what waits. May be dropped half way: what it began is then done
+    /// the next time.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was noted waits.
+    pub async fn write(&self) -> Result<(), StoreError> {
+        let mut writing = self.writing.lock().await;
+        loop {
+            let deeds = match &writing.sent {
+                Some(deeds) => deeds.clone(),
+                None => {
+                    let deeds = self.pending().take(STEP);
+                    if deeds.is_empty() {
+                        break;
+                    }
+                    writing.number += 1;
+                    writing.sent.insert(deeds).clone()
+                }
+            };
+            let (writer, number) = (writing.writer, writing.number);
+            self.store.append_audit(deeds, writer, number).await?;
+            writing.sent = None;
+        }
+        Ok(())
+    }
+
+    fn count_lost(&self) {
+        let lost = self.pending().take_lost();
+        if lost > 0 {
+            self.metrics.audit_lost.inc_by(lost);
+            tracing::error!(
+                lost,
+                "the store is away for too long: so many records of the audit trail are in this \
+                 log alone"
+            );
+        }
+    }
+
+    /// Writes what could not be written at once, and forgets what is too old,
+    /// until `shutdown`; then once more.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut trim = interval(TRIM_EVERY);
+        let mut settle = interval(AGAIN);
+        let mut is_behind = false;
+        loop {
+            tokio::select! {
+                () = self.noted.notified() => {}
+                () = tokio::time::sleep(RETRY), if is_behind => {}
+                _ = settle.tick() => self.pending().settle_until(Instant::now()),
+                _ = trim.tick() => {
+                    let before = self.clock.now().saturating_sub(self.keep);
+                    if let Err(error) = self.store.trim_audit(before, MOST).await {
+                        tracing::warn!(%error, "the audit trail could not be trimmed");
+                    }
+                    continue;
+                }
+                () = shutdown.cancelled() => break,
+            }
+            let done = self.write().await;
+            if let Err(error) = &done
+                && !is_behind
+            {
+                tracing::warn!(%error, "the audit trail could not be written; trying again");
+            }
+            is_behind = done.is_err();
+        }
+        // Calls that outlived their connections are waited for.
+        self.calls.close();
+        let _ = timeout(WRITE_WITHIN, self.calls.wait()).await;
+        self.pending().settle_all();
+        if !matches!(timeout(WRITE_WITHIN, self.write()).await, Ok(Ok(()))) {
+            tracing::error!("the last records of the audit trail are in this log alone");
+        }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

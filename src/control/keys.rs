@@ -1,0 +1,358 @@
+//! Creating, editing, revoking and deleting keys. Transport-free: every door
+//! comes through here.
+//!
+//! Owns: the order of a change (write, apply here, wait for the closes) and its
+//! audit record. Must not know: gRPC, REST, how the caller proved who it is.
+//! Invariant: a change is applied on this gateway before its caller is answered.
+
+mod gateway_wait;
+mod listing;
+mod outcome;
+mod pending;
+mod revoke;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use listing::Keys;
+use listing::Listing;
+use secrecy::SecretString;
+
+use crate::control::audit::{Actor, Audit};
+use crate::gateway::events::Events;
+use crate::gateway::key_feed::Revocations;
+use crate::gateway::presence::{Elsewhere, Presence};
+use crate::gateway::registrations::{AgentCounts, Instances};
+use crate::gateway::sessions::Closing;
+use crate::keys::{KeyId, KeyRecord, Kind, RuleError, Timestamp, check_name, mint};
+use crate::metrics::registry::Metrics;
+use crate::store::{
+    Change, ChangeError, DeedResult, Durability, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage,
+    KeyStore, Lookup, NewKey, StoreError, Written,
+};
+pub use outcome::{GatewayOutcome, RevokeOutcome};
+use pending::Pending;
+
+/// Why a change or a question is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyAdminError {
+    /// The store's step refused or failed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A create whose write may or may not have happened.
+    #[error("outcome unknown: if {key} exists, revoke it and create again ({cause})")]
+    CreateUnknown {
+        /// The id that the key has, if it exists.
+        key: KeyId,
+        /// What the store said.
+        cause: StoreError,
+    },
+    /// An edit that changes nothing.
+    #[error("nothing to change: give a name, an expires_at, or both")]
+    EmptyEdit,
+    /// There are no random numbers to make a key of.
+    #[error("no random numbers from the operating system: {0}")]
+    NoRandomness(String),
+}
+
+impl KeyAdminError {
+    /// Tells the audit trail whose fault it is.
+    fn noted(self, actor: &Actor) -> Self {
+        match &self {
+            Self::Change(ChangeError::Store(error)) => actor.failed(error),
+            Self::CreateUnknown { .. } => {
+                actor.ended(DeedResult::Unknown, Some(self.to_string()));
+            }
+            Self::NoRandomness(_) => actor.ended(DeedResult::Failed, Some(self.to_string())),
+            Self::Change(_) | Self::EmptyEdit => {
+                actor.ended(DeedResult::Refused, Some(self.to_string()));
+            }
+        }
+        self
+    }
+}
+
+impl From<RuleError> for KeyAdminError {
+    fn from(error: RuleError) -> Self {
+        Self::Change(error.into())
+    }
+}
+
+impl From<StoreError> for KeyAdminError {
+    fn from(error: StoreError) -> Self {
+        Self::Change(error.into())
+    }
+}
+
+/// A new key, and the one chance to see its secret.
+pub struct CreatedKey {
+    /// What the store has.
+    pub record: KeyRecord,
+    /// The whole key, `dpk_…`.
+    pub secret: SecretString,
+    /// How many of the store's replicas have it.
+    pub durability: Durability,
+}
+
+/// What lives under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Agents whose last join was with it, and that ever joined with it.
+    pub agents: AgentCounts,
+    /// Sessions live on all gateways.
+    pub live_sessions: usize,
+    /// When it was last in use, if ever: now, while a session is live.
+    pub last_used: Option<Timestamp>,
+}
+
+/// Changes keys.
+pub struct KeyAdmin {
+    store: Arc<dyn KeyStore>,
+    revocations: Arc<Revocations>,
+    instances: Arc<Instances>,
+    presence: Arc<Presence>,
+    events: Arc<Events>,
+    audit: Arc<Audit>,
+    metrics: Arc<Metrics>,
+    pending: Arc<Pending>,
+    revoke_wait: Duration,
+    listing: Listing,
+}
+
+impl KeyAdmin {
+    /// A key admin that waits at most `revoke_wait` for the streams of a
+    /// revoked key to close before it answers.
+    #[expect(clippy::too_many_arguments, reason = "each is another part")]
+    pub fn new(
+        store: Arc<dyn KeyStore>,
+        revocations: Arc<Revocations>,
+        instances: Arc<Instances>,
+        presence: Arc<Presence>,
+        events: Arc<Events>,
+        audit: Arc<Audit>,
+        metrics: Arc<Metrics>,
+        revoke_wait: Duration,
+    ) -> Self {
+        Self {
+            pending: Pending::new(
+                Arc::clone(&store),
+                Arc::clone(&revocations),
+                Arc::clone(&metrics),
+            ),
+            store,
+            revocations,
+            instances,
+            presence,
+            events,
+            audit,
+            metrics,
+            revoke_wait,
+            listing: Listing::default(),
+        }
+    }
+
+    /// The store's time: what a status is computed at.
+    pub fn now(&self) -> Timestamp {
+        self.store.clock().now()
+    }
+
+    /// Who is connected to the other gateways, for [`KeyAdmin::usage`].
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn elsewhere(&self) -> Result<Arc<Elsewhere>, KeyAdminError> {
+        Ok(self.presence.elsewhere().await?)
+    }
+
+    /// What lives under a key: agents ever, sessions now, its last use.
+    pub fn usage(&self, key: KeyId, elsewhere: &Elsewhere) -> Usage {
+        let live_sessions = self.presence.live_sessions(key, elsewhere);
+        Usage {
+            agents: self.instances.counts(key),
+            live_sessions,
+            last_used: match live_sessions {
+                0 => self.instances.last_used(key),
+                _ => Some(self.now()),
+            },
+        }
+    }
+
+    /// The gateway that this runs on.
+    pub fn gateway(&self) -> GatewayId {
+        self.presence.own()
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`KeyAdminError`]: a bad name or expiry, a store that failed.
+    pub async fn create(
+        &self,
+        actor: &Actor,
+        name: String,
+        expires_at: Option<Timestamp>,
+    ) -> Result<CreatedKey, KeyAdminError> {
+        check_name(&name)?;
+        let minted = mint(Kind::DataPlaneKey)
+            .map_err(|error| KeyAdminError::NoRandomness(error.to_string()))?;
+        let key = KeyId(minted.id);
+        actor.on(key, quoted(&name));
+        let created = self.store.create(NewKey {
+            id: key,
+            digest: minted.digest,
+            name,
+            expires_at,
+        });
+        let written = created.await.map_err(|error| {
+            let error = match error {
+                ChangeError::Store(cause) => KeyAdminError::CreateUnknown { key, cause },
+                other => other.into(),
+            };
+            error.noted(actor)
+        })?;
+        let record = self.applied(actor, "create", &written).await.0?;
+        Ok(CreatedKey {
+            record,
+            secret: minted.text,
+            durability: self.store.settle(&written).await,
+        })
+    }
+
+    /// One key, whatever its status.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::Store`].
+    pub async fn get(&self, key: KeyId) -> Result<KeyRecord, KeyAdminError> {
+        match self.store.load(key).await?.lookup {
+            Lookup::Present(record) => Ok(record),
+            Lookup::Deleted | Lookup::Absent => Err(ChangeError::NotFound(key).into()),
+        }
+    }
+
+    /// At most `limit` keys after `after`, in order of creation.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn list(
+        &self,
+        after: Option<KeyCursor>,
+        limit: usize,
+    ) -> Result<KeyPage, KeyAdminError> {
+        let page = self.store.list(after, limit).await?;
+        if !page.unreadable.is_empty() {
+            tracing::error!(keys = ?page.unreadable, "damaged records: these keys admit nobody");
+        }
+        Ok(page)
+    }
+
+    /// All readable keys, kept, and brought up to date with what changed.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn all(&self) -> Result<Arc<Keys>, KeyAdminError> {
+        Ok(self.listing.all(&*self.store).await?)
+    }
+
+    /// Changes a key's name, expiry or both.
+    ///
+    /// # Errors
+    /// [`KeyAdminError`].
+    pub async fn edit(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        edit: KeyEdit,
+    ) -> Result<(KeyRecord, Durability), KeyAdminError> {
+        let before = self.get(key).await.ok();
+        actor.on(key, in_words(before.as_ref(), &edit));
+        if edit.name.is_none() && edit.expires_at.is_none() {
+            return Err(KeyAdminError::EmptyEdit);
+        }
+        if let Some(name) = &edit.name {
+            check_name(name)?;
+        }
+        let written = self.store.edit(key, edit).await;
+        let written = written.map_err(|error| KeyAdminError::from(error).noted(actor))?;
+        let record = self.applied(actor, "edit", &written).await.0?;
+        Ok((record, self.store.settle(&written).await))
+    }
+
+    /// Forgets a revoked or expired key.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
+    pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
+        // Of what is gone nothing else tells its name.
+        let record = self.get(key).await.ok();
+        actor.on(key, record.map_or_else(String::new, |r| quoted(&r.name)));
+        let written = self.store.delete(key).await;
+        let written = written.map_err(|error| KeyAdminError::from(error).noted(actor))?;
+        // One of several may fail after it.
+        actor.ended(DeedResult::Ok, None);
+        audit(&self.events, actor, "delete", &written);
+        self.revocations.apply(&written.change).await;
+        if let Err(error) = self.instances.forget_key(key).await {
+            tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
+        }
+        Ok(self.store.settle(&written).await)
+    }
+
+    async fn applied(
+        &self,
+        actor: &Actor,
+        action: &str,
+        written: &Written,
+    ) -> (Result<KeyRecord, KeyAdminError>, Closing) {
+        audit(&self.events, actor, action, written);
+        let closing = self.revocations.apply(&written.change).await;
+        let record = match &written.change.change {
+            Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
+                Ok(record.clone())
+            }
+            Change::Deleted { key, .. } => Err(ChangeError::NotFound(*key).into()),
+        };
+        (record, closing)
+    }
+}
+
+/// A name in the trail.
+fn quoted(name: &str) -> String {
+    format!("{name:?}")
+}
+
+/// What an edit sets, and what was there before.
+fn in_words(before: Option<&KeyRecord>, edit: &KeyEdit) -> String {
+    let set = |field: &str, old: Option<String>, new: String| match old {
+        Some(old) => format!("{field}: {old} -> {new}"),
+        None => format!("{field}: {new}"),
+    };
+    let name = edit.name.as_deref().map(|name| {
+        let old = before.map(|record| quoted(&record.name));
+        set("name", old, quoted(name))
+    });
+    let expiry = edit.expires_at.map(|at| {
+        let old = before.map(|record| record.expires_at.to_string());
+        set("expires", old, at.to_string())
+    });
+    let words: Vec<_> = name.into_iter().chain(expiry).collect();
+    words.join(", ")
+}
+
+fn audit(events: &Events, actor: &Actor, action: &str, written: &Written) {
+    tracing::info!(
+        target: "muster::control::audit",
+        actor = actor.name(),
+        action,
+        key = %written.change.change.key(),
+        revision = %written.change.position.revision,
+        "key changed"
+    );
+    let kind = match &written.change.change {
+        Change::Created(_) => EventKind::KeyCreated,
+        Change::Edited(_) => EventKind::KeyEdited,
+        Change::Revoked(_) => EventKind::KeyRevoked,
+        Change::Deleted { .. } => EventKind::KeyDeleted,
+    };
+    let key = written.change.change.key();
+    events.note(kind, Some(key), None, format!("by {}", actor.name()));
+}

@@ -1,0 +1,95 @@
+//! Revokes that the store did not take: applied here, and tried again until it
+//! answers.
+//!
+//! Must not know: who asked for them. Invariant: one task a key; it ends with
+//! an answer of the store, whatever that is, or with the process.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::gateway::key_feed::Revocations;
+use crate::keys::KeyId;
+use crate::metrics::registry::Metrics;
+use crate::store::{ChangeError, KeyStore, StoreError, Written};
+
+/// Before the second try, and before any.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// The revokes that wait for the store.
+pub(super) struct Pending {
+    store: Arc<dyn KeyStore>,
+    revocations: Arc<Revocations>,
+    metrics: Arc<Metrics>,
+    keys: Mutex<HashSet<KeyId>>,
+}
+
+impl Pending {
+    pub fn new(
+        store: Arc<dyn KeyStore>,
+        revocations: Arc<Revocations>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            revocations,
+            metrics,
+            keys: Mutex::default(),
+        })
+    }
+
+    /// Goes on trying, in the background; `written` is told of the success.
+    pub fn add(self: &Arc<Self>, key: KeyId, written: impl FnOnce(&Written) + Send + 'static) {
+        if !self.change(|keys| keys.insert(key)) {
+            return;
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            match this.until_answered(key).await {
+                Ok(done) => {
+                    written(&done);
+                    this.revocations.apply(&done.change).await;
+                }
+                Err(error) => {
+                    tracing::error!(%key, %error, "a pending revoke is given up: the store will not have it; its gate here stays shut");
+                }
+            }
+            this.change(|keys| keys.remove(&key));
+        });
+    }
+
+    async fn until_answered(&self, key: KeyId) -> Result<Written, ChangeError> {
+        let mut wait = WAITS.0;
+        loop {
+            tokio::time::sleep(wait).await;
+            match self.store.revoke(key).await {
+                Err(ChangeError::Store(error)) if may_pass(&error) => {
+                    tracing::warn!(%key, %error, "a revoke is still pending");
+                }
+                answered => return answered,
+            }
+            wait = (wait * 2).min(WAITS.1);
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashSet<KeyId>) -> bool) -> bool {
+        let mut keys = self.keys();
+        let changed = change(&mut keys);
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        self.metrics.revokes_pending.set(count);
+        changed
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashSet<KeyId>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the store has not answered, or another store has.
+pub(super) fn may_pass(error: &StoreError) -> bool {
+    match error {
+        StoreError::Failed(_) | StoreError::Foreign(_) => true,
+        // The store's answer: the record is what stands in the way.
+        StoreError::Corrupt { .. } => false,
+    }
+}

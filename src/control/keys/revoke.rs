@@ -1,0 +1,129 @@
+//! A revoke: written, applied here, waited for; or, where the store does not take
+//! it, applied here and pending.
+//!
+//! Must not know: how other gateways hear of it. Invariant: whoever asked for a
+//! revoke is not answered before no session of the key can be opened here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::outcome::{own_outcome, unheard};
+use super::{
+    Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, audit, gateway_wait, pending,
+    quoted,
+};
+use crate::control::audit::Action;
+use crate::keys::{KeyId, KeyRecord, Revision};
+use crate::store::{ChangeError, DeedResult, Durability, StoreError};
+
+impl KeyAdmin {
+    /// Ends a key for good, and every session of it. Waits at most `wait`, or
+    /// as long as is configured, for all gateways to have done so. Where the
+    /// store does not take it, it is applied here, and pending.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`]; [`ChangeError::Store`] for a damaged record.
+    pub async fn revoke(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        wait: Option<Duration>,
+    ) -> Result<RevokeOutcome, KeyAdminError> {
+        actor.on(key, "");
+        let wait = wait.unwrap_or(self.revoke_wait);
+        let started = Instant::now();
+        let written = match self.store.revoke(key).await {
+            Err(ChangeError::Store(error)) if pending::may_pass(&error) => {
+                let why = format!("pending, the store did not take it: {error}");
+                actor.ended(DeedResult::Unknown, Some(why));
+                return Ok(self.revoke_here(actor, key, error, wait).await);
+            }
+            written => written.map_err(|error| KeyAdminError::from(error).noted(actor))?,
+        };
+        let (record, closing) = self.applied(actor, "revoke", &written).await;
+        let record = record?;
+        actor.say(quoted(&record.name));
+        let closed = async {
+            let in_time = tokio::time::timeout(wait, closing.closed()).await.is_ok();
+            (in_time, started.elapsed())
+        };
+        let ((all_closed, elapsed), durability) = tokio::join!(closed, self.store.settle(&written));
+        if all_closed {
+            self.metrics.revoke_seconds.observe(elapsed.as_secs_f64());
+        } else {
+            tracing::warn!(%key, standing = closing.open(), "streams of a revoked key still stand");
+        }
+        let own = self.presence.own();
+        let left = wait.saturating_sub(elapsed);
+        let others = gateway_wait::wait(&*self.store, &record, own, left).await;
+        let mut gateways = others.unwrap_or_else(|error| {
+            tracing::warn!(%key, %error, "what the other gateways did about a revoke is not known");
+            let others = written.enrolled.iter().filter(|g| g.info.id != own);
+            others.map(unheard).collect()
+        });
+        let name = self.presence.own_name().to_owned();
+        gateways.push(own_outcome(own, name, &closing, elapsed));
+        gateways.sort_by_key(|gateway| gateway.id);
+        Ok(RevokeOutcome {
+            revision: record.revision,
+            complete: gateways.iter().all(GatewayOutcome::is_done),
+            record: Some(record),
+            pending: false,
+            gateways,
+            durability,
+        })
+    }
+
+    /// Applies a revoke that the store did not take, and goes on trying.
+    async fn revoke_here(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        error: StoreError,
+        wait: Duration,
+    ) -> RevokeOutcome {
+        let started = Instant::now();
+        tracing::warn!(target: "muster::control::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
+        let (record, closing) = self.revocations.revoke_here(key).await;
+        let (events, actor) = (Arc::clone(&self.events), actor.clone());
+        let trail = Arc::clone(&self.audit);
+        self.pending.add(key, move |written| {
+            audit(&events, &actor, "revoke", written);
+            let done = Action {
+                name: "key.revoke",
+                target: Some(key.to_string()),
+                detail: "the pending revoke is written".into(),
+                result: DeedResult::Ok,
+                reason: None,
+            };
+            trail.queue(actor.origin(), done);
+        });
+        let _ = tokio::time::timeout(wait, closing.closed()).await;
+        let (id, name) = (self.presence.own(), self.presence.own_name());
+        let own = own_outcome(id, name.to_owned(), &closing, started.elapsed());
+        RevokeOutcome {
+            record,
+            revision: Revision(0),
+            complete: false,
+            pending: true,
+            gateways: vec![own],
+            durability: Durability::NOWHERE,
+        }
+    }
+
+    /// What the gateways have reported of a key's revoke so far; `None` of a key
+    /// that is not revoked.
+    ///
+    /// # Errors
+    /// [`ChangeError::Store`].
+    pub async fn revocation(
+        &self,
+        record: &KeyRecord,
+    ) -> Result<Option<Vec<GatewayOutcome>>, KeyAdminError> {
+        if record.revoked_at.is_none() {
+            return Ok(None);
+        }
+        let picture = gateway_wait::picture(&*self.store, record).await;
+        Ok(Some(picture?))
+    }
+}

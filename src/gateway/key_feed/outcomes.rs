@@ -1,0 +1,105 @@
+//! What final changes did on this gateway, until the store has been told.
+//!
+//! Must not know: who asks for it. Invariant: what was not told, or has changed
+//! since, is told again; a key that is done and told is forgotten.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::select_all;
+
+use crate::gateway::sessions::Closing;
+use crate::keys::{KeyId, Revision};
+use crate::store::{Outcome, StoreClock};
+
+/// The final changes whose outcome is still to be told.
+pub(super) struct Outcomes {
+    clock: StoreClock,
+    entries: Mutex<BTreeMap<KeyId, Entry>>,
+}
+
+struct Entry {
+    revision: Revision,
+    closing: Closing,
+    /// Sessions that stood when it was told last; `None`: it was not.
+    told: Option<usize>,
+}
+
+impl Outcomes {
+    pub fn new(clock: StoreClock) -> Self {
+        Self {
+            clock,
+            entries: Mutex::default(),
+        }
+    }
+
+    /// A final change was applied and ended those sessions.
+    pub fn note(&self, key: KeyId, revision: Revision, closing: Closing) {
+        let entry = Entry {
+            revision,
+            closing,
+            told: None,
+        };
+        self.entries().insert(key, entry);
+    }
+
+    /// What is to be told.
+    pub fn news(&self) -> Vec<Outcome> {
+        let at = self.clock.now();
+        let entries = self.entries();
+        let untold = entries
+            .iter()
+            .map(|(key, entry)| (key, entry, entry.closing.open()));
+        untold
+            .filter(|(_, entry, open)| entry.told != Some(*open))
+            .map(|(key, entry, open)| Outcome {
+                key: *key,
+                revision: entry.revision,
+                closed: (entry.closing.total() - open) as u64,
+                closing: open as u64,
+                at,
+            })
+            .collect()
+    }
+
+    /// The store has it.
+    pub fn told(&self, news: &[Outcome]) {
+        let mut entries = self.entries();
+        for outcome in news {
+            let Some(entry) = entries.get_mut(&outcome.key) else {
+                continue;
+            };
+            if entry.revision != outcome.revision {
+                continue;
+            }
+            entry.told = usize::try_from(outcome.closing).ok();
+            if outcome.closing == 0 {
+                entries.remove(&outcome.key);
+            }
+        }
+    }
+
+    /// Returns when there is something worth telling at once: a change that was
+    /// not told, or whose last session has closed.
+    pub async fn pressing(&self) {
+        let standing: Vec<_> = {
+            let entries = self.entries();
+            if entries.values().any(|entry| entry.told.is_none()) {
+                return;
+            }
+            let closings = entries.values().map(|entry| entry.closing.clone());
+            closings
+                .map(|closing| async move { closing.closed().await }.boxed())
+                .collect()
+        };
+        if standing.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        select_all(standing).await;
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<KeyId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,128 @@
+//! When a turn makes the view fresh, on a paused clock.
+
+use super::*;
+use crate::gateway::auth::{AuthOptions, Staleness};
+use crate::gateway::events::Events;
+use crate::gateway::sessions::{Final, RegistryOptions};
+use crate::keys::{Epoch, Id, KeyId, Kind, mint};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{GatewayId, Lookup, NewKey};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// More than a store gives out in one call.
+const MANY: usize = 1_001;
+
+async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
+    let metrics = Arc::new(Metrics::new());
+    let shared: Arc<EmbeddedStore> = Arc::new(store.clone());
+    let clock = store.clock().clone();
+    let events = Events::load(shared.clone(), clock.clone()).await.unwrap();
+    let events = Arc::new(events);
+    let registry = Registry::new(
+        RegistryOptions {
+            gateway: GatewayId(Id::random().unwrap()),
+            memory: 60 * SECOND,
+        },
+        clock,
+        Arc::clone(&metrics),
+        Arc::clone(&events),
+    );
+    let view = View::new(position.epoch, Staleness::default(), Instant::now());
+    let view = Arc::new(view);
+    let authenticator = Authenticator::new(
+        shared.clone(),
+        Arc::clone(&view),
+        &AuthOptions {
+            cache_capacity: 100,
+            load_deadline: SECOND,
+            expiry_recheck_deadline: SECOND,
+        },
+        Arc::clone(&metrics),
+    );
+    Revocations::new(
+        shared,
+        Arc::new(registry),
+        Arc::new(authenticator),
+        view,
+        events,
+        metrics,
+        SECOND,
+        position,
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_view_is_fresh_once_there_is_no_more_to_come() {
+    let store = EmbeddedStore::in_memory().unwrap();
+    let (_, start) = store.gateways().await.unwrap();
+    for _ in 0..MANY {
+        let minted = mint(Kind::DataPlaneKey).unwrap();
+        let key = NewKey {
+            id: KeyId(minted.id),
+            digest: minted.digest,
+            name: "k".into(),
+            expires_at: None,
+        };
+        store.create(key).await.unwrap();
+    }
+    let revocations = revocations(&store, start).await;
+    tokio::time::advance(9 * SECOND).await;
+    assert!(revocations.turn().await.unwrap(), "more to come");
+    assert!(revocations.view.age() >= 9 * SECOND, "so it is not fresh");
+    assert!(!revocations.turn().await.unwrap());
+    assert!(revocations.view.age() < SECOND);
+    assert_eq!(revocations.position(), store.gateways().await.unwrap().1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_view_is_fresh_after_a_resync() {
+    let store = EmbeddedStore::in_memory().unwrap();
+    let (_, now) = store.gateways().await.unwrap();
+    let elsewhere = Position {
+        epoch: Epoch(now.epoch.0 ^ 1),
+        ..now
+    };
+    let revocations = revocations(&store, elsewhere).await;
+    tokio::time::advance(9 * SECOND).await;
+    assert!(!revocations.turn().await.unwrap());
+    assert!(revocations.view.age() < SECOND);
+    assert_eq!(revocations.view.epoch(), now.epoch);
+}
+
+/// Its gate was swept, its record is in no cache: the memory of the last
+/// changes alone knows.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
+    let store = EmbeddedStore::in_memory().unwrap();
+    let minted = mint(Kind::DataPlaneKey).unwrap();
+    let key = NewKey {
+        id: KeyId(minted.id),
+        digest: minted.digest,
+        name: "k".into(),
+        expires_at: None,
+    };
+    let created = store.create(key).await.unwrap().change;
+    let Change::Created(mut record) = created.change else {
+        panic!("{created:?}");
+    };
+    let at = crate::keys::Timestamp::from_millis(1_234);
+    record.revoked_at = Some(at);
+    let elsewhere = Position {
+        epoch: Epoch(created.position.epoch.0 ^ 1),
+        ..created.position
+    };
+    let revocations = revocations(&store, elsewhere).await;
+    revocations.recent.note(&Change::Revoked(record.clone()));
+    revocations.turn().await.unwrap();
+    let (end, _) = revocations.registry.end_of(record.id).unwrap();
+    assert_eq!(end, Final::Revoked(at));
+    let Lookup::Present(stored) = store.load(record.id).await.unwrap().lookup else {
+        panic!("gone");
+    };
+    assert_eq!(stored.revoked_at, Some(at));
+    assert_eq!(revocations.metrics.reasserted.get(), 1);
+    // What it wrote itself it hears of like every change.
+    assert_eq!(revocations.position(), created.position);
+    assert!(!revocations.turn().await.unwrap());
+    assert_eq!(revocations.position().revision, stored.revision);
+}

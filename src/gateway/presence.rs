@@ -1,0 +1,311 @@
+//! One picture of all gateways of a store: who is connected where, and who was
+//! refused where.
+//!
+//! Owns: what this gateway shows the others (`show.rs`) and what it read of
+//! theirs (`mirror.rs`). Must not know: gRPC, how a store keeps boards.
+//! Invariant: what is told of another gateway is at most two seconds old, and
+//! nothing is told of one that has been dead for ten.
+
+mod publish;
+mod remote;
+mod rows;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::gateway::rejections::{Filter, Rejection, Rejections};
+use crate::gateway::sessions::{Registry, SessionId, SessionView};
+use crate::keys::{KeyId, Timestamp};
+use crate::store::{Board, BoardStore, GatewayId, StoreError};
+
+use remote::{Boards, Mirror};
+use rows::{RejectionRow, SessionRow};
+
+/// Between two looks for a session that another gateway was asked to end.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What this gateway and the others show.
+pub struct Presence {
+    store: Arc<dyn BoardStore>,
+    registry: Arc<Registry>,
+    rejections: Arc<Rejections>,
+    own_name: String,
+    sessions: Mirror<SessionRow>,
+    /// Of the boards that were read last.
+    elsewhere: Mutex<Option<(Boards<SessionRow>, Arc<Elsewhere>)>>,
+    refused: Mirror<RejectionRow>,
+}
+
+/// A session and the name of its gateway.
+#[derive(Debug, Clone)]
+pub struct SessionThere {
+    /// The session.
+    pub view: SessionView,
+    /// Its gateway's name.
+    pub gateway: String,
+}
+
+/// A group of refusals and the gateway that refused.
+#[derive(Debug, Clone)]
+pub struct RejectionThere {
+    /// The group.
+    pub rejection: Rejection,
+    /// Which gateway.
+    pub gateway_id: GatewayId,
+    /// Its name.
+    pub gateway: String,
+}
+
+/// Where a group of refusals stands in the list of all gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RejectionPlace {
+    /// When it was refused last.
+    pub last_at: Timestamp,
+    /// Where.
+    pub gateway: GatewayId,
+    /// Its number there.
+    pub number: u64,
+}
+
+/// What an order to end a session came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disconnected {
+    /// There is no such live session.
+    NotFound,
+    /// It was ended; `closed` tells whether its stream has closed, too.
+    Ended {
+        /// It has.
+        closed: bool,
+    },
+}
+
+/// Who is connected to the other gateways.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    agents: HashSet<Uuid>,
+    of_key: HashMap<KeyId, usize>,
+}
+
+impl Presence {
+    /// As seen from the gateway of `registry`, which is called `own_name`.
+    pub fn new(
+        store: Arc<dyn BoardStore>,
+        registry: Arc<Registry>,
+        rejections: Arc<Rejections>,
+        own_name: String,
+    ) -> Self {
+        let own = registry.gateway();
+        Self {
+            sessions: Mirror::new(Arc::clone(&store), own, Board::Sessions),
+            elsewhere: Mutex::default(),
+            refused: Mirror::new(Arc::clone(&store), own, Board::Rejections),
+            store,
+            registry,
+            rejections,
+            own_name,
+        }
+    }
+
+    /// The gateway that this runs on.
+    pub fn own(&self) -> GatewayId {
+        self.registry.gateway()
+    }
+
+    /// And its name.
+    pub fn own_name(&self) -> &str {
+        &self.own_name
+    }
+
+    /// Live sessions of a key here and there.
+    pub fn live_sessions(&self, key: KeyId, elsewhere: &Elsewhere) -> usize {
+        let there = elsewhere.of_key.get(&key).copied().unwrap_or(0);
+        self.registry.live_sessions(key) + there
+    }
+
+    /// Who is connected to the other gateways.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn elsewhere(&self) -> Result<Arc<Elsewhere>, StoreError> {
+        let boards = self.sessions.read().await?;
+        let mut last = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &boards)) {
+            return Ok(Arc::clone(known));
+        }
+        let mut found = Elsewhere::default();
+        for board in boards.values() {
+            for row in board.rows.values() {
+                found.agents.insert(row.agent);
+                *found.of_key.entry(row.key).or_default() += 1;
+            }
+        }
+        let found = Arc::new(found);
+        *last = Some((boards, Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// All agents with a live session anywhere.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn connected(&self) -> Result<HashSet<Uuid>, StoreError> {
+        let elsewhere = self.elsewhere().await?;
+        let mut agents = self.registry.connected();
+        agents.extend(&elsewhere.agents);
+        Ok(agents)
+    }
+
+    /// How many live sessions each agent has anywhere; only those that have one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn live_by_agent(&self) -> Result<HashMap<Uuid, usize>, StoreError> {
+        let mut counts = self.registry.live_by_agent();
+        for board in self.sessions.read().await?.values() {
+            for row in board.rows.values() {
+                *counts.entry(row.agent).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// At most `limit` live sessions after `after`, of one key or of all, in
+    /// order of their ids.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sessions(
+        &self,
+        key: Option<KeyId>,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Vec<SessionThere>, StoreError> {
+        let boards = self.sessions.read().await?;
+        let own = self.registry.gateway();
+        let mut gateways: Vec<_> = boards.keys().copied().chain([own]).collect();
+        gateways.sort_unstable();
+        let mut found = Vec::new();
+        for gateway in gateways {
+            let from = match after {
+                Some(after) if after.gateway > gateway => continue,
+                Some(after) if after.gateway == gateway => after.number,
+                _ => 0,
+            };
+            let left = limit - found.len();
+            if gateway == own {
+                let views = self.registry.list(key, from, left).into_iter();
+                found.extend(views.map(|view| SessionThere {
+                    view,
+                    gateway: self.own_name.clone(),
+                }));
+                continue;
+            }
+            let Some(board) = boards.get(&gateway) else {
+                continue;
+            };
+            let rows = board.rows.range(from.saturating_add(1)..);
+            let wanted = rows.filter(|(_, row)| key.is_none_or(|key| key == row.key));
+            found.extend(wanted.take(left).map(|(number, row)| SessionThere {
+                view: row.view(SessionId {
+                    gateway,
+                    number: *number,
+                }),
+                gateway: board.name.clone(),
+            }));
+        }
+        Ok(found)
+    }
+
+    /// At most `limit` groups of refusals, newest first, beginning below
+    /// `before`. Of another gateway the newest thousand are known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rejections(
+        &self,
+        filter: Filter,
+        before: Option<RejectionPlace>,
+        limit: usize,
+    ) -> Result<Vec<RejectionThere>, StoreError> {
+        let boards = self.refused.read().await?;
+        let own = self.rejections.list(filter, None, usize::MAX).into_iter();
+        let mut all: Vec<_> = own
+            .map(|rejection| RejectionThere {
+                rejection,
+                gateway_id: self.registry.gateway(),
+                gateway: self.own_name.clone(),
+            })
+            .collect();
+        for (gateway, board) in &*boards {
+            let rows = board.rows.iter();
+            let rejections = rows.filter_map(|(number, row)| row.rejection(*number));
+            all.extend(
+                rejections
+                    .filter(|rejection| filter.takes(&rejection.group))
+                    .map(|rejection| RejectionThere {
+                        rejection,
+                        gateway_id: *gateway,
+                        gateway: board.name.clone(),
+                    }),
+            );
+        }
+        all.sort_unstable_by_key(|one| std::cmp::Reverse(one.place()));
+        all.retain(|one| before.is_none_or(|before| one.place() < before));
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    /// Ends a session wherever it lives, and waits for its stream to close.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn disconnect(
+        &self,
+        id: SessionId,
+        wait: Duration,
+    ) -> Result<Disconnected, StoreError> {
+        let until = Instant::now() + wait;
+        if id.gateway == self.registry.gateway() {
+            let Some(closing) = self.registry.disconnect(id) else {
+                return Ok(Disconnected::NotFound);
+            };
+            let closed = tokio::time::timeout(wait, closing.closed()).await.is_ok();
+            return Ok(Disconnected::Ended { closed });
+        }
+        if !self.stands(id).await? {
+            return Ok(Disconnected::NotFound);
+        }
+        self.store.ask(id.gateway, id.to_string()).await?;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let closed = !self.stands(id).await?;
+            if closed || Instant::now() >= until {
+                return Ok(Disconnected::Ended { closed });
+            }
+        }
+    }
+
+    async fn stands(&self, id: SessionId) -> Result<bool, StoreError> {
+        let boards: Arc<BTreeMap<_, _>> = self.sessions.read().await?;
+        let board = boards.get(&id.gateway);
+        Ok(board.is_some_and(|board| board.rows.contains_key(&id.number)))
+    }
+}
+
+impl RejectionThere {
+    /// Where it stands in the list.
+    pub fn place(&self) -> RejectionPlace {
+        RejectionPlace {
+            last_at: self.rejection.last_at,
+            gateway: self.gateway_id,
+            number: self.rejection.number,
+        }
+    }
+}

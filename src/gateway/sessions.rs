@@ -1,0 +1,27 @@
+//! Live sessions, and the gate that each key's sessions pass.
+//!
+//! Owns: the one point where admits and changes of a key meet. Must not know:
+//! gRPC, stores' backends, how a stream or a socket is closed.
+//! Invariant: once a key's end is applied, no session of it is live and none
+//! gets in; either a session is in the set that the end drains, or it meets the
+//! ended gate.
+
+mod deadlines;
+mod expiry;
+mod gate;
+mod index;
+mod queries;
+mod registry;
+mod session;
+mod stale_store;
+
+pub use expiry::ExpiryTimers;
+pub use gate::{AdmitError, Final};
+pub use registry::{Registry, RegistryOptions};
+pub use session::{
+    Closing, EndReason, HangUp, Scope, SessionGuard, SessionId, SessionInfo, SessionView,
+};
+pub use stale_store::StaleWatch;
+
+#[cfg(test)]
+mod tests;

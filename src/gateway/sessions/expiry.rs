@@ -1,0 +1,83 @@
+//! The timers that end sessions when their key expires.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::registry::Registry;
+use crate::gateway::auth::{AuthError, Authenticator};
+use crate::keys::KeyId;
+
+/// Longest sleep, so that a jump of the wall clock is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Ends the sessions of keys that expire, after one last look at each key: it
+/// may have been extended in its last second.
+pub struct ExpiryTimers {
+    registry: Arc<Registry>,
+    authenticator: Arc<Authenticator>,
+}
+
+impl ExpiryTimers {
+    /// Timers over `registry`.
+    pub fn new(registry: Arc<Registry>, authenticator: Arc<Authenticator>) -> Self {
+        Self {
+            registry,
+            authenticator,
+        }
+    }
+
+    /// Runs until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let this = Arc::new(self);
+        // Keys are looked at side by side: a store that does not answer delays
+        // each of them by the deadline, not one after the other.
+        let mut looks = JoinSet::new();
+        loop {
+            let moved = this.registry.clock().moved();
+            let now = this.registry.clock().now();
+            let (due, next) = this.registry.deadlines().due(now);
+            for key in due {
+                let this = Arc::clone(&this);
+                looks.spawn(async move { this.fire(key).await });
+            }
+            let sleep = next.map_or(LONGEST_SLEEP, |at| {
+                at.saturating_since(now).min(LONGEST_SLEEP)
+            });
+            tokio::select! {
+                () = tokio::time::sleep(sleep) => {}
+                () = this.registry.deadlines().sooner() => {}
+                () = moved => {}
+                Some(_) = looks.join_next() => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    async fn fire(&self, key: KeyId) {
+        if !self.registry.is_due(key) {
+            self.registry.wait_for_expiry(key);
+            return;
+        }
+        match self.authenticator.recheck(key).await {
+            Ok((record, position)) => match record.revoked_at {
+                Some(at) => {
+                    self.registry.end_revoked(key, at, record.expires_at);
+                }
+                None => self.registry.observe(key, position, record.expires_at),
+            },
+            Err(AuthError::Absent | AuthError::Deleted) => {}
+            Err(error) => {
+                tracing::warn!(%key, %error, "expired, and the store did not say otherwise");
+            }
+        }
+        let closing = self.registry.expire(key);
+        if closing.total() > 0 {
+            tracing::info!(%key, sessions = closing.total(), "key expired: its sessions are ended");
+        }
+        // Not yet: the clock was ahead, and the look set it right.
+        self.registry.wait_for_expiry(key);
+    }
+}

@@ -1,0 +1,122 @@
+//! The ops listener: `/metrics`, `/healthz`, `/readyz` over plain HTTP.
+//!
+//! Owns: what a monitor may ask. Must not know: keys, sessions.
+//! Invariant: it answers in bounded time, also while the store does not.
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::Router;
+use axum::extract;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::gateway::auth::View;
+use crate::metrics::registry::Metrics;
+
+/// What the ops listener shows.
+#[derive(Clone)]
+pub struct Ops {
+    metrics: Arc<Metrics>,
+    state: Arc<RwLock<State>>,
+}
+
+/// What a gateway is ready for.
+enum State {
+    /// Not to serve, and why.
+    NotServing(String),
+    /// All its listeners serve; this says how well the store is heard.
+    Serving(Arc<View>),
+}
+
+impl Ops {
+    /// Not ready until [`Self::serving`].
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let starting = State::NotServing("the gateway starts".to_owned());
+        Self {
+            metrics,
+            state: Arc::new(RwLock::new(starting)),
+        }
+    }
+
+    /// The listeners serve: ready as long as the store is heard. A store that
+    /// is away for a moment must not take every gateway out of a balancer.
+    pub fn serving(&self, view: Arc<View>) {
+        self.set(State::Serving(view));
+    }
+
+    /// The gateway does not serve yet, or no more; `why` is what a probe is told.
+    pub fn not_serving(&self, why: impl Into<String>) {
+        self.set(State::NotServing(why.into()));
+    }
+
+    fn set(&self, state: State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// Why it is not ready; `None`: it is.
+    fn why_not(&self) -> Option<String> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::NotServing(why) => Some(why.clone()),
+            State::Serving(view) => {
+                if let Some(why) = view.foreign() {
+                    return Some(why);
+                }
+                let age = view.age();
+                let stale = view.staleness().is_stale(age).then(|| {
+                    let seconds = age.as_secs();
+                    format!(
+                        "the store's changes were last heard {seconds} s ago (bound: stale-after)"
+                    )
+                });
+                stale.or_else(|| view.unprotected())
+            }
+        }
+    }
+
+    /// Serves until `shutdown`.
+    ///
+    /// # Errors
+    /// When the socket fails for good.
+    pub async fn serve(
+        self,
+        socket: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let router = Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .with_state(self);
+        axum::serve(socket, router)
+            .with_graceful_shutdown(shutdown)
+            .await
+    }
+}
+
+async fn readyz(extract::State(ops): extract::State<Ops>) -> Response {
+    match ops.why_not() {
+        None => "ready\n".into_response(),
+        Some(why) => not_ready(&why),
+    }
+}
+
+fn not_ready(why: &str) -> Response {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("not ready: {why}\n"),
+    )
+        .into_response()
+}
+
+async fn metrics(extract::State(ops): extract::State<Ops>) -> Response {
+    match ops.metrics.encode() {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,5 @@
+//! The network side that knows no protocol of ours: the agent listener and its
+//! limits, certificates, addresses.
+
+pub mod certs;
+pub mod listener;

@@ -1,0 +1,235 @@
+//! What a start asks of the store: to be opened, one CA for all, the first
+//! token, to enrol, to load.
+//!
+//! Owns: which faults of a start may pass, and the wait for a store that is
+//! away. Must not know: listeners, how a backend works. Invariant: nothing of
+//! one attempt is left for the next but what lies in the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::{DataDir, StartError};
+use crate::admin_api::Door;
+use crate::control::tokens::{FirstToken, first_token, shared_first_token};
+use crate::files;
+use crate::gateway::events::Events;
+use crate::gateway::registrations::Instances;
+use crate::keys::Position;
+use crate::metrics::endpoints::Ops;
+use crate::metrics::registry::Metrics;
+use crate::net::certs::Certs;
+use crate::server::config::{Config, StoreConfig, StorePlace};
+use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
+use crate::store::{ClaimStore, GatewayInfo, KeyStore, Store, StoreError};
+
+/// Between two attempts, besides the deadlines of Redis.
+const RETRY: Duration = Duration::from_secs(2);
+/// The claim of the CA's fingerprint.
+const AUTHORITY: &str = "ca_sha256";
+
+/// Where the store comes from.
+pub(super) enum Source {
+    /// It is open, and this gateway's alone.
+    Own(Arc<dyn Store>),
+    /// Others have it, too, and it may be away.
+    Shared(RedisOptions),
+}
+
+fn read_ca(path: &Path) -> Result<Vec<u8>, StartError> {
+    let failed = |cause: String| StartError::CaFile {
+        path: path.to_owned(),
+        cause,
+    };
+    let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
+    content.ok_or_else(|| failed("there is no such file".into()))
+}
+
+/// How the Redis of a configuration is reached, with the store that the data
+/// directory knows, if one is given; `None`: it is not on Redis.
+///
+/// # Errors
+/// [`StartError`] when a file that the settings name can't be read.
+pub fn redis_options(
+    config: &StoreConfig,
+    data_dir: Option<&DataDir>,
+) -> Result<Option<RedisOptions>, StartError> {
+    let StorePlace::Redis(url) = &config.place else {
+        return Ok(None);
+    };
+    let known = data_dir.map(DataDir::known_store).transpose()?.flatten();
+    let password = config.redis_password_file.as_deref().map(read_password);
+    let ca = config.redis_ca_file.as_deref().map(read_ca);
+    Ok(Some(RedisOptions {
+        url: url.secret().clone(),
+        password: password.transpose()?,
+        ca: ca.transpose()?,
+        prefix: config.redis_prefix.clone(),
+        replicas: config.redis_replicas,
+        replicas_deadline: config.redis_replicas_deadline,
+        connect_deadline: config.redis_connect_deadline,
+        answer_deadline: config.redis_answer_deadline,
+        known,
+    }))
+}
+
+fn read_password(path: &Path) -> Result<SecretString, StartError> {
+    let failed = |cause: String| StartError::PasswordFile {
+        path: path.to_owned(),
+        cause,
+    };
+    let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
+    let content = content.ok_or_else(|| failed("there is no such file".into()))?;
+    if files::is_open_to_others(path) {
+        tracing::warn!(path = %path.display(), "others can read the password for Redis; make it 0600");
+    }
+    // Not the error's own text: it holds the bytes.
+    let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8".into()))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(failed("it is empty".into())),
+        password => Ok(password.into()),
+    }
+}
+
+/// A gateway on its way in.
+pub(super) struct Entry<'a> {
+    pub config: &'a Config,
+    pub data_dir: &'a DataDir,
+    pub certs: &'a Certs,
+    pub gateway: GatewayInfo,
+    pub source: Source,
+}
+
+/// What it has then.
+pub(super) struct Entered {
+    pub store: Arc<dyn Store>,
+    pub token: FirstToken,
+    /// When the call that enrolled was sent: the view is true of no later moment.
+    pub enrolling: Instant,
+    pub position: Position,
+    pub events: Events,
+    pub instances: Instances,
+}
+
+impl Entry<'_> {
+    /// One attempt. The fault in the answer's error may pass by itself.
+    pub async fn attempt(&self) -> Result<Result<Entered, StartError>, StartError> {
+        match self.enter().await {
+            Err(error) if self.may_pass(&error) => Ok(Err(error)),
+            result => result.map(Ok),
+        }
+    }
+
+    /// Attempts for ever, after one that failed with `error`: Redis may be
+    /// started after its gateways, and a gateway that gives up helps nobody.
+    pub async fn wait(
+        &self,
+        mut error: StartError,
+        ops: &Ops,
+        metrics: &Metrics,
+        door: &Door,
+    ) -> Result<Entered, StartError> {
+        let mut was_foreign = false;
+        loop {
+            let is_foreign = matches!(error, StartError::Store(StoreError::Foreign(_)));
+            metrics.store_foreign.set(i64::from(is_foreign));
+            if is_foreign && !was_foreign {
+                tracing::error!(%error, "another store answers; trying again");
+            } else if !is_foreign {
+                tracing::warn!(%error, "the store can't be had yet; trying again");
+            }
+            was_foreign = is_foreign;
+            ops.not_serving(error.to_string());
+            door.because(&format!("the store can't be had yet: {error}"));
+            tokio::time::sleep(RETRY).await;
+            match self.attempt().await? {
+                Ok(entered) => {
+                    metrics.store_foreign.set(0);
+                    break Ok(entered);
+                }
+                Err(again) => error = again,
+            }
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        matches!(self.source, Source::Shared(_))
+    }
+
+    fn may_pass(&self, error: &StartError) -> bool {
+        self.is_shared()
+            && matches!(
+                error,
+                StartError::Store(StoreError::Failed(_) | StoreError::Foreign(_))
+                    | StartError::Redis(RedisOpenError::Unavailable(_))
+            )
+    }
+
+    async fn enter(&self) -> Result<Entered, StartError> {
+        let (store, token) = self.open().await?;
+        self.enter_over(store, token).await
+    }
+
+    async fn open(&self) -> Result<(Arc<dyn Store>, FirstToken), StartError> {
+        let path = self.data_dir.admin_token();
+        let options = match &self.source {
+            Source::Own(store) => {
+                let token = first_token(&**store, &path, store.clock().now()).await?;
+                return Ok((store.clone(), token));
+            }
+            Source::Shared(options) => options,
+        };
+        let store = RedisStore::open(options.clone()).await?;
+        self.agree_on_authority(&store).await?;
+        let (name, known) = (&self.gateway.name, options.known.is_some());
+        let now = store.clock().now();
+        let token = shared_first_token(&store, &path, name, known, now).await?;
+        // From its first start on this gateway takes no other store for this.
+        if options.known.is_none() {
+            self.data_dir.remember_store(store.id())?;
+        }
+        Ok((Arc::new(store), token))
+    }
+
+    /// Agents move between the gateways of a store, and trust one CA. With a
+    /// certificate of the operator's own they do not trust muster's CA at all,
+    /// and what they trust instead is not ours to compare.
+    async fn agree_on_authority(&self, store: &RedisStore) -> Result<(), StartError> {
+        if self.config.tls.own.is_some() {
+            return Ok(());
+        }
+        let ours = self.certs.ca_fingerprint();
+        let theirs = store.claim(AUTHORITY, &ours).await?;
+        if theirs == ours {
+            return Ok(());
+        }
+        Err(StartError::OtherAuthority {
+            ours,
+            theirs,
+            dir: self.certs.ca_dir().to_owned(),
+        })
+    }
+
+    async fn enter_over(
+        &self,
+        store: Arc<dyn Store>,
+        token: FirstToken,
+    ) -> Result<Entered, StartError> {
+        let enrolling = Instant::now();
+        let position = store.enrol(self.gateway.clone()).await?;
+        let events = Events::load(store.clone(), store.clock().clone()).await?;
+        let events = events.told_by(&self.config.gateway_name);
+        let instances = Instances::load(store.clone(), self.config.instances).await?;
+        Ok(Entered {
+            store,
+            token,
+            enrolling,
+            position,
+            events,
+            instances,
+        })
+    }
+}

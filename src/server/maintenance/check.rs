@@ -1,0 +1,118 @@
+//! Is a store sound? Every row is read, and what belongs together compared.
+//!
+//! Owns: what is inconsistent, how bad it is, what to do about it. Must not
+//! know: how a backend is read, what is printed.
+//! Invariants: nothing is changed; of a store that others change meanwhile a
+//! finding counts only if a second look finds it again.
+
+mod compare;
+mod kinds;
+
+use std::collections::HashSet;
+
+pub use kinds::Kind;
+
+use super::{UpkeepError, existing};
+use crate::server::config::{Config, StorePlace};
+use crate::server::redis_options;
+use crate::store::scan::Survey;
+use crate::store::{embedded, redis};
+use compare::Comparison;
+
+/// Findings of one kind that are kept.
+const KEPT: u64 = 1_000;
+
+/// Something that is inconsistent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// What it is about: a key's id, an agent's, a name in the store.
+    pub subject: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// What a look at a whole store found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How much was read.
+    pub counts: Counts,
+    /// The worst first; at most 1,000 of a kind.
+    pub findings: Vec<Finding>,
+    /// So many more were found.
+    pub left_out: u64,
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Keys, with the markers of deleted ones.
+    pub keys: u64,
+    /// Changes in the feed.
+    pub changes: u64,
+    /// Admin tokens.
+    pub tokens: u64,
+    /// Agents.
+    pub agents: u64,
+    /// Registrations.
+    pub registrations: u64,
+    /// Events.
+    pub events: u64,
+    /// Records of the audit trail.
+    pub audit: u64,
+}
+
+/// Checks the store of `config`. `progress` is told how many rows were read so
+/// far.
+///
+/// # Errors
+/// [`UpkeepError`].
+pub async fn check(config: &Config, progress: &mut dyn FnMut(u64)) -> Result<Report, UpkeepError> {
+    let mut rows = 0;
+    let survey = begin(config).await?;
+    let shared = survey.shared;
+    let mut report = look(survey, &mut rows, progress).await?;
+    if shared && !report.findings.is_empty() {
+        let again = look(begin(config).await?, &mut rows, progress).await?;
+        let again: HashSet<(Kind, String)> = again
+            .findings
+            .into_iter()
+            .map(|finding| (finding.kind, finding.subject))
+            .collect();
+        report
+            .findings
+            .retain(|finding| again.contains(&(finding.kind, finding.subject.clone())));
+    }
+    Ok(report)
+}
+
+async fn begin(config: &Config) -> Result<Survey, UpkeepError> {
+    if config.store.place == StorePlace::Embedded {
+        let dir = existing(&config.data_dir)?;
+        return Ok(embedded::survey(&dir.store())?);
+    }
+    let options = redis_options(&config.store, None)?;
+    let survey = match options {
+        Some(options) => redis::survey(&options).await?,
+        None => None,
+    };
+    survey.ok_or(UpkeepError::NoStore)
+}
+
+async fn look(
+    mut survey: Survey,
+    rows: &mut u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, UpkeepError> {
+    let mut comparison = Comparison::new(survey.revision, survey.now);
+    while let Some(page) = survey.pages.recv().await {
+        let page = page?;
+        *rows += page.len() as u64;
+        for row in page {
+            comparison.take(row);
+        }
+        progress(*rows);
+    }
+    Ok(comparison.end())
+}

@@ -1,0 +1,250 @@
+//! The reads and the atomic changes, as transactions on the tables.
+
+use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+
+use super::open::META;
+use super::tombstones;
+use super::tombstones::MARKERS;
+use super::{audit, events, failed, registrations, tokens};
+use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
+use crate::store::codec::{FeedRow, StoredKey, What, decode, encode, key_id};
+use crate::store::key_changes::{Ask, Decision, Write, to_change};
+use crate::store::keys::{ChangeError, Feed, KeyChange, KeyCursor, KeyPage, Lookup, StoreError};
+
+type Keys = TableDefinition<'static, &'static [u8; 16], &'static [u8]>;
+/// Key id -> [`StoredKey`].
+pub(super) const KEYS: Keys = Keys::new("keys");
+/// (creation in milliseconds, key id), for lists in order of creation.
+pub(super) const BY_CREATION: TableDefinition<'_, (i64, &[u8; 16]), ()> =
+    TableDefinition::new("keys_by_creation");
+/// Revision -> [`FeedRow`].
+pub(super) const FEED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("feed");
+
+/// Changes kept in the feed. A gateway that is further behind reads all it
+/// knows again.
+const FEED_KEPT: u64 = 10_000;
+/// Changes given out in one call.
+const FEED_BATCH: usize = 1_000;
+
+/// What a change's step decided.
+pub(super) enum Outcome {
+    /// Written: commit it.
+    Changed(KeyChange),
+    /// It was so before: nothing to commit.
+    Already(KeyChange),
+}
+
+/// Begins a durable write. redb's default is an fsync at the commit; quick
+/// repair makes the start after a crash fast, for a little more writing.
+pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut transaction = database.begin_write().map_err(failed)?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(KEYS)?;
+    transaction.open_table(BY_CREATION)?;
+    transaction.open_table(FEED)?;
+    transaction.open_table(MARKERS)?;
+    events::create_table(transaction)?;
+    audit::create_table(transaction)?;
+    tokens::create_table(transaction)?;
+    registrations::create_tables(transaction)
+}
+
+/// Readies a store that was there: adds the tables that an older muster did
+/// not have, removes the markers of deleted keys that would have expired by
+/// `now`.
+pub(super) fn prepare(database: &Database, now: Timestamp) -> Result<(), StoreError> {
+    let are_known = tombstones::are_known(database)?;
+    let transaction = begin(database)?;
+    create_tables(&transaction).map_err(failed)?;
+    if !are_known {
+        tombstones::find(&transaction)?;
+    }
+    tombstones::remove_spent(&transaction, now)?;
+    transaction.commit().map_err(failed)
+}
+
+/// What is under an id, and whether any key was ever created.
+pub(super) fn load(transaction: &ReadTransaction, id: KeyId) -> Result<(Lookup, bool), StoreError> {
+    let keys = transaction.open_table(KEYS).map_err(failed)?;
+    let stored = keys.get(id.0.as_bytes()).map_err(failed)?;
+    let stored = stored.map(|value| decode(value.value(), || id.to_string()));
+    let lookup = match stored.transpose()? {
+        Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
+        Some(StoredKey::Deleted(_)) => Lookup::Deleted,
+        None => Lookup::Absent,
+    };
+    // Its first change is a key's creation.
+    let meta = transaction.open_table(META).map_err(failed)?;
+    Ok((lookup, read_revision(&meta)? > Revision(0)))
+}
+
+pub(super) fn list(
+    transaction: &ReadTransaction,
+    after: Option<KeyCursor>,
+    limit: usize,
+) -> Result<KeyPage, StoreError> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let by_creation = transaction.open_table(BY_CREATION).map_err(failed)?;
+    let keys = transaction.open_table(KEYS).map_err(failed)?;
+    let start = match &after {
+        Some(cursor) => Excluded((cursor.created_at.as_millis(), cursor.id.0.as_bytes())),
+        None => Unbounded,
+    };
+    let mut page = KeyPage::default();
+    let mut last = None;
+    for entry in by_creation
+        .range::<(i64, &[u8; 16])>((start, Unbounded))
+        .map_err(failed)?
+    {
+        let (place, ()) = entry.map(|(k, v)| (k, v.value())).map_err(failed)?;
+        let (created_millis, id_bytes) = place.value();
+        if page.records.len() + page.unreadable.len() == limit {
+            page.next = last;
+            break;
+        }
+        let id = key_id(id_bytes)?;
+        last = Some(KeyCursor {
+            created_at: Timestamp::from_millis(created_millis),
+            id,
+        });
+        let row = keys.get(id_bytes).map_err(failed)?;
+        match row.map(|row| decode(row.value(), || id.to_string())) {
+            Some(Ok(StoredKey::Key(row))) => page.records.push(row.to_record(id)),
+            Some(Ok(StoredKey::Deleted(_))) | None | Some(Err(_)) => page.unreadable.push(id),
+        }
+    }
+    Ok(page)
+}
+
+pub(super) fn feed_after(
+    transaction: &ReadTransaction,
+    epoch: Epoch,
+    after: Revision,
+) -> Result<Feed, StoreError> {
+    let meta = transaction.open_table(META).map_err(failed)?;
+    let feed = transaction.open_table(FEED).map_err(failed)?;
+    let mut entries = Vec::new();
+    for entry in feed
+        .range(after.next().0..)
+        .map_err(failed)?
+        .take(FEED_BATCH)
+    {
+        let (revision, value) = entry.map_err(failed)?;
+        let position = Position {
+            epoch,
+            revision: Revision(revision.value()),
+        };
+        let row: FeedRow = decode(value.value(), || format!("feed entry {}", revision.value()))?;
+        entries.push(KeyChange {
+            position,
+            change: to_change(&row),
+        });
+    }
+    Ok(Feed {
+        position: Position {
+            epoch,
+            revision: read_revision(&meta)?,
+        },
+        entries,
+        unprotected: None,
+    })
+}
+
+pub(super) fn read_revision(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Revision, StoreError> {
+    let value = meta.get("revision").map_err(failed)?;
+    value
+        .and_then(|v| v.value().try_into().ok())
+        .map(|bytes| Revision(u64::from_be_bytes(bytes)))
+        .ok_or_else(|| StoreError::Corrupt {
+            what: "the store".into(),
+            why: "it has no revision".into(),
+        })
+}
+
+/// One atomic change of one key: the tables it touches, the revision it makes.
+pub(super) struct KeyStep<'t> {
+    meta: Table<'t, &'static str, &'static [u8]>,
+    keys: Table<'t, &'static [u8; 16], &'static [u8]>,
+    by_creation: Table<'t, (i64, &'static [u8; 16]), ()>,
+    feed: Table<'t, u64, &'static [u8]>,
+    markers: Table<'t, (i64, &'static [u8; 16]), ()>,
+    epoch: Epoch,
+    now: Timestamp,
+}
+
+impl<'t> KeyStep<'t> {
+    pub fn open(
+        transaction: &'t WriteTransaction,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            meta: transaction.open_table(META).map_err(failed)?,
+            keys: transaction.open_table(KEYS).map_err(failed)?,
+            by_creation: transaction.open_table(BY_CREATION).map_err(failed)?,
+            feed: transaction.open_table(FEED).map_err(failed)?,
+            markers: transaction.open_table(MARKERS).map_err(failed)?,
+            epoch,
+            now,
+        })
+    }
+
+    /// Makes the change that is asked for.
+    pub fn take(&mut self, ask: Ask) -> Result<Outcome, ChangeError> {
+        let id = ask.key();
+        let stored = {
+            let value = self.keys.get(id.0.as_bytes()).map_err(failed)?;
+            value
+                .map(|value| decode(value.value(), || id.to_string()))
+                .transpose()?
+        };
+        let revision = read_revision(&self.meta)?.next();
+        match ask.decide(stored, self.now, revision)? {
+            Decision::Write(write) => {
+                self.write(id, &write)?;
+                Ok(Outcome::Changed(write.change(self.epoch)))
+            }
+            Decision::Already(change, revision) => Ok(Outcome::Already(KeyChange {
+                position: Position {
+                    epoch: self.epoch,
+                    revision,
+                },
+                change,
+            })),
+        }
+    }
+
+    fn write(&mut self, id: KeyId, write: &Write) -> Result<(), StoreError> {
+        let place = (write.created_at.as_millis(), id.0.as_bytes());
+        match write.entry.what {
+            What::Deleted => self.by_creation.remove(place).map_err(failed)?,
+            // A revoke, too: one that is re-asserted may bring back its key.
+            What::Created | What::Edited | What::Revoked => {
+                self.by_creation.insert(place, ()).map_err(failed)?
+            }
+        };
+        if let StoredKey::Deleted(marker) = &write.entry.record {
+            tombstones::note(&mut self.markers, id.0.as_bytes(), marker.expires_at)?;
+        }
+        self.keys
+            .insert(id.0.as_bytes(), encode(&write.entry.record)?.as_slice())
+            .map_err(failed)?;
+        let revision = write.revision.0;
+        self.feed
+            .insert(revision, encode(&write.entry)?.as_slice())
+            .map_err(failed)?;
+        if let Some(spent) = revision.checked_sub(FEED_KEPT) {
+            self.feed.remove(spent).map_err(failed)?;
+        }
+        self.meta
+            .insert("revision", revision.to_be_bytes().as_slice())
+            .map_err(failed)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,353 @@
+//! Opening the store file: is it ours, which format, is it in use?
+//!
+//! A file that is not ours or is newer than we are is left byte for byte as it
+//! was: it is looked at read-only before it is opened for writing.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use redb::backends::InMemoryBackend;
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
+    TableDefinition, TableError,
+};
+
+use super::keys;
+use crate::files::{self, Access};
+use crate::keys::{Epoch, Id, Revision};
+use crate::store::StoreClock;
+
+/// Facts about the file: `format`, `epoch`, `revision`, each as bytes.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("muster_meta");
+/// The layout of tables and rows that this muster reads and writes.
+const LAYOUT: u64 = 1;
+
+/// Why the store file can't be used. It is left as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds its lock.
+    #[error(
+        "{path}: another muster is using it; stop that one, or give this one its own --data-dir"
+    )]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// It holds something else.
+    #[error("{path}: not a muster store ({why}); move it away, or give another --data-dir")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What gave it away.
+        why: String,
+    },
+    /// A newer muster wrote it.
+    #[error(
+        "{path}: written by a newer muster (layout {found}, this one knows {LAYOUT}); \
+         start that version, or give another --data-dir"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its layout number.
+        found: u64,
+    },
+    /// There is none, and none is made.
+    #[error("{path}: there is no store; give the --data-dir of a gateway that has been started")]
+    Absent {
+        /// Where it should be.
+        path: String,
+    },
+    /// It can't be read or written.
+    #[error("{path}: {why}")]
+    Failed {
+        /// The file.
+        path: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// Which history the file holds, and how far it goes.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub epoch: Epoch,
+    pub revision: Revision,
+}
+
+/// Pages that redb keeps in memory, in bytes. Its own default, 1 GiB, grows with
+/// the agents' rows until it holds them all a second time; the system keeps the
+/// file's pages, too, and gives them up when memory is short.
+const CACHE_BYTES: usize = 4 << 20;
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
+    let name = path.display().to_string();
+    if path.try_exists().map_err(|e| failed(&name, e))? {
+        look(path, &name)?;
+        let database = builder().open(path).map_err(|e| cannot_open(&name, e))?;
+        let identity = database
+            .begin_read()
+            .map_err(|e| failed(&name, e))
+            .and_then(|t| identify(&t, &name))?;
+        let now = StoreClock::default().now();
+        keys::prepare(&database, now).map_err(|e| failed(&name, e))?;
+        return Ok((database, identity));
+    }
+    // Made under another name first: a start that is cut off half way leaves no
+    // file behind that the next start would take for a foreign one.
+    let unfinished = path.with_extension("new");
+    files::create(&unfinished, Access::Secret).map_err(|e| failed(&name, e))?;
+    let database = builder()
+        .create(&unfinished)
+        .map_err(|e| cannot_open(&name, e))?;
+    found(&database, &name)?;
+    drop(database);
+    files::rename(&unfinished, path).map_err(|e| failed(&name, e))?;
+    open(path)
+}
+
+/// A store file that is read alone.
+pub(super) enum Reading {
+    File(ReadOnlyDatabase),
+    /// A copy of it without a name, repaired.
+    Copy(Database),
+}
+
+impl Reading {
+    pub fn begin(&self) -> Result<ReadTransaction, redb::TransactionError> {
+        match self {
+            Self::File(database) => database.begin_read(),
+            Self::Copy(database) => database.begin_read(),
+        }
+    }
+}
+
+/// Opens a file that is there, and writes nothing to it. One that was not closed
+/// cleanly (a crash, or a copy of a file in use) has to be repaired before it
+/// can be read: then a copy of it is.
+pub(super) fn open_for_reading(path: &Path) -> Result<Reading, OpenError> {
+    let name = path.display().to_string();
+    if !path.try_exists().map_err(|e| failed(&name, e))? {
+        return Err(OpenError::Absent { path: name });
+    }
+    let reading = match ReadOnlyDatabase::open(path) {
+        Err(DatabaseError::RepairAborted) => Reading::Copy(repaired_copy(path, &name)?),
+        database => Reading::File(database.map_err(|e| cannot_open(&name, e))?),
+    };
+    let transaction = reading.begin().map_err(|e| failed(&name, e))?;
+    identify(&transaction, &name)?;
+    Ok(reading)
+}
+
+fn repaired_copy(path: &Path, name: &str) -> Result<Database, OpenError> {
+    let id = Id::random().map_err(|e| failed(name, e))?;
+    let copy = std::env::temp_dir().join(format!("muster-{id}.redb"));
+    let opened = files::create(&copy, Access::Secret)
+        .and_then(|mut to| io::copy(&mut File::open(path)?, &mut to))
+        .map_err(|e| failed(&copy.display().to_string(), e))
+        .and_then(|_| Database::open(&copy).map_err(|e| cannot_open(name, e)));
+    // It has been opened, or is of no use.
+    let _ = std::fs::remove_file(&copy);
+    opened
+}
+
+/// Repairs a file that was not closed cleanly, as a start does.
+pub(super) fn repair(path: &Path) -> Result<(), OpenError> {
+    match ReadOnlyDatabase::open(path) {
+        Err(DatabaseError::RepairAborted) => {
+            let name = path.display().to_string();
+            Database::open(path)
+                .map(drop)
+                .map_err(|e| cannot_open(&name, e))
+        }
+        // What else is wrong with it is told when it is read.
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn in_memory() -> Result<(Database, Identity), OpenError> {
+    let name = "in-memory store";
+    let database = builder()
+        .create_with_backend(InMemoryBackend::new())
+        .map_err(|e| cannot_open(name, e))?;
+    let identity = found(&database, name)?;
+    Ok((database, identity))
+}
+
+/// Looks at the file without writing to it. A file that was not closed cleanly
+/// can't be looked at this way; redb repairs it when it is opened.
+fn look(path: &Path, name: &str) -> Result<(), OpenError> {
+    match ReadOnlyDatabase::open(path) {
+        Ok(database) => {
+            let transaction = database.begin_read().map_err(|e| failed(name, e))?;
+            identify(&transaction, name).map(|_| ())
+        }
+        Err(DatabaseError::RepairAborted) => Ok(()),
+        Err(error) => Err(cannot_open(name, error)),
+    }
+}
+
+/// Lays out an empty store.
+fn found(database: &Database, name: &str) -> Result<Identity, OpenError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| failed(name, e))?;
+    let identity = Identity {
+        epoch: Epoch(u128::from_be_bytes(random)),
+        revision: Revision(0),
+    };
+    let lay_out = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("layout", LAYOUT.to_be_bytes().as_slice())?;
+            meta.insert("epoch", random.as_slice())?;
+            meta.insert("revision", 0_u64.to_be_bytes().as_slice())?;
+        }
+        keys::create_tables(&transaction)?;
+        transaction.commit()?;
+        Ok(())
+    };
+    lay_out().map_err(|e| failed(name, e))?;
+    Ok(identity)
+}
+
+fn identify(transaction: &ReadTransaction, name: &str) -> Result<Identity, OpenError> {
+    let foreign = |why: &str| OpenError::Foreign {
+        path: name.to_owned(),
+        why: why.to_owned(),
+    };
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::Storage(error)) => return Err(failed(name, error)),
+        Err(_) => return Err(foreign("it has no muster tables")),
+    };
+    let number = |field: &str| -> Result<u64, OpenError> {
+        let value = meta.get(field).map_err(|e| failed(name, e))?;
+        value
+            .and_then(|v| v.value().try_into().ok())
+            .map(u64::from_be_bytes)
+            .ok_or_else(|| foreign("its meta table is incomplete"))
+    };
+    let layout = number("layout")?;
+    if layout > LAYOUT {
+        return Err(OpenError::Newer {
+            path: name.to_owned(),
+            found: layout,
+        });
+    }
+    let epoch = meta
+        .get("epoch")
+        .map_err(|e| failed(name, e))?
+        .and_then(|v| v.value().try_into().ok())
+        .map(u128::from_be_bytes)
+        .ok_or_else(|| foreign("its meta table is incomplete"))?;
+    Ok(Identity {
+        epoch: Epoch(epoch),
+        revision: Revision(number("revision")?),
+    })
+}
+
+fn cannot_open(name: &str, error: DatabaseError) -> OpenError {
+    let path = name.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            OpenError::InUse { path }
+        }
+        DatabaseError::UpgradeRequired(version) => OpenError::Foreign {
+            path,
+            why: format!("a redb file of version {version}"),
+        },
+        DatabaseError::Storage(redb::StorageError::Io(io))
+            if io.kind() == std::io::ErrorKind::InvalidData =>
+        {
+            OpenError::Foreign {
+                path,
+                why: "not a redb file".into(),
+            }
+        }
+        DatabaseError::Storage(redb::StorageError::Corrupted(why)) => {
+            OpenError::Foreign { path, why }
+        }
+        other => failed(name, other),
+    }
+}
+
+fn failed(name: &str, error: impl std::fmt::Display) -> OpenError {
+    OpenError::Failed {
+        path: name.to_owned(),
+        why: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_file_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        for content in [b"".to_vec(), b"hello".to_vec(), vec![b'x'; 100_000]] {
+            std::fs::write(&path, &content).unwrap();
+            let refused = open(&path).unwrap_err();
+            assert!(matches!(refused, OpenError::Foreign { .. }), "{refused}");
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_redb_file_of_somebody_else_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let theirs = Database::create(&path).unwrap();
+        let transaction = theirs.begin_write().unwrap();
+        transaction
+            .open_table(TableDefinition::<u64, u64>::new("theirs"))
+            .unwrap();
+        transaction.commit().unwrap();
+        drop(theirs);
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_newer_layout_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let (database, _) = open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction
+            .open_table(META)
+            .unwrap()
+            .insert("layout", 2_u64.to_be_bytes().as_slice())
+            .unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let before = std::fs::read(&path).unwrap();
+        let refused = open(&path).unwrap_err();
+        assert!(
+            matches!(refused, OpenError::Newer { found: 2, .. }),
+            "{refused}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn one_process_at_a_time_and_the_epoch_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let (database, first) = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(OpenError::InUse { .. })));
+        drop(database);
+        let (_database, second) = open(&path).unwrap();
+        assert_eq!(first.epoch, second.epoch);
+    }
+}

@@ -1,0 +1,340 @@
+//! The contract for data plane keys and the feed of their changes.
+
+use async_trait::async_trait;
+
+use super::clock::StoreClock;
+use super::gateways::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
+use crate::keys::{Digest, Epoch, KeyId, KeyRecord, Position, Revision, RuleError, Timestamp};
+
+/// A fault of the store, never of who asked: answered as UNAVAILABLE.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The backend did not do it; `0` says why.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// A record is there, but its checksum or its content is wrong.
+    #[error("the stored record of {what} is damaged: {why}")]
+    Corrupt {
+        /// Whose record.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another store answers than the one that this gateway knows: emptied,
+    /// swapped, or restored from nothing. Nothing was read or changed.
+    #[error(
+        "this is not the store that this gateway knows: {0}; restore it, or give the right \
+         --store; to go on with this one, type: muster store adopt"
+    )]
+    Foreign(String),
+}
+
+/// Why a key was not changed. Nothing was written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such key.
+    #[error("{0}: there is no such key")]
+    NotFound(KeyId),
+    /// A revoked key can't have a new expiry.
+    #[error("expires_at: {0} was revoked, and a revoke is final; create a new key instead")]
+    Revoked(KeyId),
+    /// An expired key can't have a new expiry.
+    #[error(
+        "expires_at: {key} expired at {expired_at}, and the expiry can be moved only before \
+         that; create a new key instead"
+    )]
+    Expired {
+        /// Which key.
+        key: KeyId,
+        /// When it expired.
+        expired_at: Timestamp,
+    },
+    /// The edit is of an older state of the key than the store's.
+    #[error(
+        "{key} was changed meanwhile, by somebody else or in another window: it is at revision \
+         {now}, your edit is of revision {edited}; look at it again, then edit"
+    )]
+    Meanwhile {
+        /// Which key.
+        key: KeyId,
+        /// Which state was edited.
+        edited: Revision,
+        /// Which it is in.
+        now: Revision,
+    },
+    /// A valid key can't be deleted.
+    #[error("{0} is valid: a key can be deleted once it is revoked or expired; revoke it first")]
+    StillValid(KeyId),
+    /// The change breaks a rule.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The store failed. Whether the change was written is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A key to be created. Its id is chosen before the write, so that a create
+/// whose answer got lost can be named.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// The public id.
+    pub id: KeyId,
+    /// SHA-256 of the secret.
+    pub digest: Digest,
+    /// 1 to 128 characters.
+    pub name: String,
+    /// `None`: the default life.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What an edit changes; `None` leaves it as it is.
+#[derive(Debug, Clone, Default)]
+pub struct KeyEdit {
+    /// The new name.
+    pub name: Option<String>,
+    /// The new expiry.
+    pub expires_at: Option<Timestamp>,
+    /// Only if the key is at this revision; `None`: whatever it is at.
+    pub if_revision: Option<Revision>,
+}
+
+/// What is stored under a key's id.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// A key, whatever its status.
+    Present(KeyRecord),
+    /// A deleted key's marker: to every door as if it were absent.
+    Deleted,
+    /// Nothing.
+    Absent,
+}
+
+/// A load's answer and the history it was read from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The store's epoch at the time of the read.
+    pub epoch: Epoch,
+    /// What is there.
+    pub lookup: Lookup,
+    /// A key was created in this store once. In one where none ever was, a key
+    /// that is absent proves nothing.
+    pub had_keys: bool,
+}
+
+/// What happened to a key.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// It was created.
+    Created(KeyRecord),
+    /// Its name or its expiry was edited.
+    Edited(KeyRecord),
+    /// It was revoked: final.
+    Revoked(KeyRecord),
+    /// It was deleted: final.
+    Deleted {
+        /// Which key.
+        key: KeyId,
+        /// When it would have expired. Until then its marker is kept.
+        expires_at: Timestamp,
+    },
+}
+
+impl Change {
+    /// Which key it happened to.
+    pub fn key(&self) -> KeyId {
+        match self {
+            Self::Created(record) | Self::Edited(record) | Self::Revoked(record) => record.id,
+            Self::Deleted { key, .. } => *key,
+        }
+    }
+}
+
+/// An entry of the feed.
+#[derive(Debug, Clone)]
+pub struct KeyChange {
+    /// The revision that this change made.
+    pub position: Position,
+    /// What happened.
+    pub change: Change,
+}
+
+/// How many of the store's replicas have a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Durability {
+    /// So many said that they have it.
+    pub acknowledged: u32,
+    /// So many make it durable; 0: the store alone does.
+    pub wanted: u32,
+}
+
+impl Durability {
+    /// Of a change that no store has.
+    pub const NOWHERE: Self = Self {
+        acknowledged: 0,
+        wanted: 1,
+    };
+
+    /// The change outlives the loss of the server that took it.
+    pub fn is_durable(&self) -> bool {
+        self.acknowledged >= self.wanted
+    }
+}
+
+/// A change that is written, and who has to hear of it.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The change as the feed has it.
+    pub change: KeyChange,
+    /// False: it was so before, and nothing was written.
+    pub is_new: bool,
+    /// The gateways enrolled at the moment of the write.
+    pub enrolled: Vec<Enrolled>,
+    /// The store's own, for [`KeyStore::settle`].
+    pub receipt: u64,
+}
+
+/// What a gateway gets when it renews its lease.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// Where the store is now.
+    pub position: Position,
+    /// The changes after the gateway's position, in order; when the store has
+    /// more, it gives the rest at the next call.
+    pub entries: Vec<KeyChange>,
+    /// The store is set up so that it may lose changes without need: how, and
+    /// what to do about it.
+    pub unprotected: Option<String>,
+}
+
+impl Feed {
+    /// Nothing is missing between `after` and its entries.
+    pub(in crate::store) fn follows(&self, after: Position) -> bool {
+        let first = self.entries.first().map(|entry| entry.position.revision);
+        first.unwrap_or_else(|| self.position.revision.next()) == after.revision.next()
+    }
+}
+
+/// A place in the list of keys: creation time, then id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyCursor {
+    /// When the key was created.
+    pub created_at: Timestamp,
+    /// Which key.
+    pub id: KeyId,
+}
+
+/// A run of keys in order of creation.
+#[derive(Debug, Clone, Default)]
+pub struct KeyPage {
+    /// The readable ones.
+    pub records: Vec<KeyRecord>,
+    /// Ids whose record is damaged.
+    pub unreadable: Vec<KeyId>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<KeyCursor>,
+}
+
+/// Keeps data plane keys, the feed of their changes, and who follows it.
+#[async_trait]
+pub trait KeyStore: Send + Sync + 'static {
+    /// The store's clock.
+    fn clock(&self) -> &StoreClock;
+
+    /// Reads what is under an id.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `Corrupt` when the record is damaged.
+    async fn load(&self, id: KeyId) -> Result<Loaded, StoreError>;
+
+    /// At most `limit` keys after `after`, in order of creation.
+    ///
+    /// # Errors
+    /// [`StoreError`]. A damaged record is no error: the page names it.
+    async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError>;
+
+    /// The changes after `after`, in order; when there are more, the rest at the
+    /// next call. `None`: they can't be told any more, read all keys again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError>;
+
+    /// Writes a new key. The expiry is judged in the step that writes it.
+    ///
+    /// # Errors
+    /// [`ChangeError::Rule`] for a bad expiry, [`ChangeError::Store`].
+    async fn create(&self, key: NewKey) -> Result<Written, ChangeError>;
+
+    /// Changes a key. Whether an edit comes too late is decided in the step
+    /// that writes it.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; a new expiry of a revoked or expired key is refused, and
+    /// an edit of an older state than the stored one.
+    async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError>;
+
+    /// Revokes a key. Of a revoked key it returns the revoke that was.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::Store`].
+    async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError>;
+
+    /// Deletes a revoked or expired key.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
+    async fn delete(&self, id: KeyId) -> Result<Written, ChangeError>;
+
+    /// Finds out, in bounded time, how many replicas have a change: asked once
+    /// it is applied here, so that no revoke waits for it. A store without
+    /// replicas has written it for good.
+    async fn settle(&self, _written: &Written) -> Durability {
+        Durability::default()
+    }
+
+    /// Writes a revoke or a delete again that the store lost, as it was; also
+    /// the revoke of a key that is not there at all. Any number of gateways may
+    /// do so at once: where the key has ended, it returns the end that was.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`] for the delete of a key that is not there,
+    /// [`ChangeError::Store`].
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError>;
+
+    /// Puts a gateway into the set that revokes have to reach, and returns the
+    /// position from which it follows the feed. Called before its first load.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError>;
+
+    /// Renews a gateway's lease and returns the changes after its position.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError>;
+
+    /// Returns once the feed may have more than `after`. May return early, may
+    /// never return: callers bound the wait by their heartbeat's interval.
+    async fn changed(&self, after: Position);
+
+    /// The enrolled gateways in order of their ids, and where the store is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError>;
+
+    /// What the last final change of a key did, by those gateways that have
+    /// reported it, in order of their ids. Kept for as long as somebody may ask
+    /// with reason: 30 days or, by the embedded store, until its process ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError>;
+
+    /// Takes a gateway out of the set: a clean stop.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError>;
+}

@@ -1,0 +1,108 @@
+//! The contract for what each gateway shows the others of itself: boards.
+//!
+//! Presence is state, not events: a board is numbered rows that its gateway
+//! alone writes and goes on to confirm; what nobody confirms is gone. So there
+//! are no ghosts, and nobody has to clear up after a gateway that died.
+
+use async_trait::async_trait;
+
+use super::gateways::GatewayId;
+use super::keys::StoreError;
+
+/// Which board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Board {
+    /// The live sessions there.
+    Sessions,
+    /// The last refusals there.
+    Rejections,
+}
+
+impl Board {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Rejections => "rejections",
+        }
+    }
+}
+
+/// A row of a board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoardRow {
+    /// From 1; no two rows of a board share one, and it is never used again.
+    pub number: u64,
+    /// JSON; the store does not look into it.
+    pub content: String,
+}
+
+/// What is new on a board.
+#[derive(Debug, Clone, Default)]
+pub struct BoardUpdate {
+    /// The version that its gateway wrote last; `None`: the rows are all there
+    /// is, whatever stood there before.
+    pub from: Option<u64>,
+    /// The version that this makes.
+    pub to: u64,
+    /// Rows that are gone.
+    pub removed: Vec<u64>,
+    /// Rows that are new.
+    pub added: Vec<BoardRow>,
+}
+
+/// A board as others see it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// Whose.
+    pub gateway: GatewayId,
+    /// Its name for display.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// In order of their numbers; `None`: the version is the one that the
+    /// reader knows.
+    pub rows: Option<Vec<BoardRow>>,
+}
+
+/// Keeps the boards of gateways that share a store.
+#[async_trait]
+pub trait BoardStore: Send + Sync + 'static {
+    /// Updates a board, and confirms it for 9 s. False when it was not at the
+    /// version that the update is from (the store lost it, or the last answer
+    /// got lost): then its rows are no longer right, and it has to be written
+    /// whole.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn show(
+        &self,
+        gateway: GatewayId,
+        board: Board,
+        update: BoardUpdate,
+    ) -> Result<bool, StoreError>;
+
+    /// The confirmed boards of the enrolled gateways but `own`, in order of
+    /// their ids. The rows of one whose version is among `known` are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn shown(
+        &self,
+        own: GatewayId,
+        board: Board,
+        known: &[(GatewayId, u64)],
+    ) -> Result<Vec<Shown>, StoreError>;
+
+    /// Leaves a gateway a line that it finds within a second, for 10 s.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn ask(&self, gateway: GatewayId, line: String) -> Result<(), StoreError>;
+
+    /// Takes the lines that were left for a gateway.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn asked(&self, own: GatewayId) -> Result<Vec<String>, StoreError>;
+}

@@ -1,0 +1,194 @@
+//! Where the master is: at an address, or where Sentinel says.
+//!
+//! Owns: how a URL is read, and the question to the sentinels. Must not know:
+//! what the master is asked.
+//! Invariant: no sentinel's answer is kept. Each connect asks anew, and the
+//! sentinels take turns, so that one with an old picture is not asked for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::{TcpSettings, socket2};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, RedisError, TlsCertificates, Value, cmd,
+};
+use secrecy::ExposeSecret;
+
+use super::open::{RedisOpenError, RedisOptions};
+use crate::store::keys::StoreError;
+
+/// What a URL that names sentinels begins with.
+const SENTINEL: &str = "redis-sentinel://";
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// Where to connect. Passwords in it are redacted by redis's `Debug`.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// There.
+    At(Arc<Client>),
+    /// Where they say.
+    Sentinels(Arc<Sentinels>),
+}
+
+/// Who watches a master of a name.
+#[derive(Debug)]
+pub(super) struct Sentinels {
+    hosts: Vec<(String, Client)>,
+    name: String,
+    /// All of the master but its address.
+    master: ConnectionInfo,
+    next: AtomicUsize,
+}
+
+/// A server to connect to.
+pub(super) struct Found {
+    pub client: Client,
+    /// By Sentinel: where it is and who said so, for errors.
+    pub named: Option<String>,
+}
+
+impl Place {
+    pub fn new(options: &RedisOptions) -> Result<Self, RedisOpenError> {
+        let url = options.url.expose_secret();
+        let Some(rest) = url.strip_prefix(SENTINEL) else {
+            let info = info(url, options)?;
+            let client = match (&options.ca, info.addr()) {
+                (Some(ca), ConnectionAddr::TcpTls { .. }) => {
+                    // One without any would be taken, and refuse every server.
+                    if !ca.windows(PEM.len()).any(|window| window == PEM) {
+                        return Err(RedisOpenError::Ca("there is none in it".into()));
+                    }
+                    let trust = TlsCertificates {
+                        client_tls: None,
+                        root_cert: Some(ca.clone()),
+                    };
+                    let built = Client::build_with_tls(info, trust);
+                    built.map_err(|error| RedisOpenError::Ca(error.to_string()))?
+                }
+                _ => Client::open(info).map_err(wrong)?,
+            };
+            return Ok(Self::At(Arc::new(client)));
+        };
+        let form = || RedisOpenError::Url("it names no sentinels and master".into());
+        let (user, rest) = match rest.rsplit_once('@') {
+            Some((user, rest)) => (format!("{user}@"), rest),
+            None => (String::new(), rest),
+        };
+        let (hosts, rest) = rest.split_once('/').ok_or_else(form)?;
+        let (name, database) = rest.split_once('/').unwrap_or((rest, "0"));
+        let first = hosts.split(',').next().ok_or_else(form)?;
+        let master = info(&format!("redis://{user}{first}/{database}"), options)?;
+        let client = |host: &str| -> Result<(String, Client), RedisOpenError> {
+            let info = format!("redis://{host}").into_connection_info();
+            let client = Client::open(settled(info.map_err(wrong)?)).map_err(wrong)?;
+            Ok((host.to_owned(), client))
+        };
+        Ok(Self::Sentinels(Arc::new(Sentinels {
+            hosts: hosts.split(',').map(client).collect::<Result<_, _>>()?,
+            name: name.to_owned(),
+            master,
+            next: AtomicUsize::new(0),
+        })))
+    }
+
+    /// Whether Sentinel decides who the master is.
+    pub fn is_watched(&self) -> bool {
+        matches!(self, Self::Sentinels(_))
+    }
+
+    /// Where the master is now; each sentinel has so long to say.
+    pub async fn locate(&self, deadline: Duration) -> Result<Found, StoreError> {
+        match self {
+            Self::At(client) => Ok(Found {
+                client: Client::clone(client),
+                named: None,
+            }),
+            Self::Sentinels(sentinels) => sentinels.ask(deadline).await,
+        }
+    }
+}
+
+fn wrong(error: RedisError) -> RedisOpenError {
+    RedisOpenError::Url(error.to_string())
+}
+
+fn info(url: &str, options: &RedisOptions) -> Result<ConnectionInfo, RedisOpenError> {
+    let mut info = settled(url.into_connection_info().map_err(wrong)?);
+    if let Some(password) = &options.password {
+        let settings = info.redis_settings().clone();
+        info = info.set_redis_settings(settings.set_password(password.expose_secret()));
+    }
+    Ok(info)
+}
+
+fn settled(info: ConnectionInfo) -> ConnectionInfo {
+    // A host that vanishes without a word is noticed by the deadline of the
+    // next answer; these two are for connections that wait in silence.
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(5));
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive)
+        .set_user_timeout(Duration::from_secs(20));
+    // It would need one more right, and only names redis-rs in CLIENT LIST.
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    info.set_redis_settings(settings).set_tcp_settings(tcp)
+}
+
+impl Sentinels {
+    async fn ask(&self, deadline: Duration) -> Result<Found, StoreError> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.hosts.len().max(1);
+        let (before, from_first) = self.hosts.split_at(first);
+        let mut faults = Vec::new();
+        for (host, client) in from_first.iter().chain(before) {
+            let asked = tokio::time::timeout(deadline, self.ask_one(client)).await;
+            let fault = match asked {
+                Ok(Ok(Some((address, port)))) => {
+                    let at = format!("{address}:{port}");
+                    let master = self.master.clone();
+                    let master = master.set_addr(ConnectionAddr::Tcp(address, port));
+                    return Ok(Found {
+                        client: Client::open(master).map_err(super::connection::failed)?,
+                        named: Some(format!("{at}, which the sentinel {host} names")),
+                    });
+                }
+                Ok(Ok(None)) => format!("it knows no master named {:?}", self.name),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {deadline:?}"),
+            };
+            faults.push(format!("{host}: {fault}"));
+        }
+        Err(StoreError::Failed(format!(
+            "no sentinel tells where Redis's master is: {}",
+            faults.join("; ")
+        )))
+    }
+
+    async fn ask_one(&self, client: &Client) -> Result<Option<(String, u16)>, RedisError> {
+        // The caller's deadline is for all of it, and has its own words.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let opened = client.get_multiplexed_async_connection_with_config(&config);
+        let mut ask = cmd("SENTINEL");
+        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
+        ask.query_async(&mut opened.await?).await
+    }
+}
+
+/// Fails unless the server calls itself a master: a sentinel may not know yet
+/// that it was demoted.
+pub(super) async fn must_be_master(
+    mut connection: MultiplexedConnection,
+) -> Result<(), RedisError> {
+    let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
+    let word = role.into_iter().next().map(String::from_redis_value);
+    match word {
+        Some(Ok(word)) if word == "master" => Ok(()),
+        _ => Err((ErrorKind::Io, "it is no master (any more)").into()),
+    }
+}
