@@ -3,11 +3,12 @@
 //!
 //! Must not know: who waits for what. Invariant: once it is open it stays so.
 
+use parking_lot::RwLock;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -40,7 +41,7 @@ impl Door {
 
     /// Another reason, as long as it is shut.
     pub fn because(&self, why: &str) {
-        *self.why.write().unwrap_or_else(PoisonError::into_inner) = why.to_owned();
+        *self.why.write() = why.to_owned();
     }
 
     /// From now on calls go to `inside`. The first time counts.
@@ -49,7 +50,7 @@ impl Door {
     }
 
     fn refusal<B>(&self, request: &Request<B>) -> Response<Body> {
-        let why = self.why.read().unwrap_or_else(PoisonError::into_inner);
+        let why = self.why.read();
         match is_grpc(request) {
             true => Status::unavailable(why.as_str()).into_http(),
             false => console::while_shut(request, &why).unwrap_or_else(|| rest::refusal(&why)),

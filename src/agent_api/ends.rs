@@ -3,7 +3,7 @@
 //! Owns: the last words that were made, for all sessions that end together: a
 //! revoke ends thousands with the same ones. Must not know: what they say.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use http::HeaderMap;
 
@@ -24,7 +24,7 @@ impl Ends {
     /// The status of a session of `key` that ended like this, as trailers.
     pub fn trailers(&self, reason: EndReason, key: KeyId) -> HeaderMap {
         let of = (reason, key);
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         match &*last {
             Some(words) if words.of == of => words.trailers.clone(),
             _ => {

@@ -164,7 +164,7 @@ fn sessions_and_gateways_are_listed() {
     let done = type_in(&fake, &["sessions", "list"]);
     assert_eq!((done.code, done.out.as_str()), (0, ""));
     assert!(done.err.contains("No agent is connected"));
-    fake.state.lock().unwrap().sessions = (1..=5)
+    fake.state.lock().sessions = (1..=5)
         .map(|n| Session {
             session_id: format!("g1-{n}"),
             gateway_id: "g1".to_owned(),
@@ -214,7 +214,7 @@ fn rejections_are_listed_with_their_cure() {
     assert_eq!((done.code, done.out.as_str()), (0, ""));
     assert!(done.err.contains("Nothing was refused"), "{}", done.err);
     let agent = "00000000-0000-0000-0000-00000000000a";
-    fake.state.lock().unwrap().rejections = (1..=5)
+    fake.state.lock().rejections = (1..=5)
         .map(|n| Rejection {
             reason: if n == 5 { "NOT_TLS" } else { "KEY_REVOKED" }.to_owned(),
             meaning: "It\u{1b}[2J means.".to_owned(),
@@ -277,7 +277,7 @@ fn rejections_are_listed_with_their_cure() {
 fn failures_say_what_to_do_next() {
     let fake = three();
     let list = ["keys", "list"];
-    fake.state.lock().unwrap().token = "Bearer other".to_owned();
+    fake.state.lock().token = "Bearer other".to_owned();
     let done = type_in(&fake, &list);
     assert_eq!(done.code, 1);
     assert!(
@@ -285,7 +285,7 @@ fn failures_say_what_to_do_next() {
         "{}",
         done.err
     );
-    fake.state.lock().unwrap().broken = Some(Status::unavailable("the store is away"));
+    fake.state.lock().broken = Some(Status::unavailable("the store is away"));
     let done = type_in(&fake, &list);
     assert!(
         done.err

@@ -10,8 +10,9 @@ mod pending;
 mod query;
 mod redact;
 
+use parking_lot::Mutex;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -188,7 +189,7 @@ impl Audit {
             reason = deed.reason.as_deref().unwrap_or(""),
             "audit"
         );
-        let is_new = self.pending().push(deed, Instant::now());
+        let is_new = self.pending.lock().push(deed, Instant::now());
         self.count_lost();
         if is_new {
             self.noted.notify_one();
@@ -222,7 +223,7 @@ impl Audit {
             let deeds = match &writing.sent {
                 Some(deeds) => deeds.clone(),
                 None => {
-                    let deeds = self.pending().take(STEP);
+                    let deeds = self.pending.lock().take(STEP);
                     if deeds.is_empty() {
                         break;
                     }
@@ -238,7 +239,7 @@ impl Audit {
     }
 
     fn count_lost(&self) {
-        let lost = self.pending().take_lost();
+        let lost = self.pending.lock().take_lost();
         if lost > 0 {
             self.metrics.audit_lost.inc_by(lost);
             tracing::error!(
@@ -259,7 +260,7 @@ impl Audit {
             tokio::select! {
                 () = self.noted.notified() => {}
                 () = tokio::time::sleep(RETRY), if is_behind => {}
-                _ = settle.tick() => self.pending().settle_until(Instant::now()),
+                _ = settle.tick() => self.pending.lock().settle_until(Instant::now()),
                 _ = trim.tick() => {
                     let before = self.clock.now().saturating_sub(self.keep);
                     if let Err(error) = self.store.trim_audit(before, MOST).await {
@@ -280,14 +281,10 @@ impl Audit {
         // Calls that outlived their connections are waited for.
         self.calls.close();
         let _ = timeout(WRITE_WITHIN, self.calls.wait()).await;
-        self.pending().settle_all();
+        self.pending.lock().settle_all();
         if !matches!(timeout(WRITE_WITHIN, self.write()).await, Ok(Ok(()))) {
             tracing::error!("the last records of the audit trail are in this log alone");
         }
-    }
-
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,7 +11,8 @@ mod expiries;
 mod pending;
 mod ring;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -109,7 +110,7 @@ impl Events {
         detail: impl Into<String>,
     ) {
         // Under the lock, so that times are in the order of the events.
-        let mut pending = self.pending();
+        let mut pending = self.pending.lock();
         pending.push(self.made(self.clock.now(), kind, key, agent, detail.into()));
         drop(pending);
         self.noted.notify_one();
@@ -139,14 +140,14 @@ impl Events {
     /// Where a reader begins that has all up to the event `since`; 0: before
     /// the first that is kept; one above the last counts as the last.
     pub fn cursor(&self, since: u64) -> Cursor {
-        self.ring().cursor(since)
+        self.ring.lock().cursor(since)
     }
 
     /// The next events from there on. Where the store lost events in a failover
     /// or was restored, a reader gets those that follow the last one that
     /// stayed: numbers that it has seen may come again, for other events.
     pub fn after(&self, at: Cursor) -> Batch {
-        self.ring().after(at)
+        self.ring.lock().after(at)
     }
 
     /// What comes next for a reader: at once where there is something, else with
@@ -204,7 +205,7 @@ impl Events {
             let events = match &moving.sent {
                 Some(events) => events.clone(),
                 None => {
-                    let events = self.pending().take(STEP);
+                    let events = self.pending.lock().take(STEP);
                     if events.is_empty() {
                         break;
                     }
@@ -219,7 +220,7 @@ impl Events {
             self.store.append_events(events, once, KEPT as u64).await?;
             moving.sent = None;
         }
-        let dropped = self.pending().take_dropped();
+        let dropped = self.pending.lock().take_dropped();
         if dropped > 0 {
             tracing::error!(
                 dropped,
@@ -238,7 +239,7 @@ impl Events {
 
     async fn follow(&self) -> Result<(), StoreError> {
         loop {
-            let after = self.ring().last;
+            let after = self.ring.lock().last;
             let page = self.store.events_after(after, STEP).await?;
             let is_end = page.upto >= page.last;
             if self.take_in(page) {
@@ -248,7 +249,7 @@ impl Events {
                 continue;
             }
             let fresh = read_all(&*self.store).await?;
-            let mut ring = self.ring();
+            let mut ring = self.ring.lock();
             if let Some(stayed) = ring.begin_again(fresh) {
                 tracing::warn!(
                     stayed,
@@ -261,7 +262,7 @@ impl Events {
 
     /// Whether the page goes on where the ring ends.
     fn take_in(&self, page: EventPage) -> bool {
-        let mut ring = self.ring();
+        let mut ring = self.ring.lock();
         let fits = ring.is_continued_by(&page);
         if fits {
             ring.take_in(page);
@@ -307,23 +308,15 @@ impl Events {
 
     /// Until no more events come, they are too many, or it took too long.
     async fn gather(&self) {
-        let mut before = self.pending().waiting();
+        let mut before = self.pending.lock().waiting();
         for _ in 0..MOST_GATHERS {
             tokio::time::sleep(GATHER).await;
-            let waiting = self.pending().waiting();
+            let waiting = self.pending.lock().waiting();
             if waiting <= before || waiting >= KEPT {
                 return;
             }
             before = waiting;
         }
-    }
-
-    fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

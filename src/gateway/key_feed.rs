@@ -12,7 +12,8 @@ mod poll_test;
 mod recent_changes;
 mod resync;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -261,11 +262,11 @@ impl Revocations {
     }
 
     fn position(&self) -> Position {
-        *self.position.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.position.lock()
     }
 
     fn advance(&self, to: Position) {
-        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        *self.position.lock() = to;
         self.metrics
             .applied_revision
             .set(i64::try_from(to.revision.0).unwrap_or(i64::MAX));

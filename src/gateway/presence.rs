@@ -10,8 +10,9 @@ mod publish;
 mod remote;
 mod rows;
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -132,10 +133,7 @@ impl Presence {
     /// [`StoreError`].
     pub async fn elsewhere(&self) -> Result<Arc<Elsewhere>, StoreError> {
         let boards = self.sessions.read().await?;
-        let mut last = self
-            .elsewhere
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.elsewhere.lock();
         if let Some((_, known)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &boards)) {
             return Ok(Arc::clone(known));
         }

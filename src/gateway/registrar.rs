@@ -4,9 +4,10 @@
 //! what a refusal means. Must not know: gRPC, its codes, its texts.
 //! Invariant: a refusal as the agent's fault is proven; all else is ours.
 
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -168,7 +169,7 @@ impl Registrar {
             return;
         };
         note(EventKind::AgentChangedKey, format!("before: {before}"));
-        if !self.suspects().insert(agent) {
+        if !self.suspects.lock().insert(agent) {
             return;
         }
         // Its old session dies by itself soon, unless there are two agents.
@@ -177,7 +178,7 @@ impl Registrar {
         tokio::spawn(async move {
             tokio::time::sleep(conflict_after).await;
             let Some(this) = this.upgrade() else { return };
-            this.suspects().remove(&agent);
+            this.suspects.lock().remove(&agent);
             let registry = &this.registry;
             if registry.has_session(before, agent) && registry.has_session(key, agent) {
                 let detail = format!("still live under {before}: are two hosts clones?");
@@ -185,10 +186,6 @@ impl Registrar {
                 this.events.note(kind, Some(key), Some(agent), detail);
             }
         });
-    }
-
-    fn suspects(&self) -> MutexGuard<'_, HashSet<Uuid>> {
-        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what an agent reports later on. Resource ids are

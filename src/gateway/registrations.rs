@@ -14,9 +14,10 @@ mod report;
 mod rows;
 mod writer;
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -157,7 +158,7 @@ impl Instances {
         report: AgentReport,
         now: Timestamp,
     ) -> Result<Joined, TooManyAgents> {
-        let mut rows = self.rows();
+        let mut rows = self.rows.lock();
         let limit = self.limits.max_agents_per_key;
         let known = rows.registration(key, agent).is_some();
         let count = rows.registered(key);
@@ -168,7 +169,7 @@ impl Instances {
         rows.join(key, agent, address, report, now);
         drop(rows);
         // As the row will tell after a restart.
-        self.uses().note(key, now);
+        self.uses.lock().note(key, now);
         Ok(Joined {
             key_before: before.filter(|before| *before != key),
             nearly_full: (!known && (count + 1) * 5 == limit * 4).then_some(count + 1),
@@ -178,27 +179,27 @@ impl Instances {
     /// Notes what an agent reports later on. An agent that never joined is
     /// left out: it has no key here.
     pub fn reported(&self, agent: Uuid, report: AgentReport, now: Timestamp) {
-        self.rows().report(agent, report, now);
+        self.rows.lock().report(agent, report, now);
     }
 
     /// Notes an agent's judgement of some of its instances, by reported id.
     pub fn judged(&self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
-        self.rows().judge(agent, healths, now);
+        self.rows.lock().judge(agent, healths, now);
     }
 
     /// Notes that a key is in use. Does not wait for the store.
     pub fn used(&self, key: KeyId, now: Timestamp) {
-        self.uses().note(key, now);
+        self.uses.lock().note(key, now);
     }
 
     /// When a key was last in use, if ever.
     pub fn last_used(&self, key: KeyId) -> Option<Timestamp> {
-        self.uses().last(key)
+        self.uses.lock().last(key)
     }
 
     /// How many agents a key has.
     pub fn counts(&self, key: KeyId) -> AgentCounts {
-        let rows = self.rows();
+        let rows = self.rows.lock();
         let current = rows.current(key);
         AgentCounts {
             now: current.agents,
@@ -210,12 +211,12 @@ impl Instances {
     /// All agents as they are now, in order of their ids: for lists, which take
     /// too long for the lock that joins wait for.
     pub fn all(&self) -> Vec<Arc<AgentRecord>> {
-        self.rows().agents_after(None).cloned().collect()
+        self.rows.lock().agents_after(None).cloned().collect()
     }
 
     /// The agent that has an instance, which is one of its instances.
     pub fn agent_of(&self, instance: InstanceId) -> Option<Arc<AgentRecord>> {
-        self.rows().agent_of(instance).cloned()
+        self.rows.lock().agent_of(instance).cloned()
     }
 
     /// Forgets an instance of an agent whose last report is that of `reported_at`,
@@ -229,7 +230,7 @@ impl Instances {
         instance: InstanceId,
         reported_at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let is_forgotten = self.rows().forget_instance(instance, reported_at);
+        let is_forgotten = self.rows.lock().forget_instance(instance, reported_at);
         if is_forgotten {
             self.flush().await?;
         }
@@ -238,13 +239,13 @@ impl Instances {
 
     /// How many agents there are.
     pub fn total(&self) -> usize {
-        self.rows().total()
+        self.rows.lock().total()
     }
 
     /// What `see` makes of all agents that are under that key, in order of their
     /// ids. It is asked under the lock: it must be quick, and not ask back.
     pub fn look<T>(&self, under: Under, see: impl Fn(&Arc<AgentRecord>) -> Option<T>) -> Vec<T> {
-        let rows = self.rows();
+        let rows = self.rows.lock();
         let found = rows
             .agents_after(None)
             .filter(|agent| rows.is_under(agent, under));
@@ -261,7 +262,7 @@ impl Instances {
         limit: usize,
         wanted: impl Fn(&AgentRecord) -> bool,
     ) -> Vec<AgentRecord> {
-        let rows = self.rows();
+        let rows = self.rows.lock();
         rows.agents_after(after)
             .filter(|agent| rows.is_under(agent, under))
             .filter(|agent| wanted(agent))
@@ -272,21 +273,21 @@ impl Instances {
 
     /// One agent and its registrations.
     pub fn agent(&self, agent: Uuid) -> Option<(AgentRecord, Vec<Registration>)> {
-        let rows = self.rows();
+        let rows = self.rows.lock();
         let record = (**rows.agent(agent)?).clone();
         Some((record, rows.registrations_of(agent)))
     }
 
     /// What an agent calls its host; nothing where it is not known.
     pub fn hostname(&self, agent: Uuid) -> String {
-        let rows = self.rows();
+        let rows = self.rows.lock();
         let known = rows.agent(agent);
         known.map_or_else(String::new, |agent| agent.hostname.clone())
     }
 
     /// Whether an agent ever joined with a key.
     pub fn ever_joined(&self, key: KeyId, agent: Uuid) -> bool {
-        self.rows().registration(key, agent).is_some()
+        self.rows.lock().registration(key, agent).is_some()
     }
 
     /// Forgets the registrations and the last use of a deleted key.
@@ -296,8 +297,8 @@ impl Instances {
     /// delete or load.
     pub async fn forget_key(&self, key: KeyId) -> Result<(), StoreError> {
         let _storing = self.storing.lock().await;
-        self.rows().forget_key(key);
-        self.uses().forget(key);
+        self.rows.lock().forget_key(key);
+        self.uses.lock().forget(key);
         self.store.forget_registrations(key).await
     }
 
@@ -313,7 +314,7 @@ impl Instances {
         now: Timestamp,
     ) -> Vec<Uuid> {
         let sight = at_most_a_tenth(SIGHT, limit);
-        let mut rows = self.rows();
+        let mut rows = self.rows.lock();
         for agent in connected {
             rows.seen(*agent, now, sight);
         }
@@ -324,14 +325,6 @@ impl Instances {
             connected.contains(agent) || elsewhere.is_some_and(|others| others.contains(agent))
         };
         rows.forget_unseen(is_connected, now, limit)
-    }
-
-    fn rows(&self) -> MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn uses(&self) -> MutexGuard<'_, Uses> {
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,9 +9,10 @@
 mod event_limit;
 mod reason;
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -126,7 +127,7 @@ impl Rejections {
 
     /// Counts one; true when its group is new.
     fn count(&self, group: Group) -> bool {
-        let mut groups = self.lock();
+        let mut groups = self.groups.lock();
         // Under the lock, so that numbers and times agree.
         let now = self.clock.now();
         groups.last_number += 1;
@@ -162,7 +163,8 @@ impl Rejections {
     /// `before`. Who walks the pages meets no group twice; one that is refused
     /// again meanwhile has moved to the front.
     pub fn list(&self, filter: Filter, before: Option<u64>, limit: usize) -> Vec<Rejection> {
-        self.lock()
+        self.groups
+            .lock()
             .by_number
             .range(..before.unwrap_or(u64::MAX))
             .rev()
@@ -171,10 +173,6 @@ impl Rejections {
             .take(limit)
             .cloned()
             .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Groups> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -259,7 +257,7 @@ mod tests {
             list.record(of_agent(agent));
             list.record(persistent);
         }
-        let groups = list.lock();
+        let groups = list.lock.lock();
         assert_eq!(groups.by_number.len(), SMALL as usize);
         assert_eq!(groups.numbers.len(), SMALL as usize);
         drop(groups);

@@ -5,9 +5,9 @@
 //! Invariants: however many names agents make up, there are at most so many
 //! senders; noting takes O(log n) and waits for nothing but a short lock.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -82,7 +82,7 @@ impl Senders {
             address,
             agent,
         };
-        let mut seen = self.seen();
+        let mut seen = self.seen.lock();
         seen.last_number += 1;
         let number = seen.last_number;
         let before = seen.numbers.insert(who, number);
@@ -113,16 +113,12 @@ impl Senders {
 
     /// Who sends under a key, newest first.
     pub fn of(&self, key: KeyId, now: Timestamp) -> Vec<Sender> {
-        let seen = self.seen();
+        let seen = self.seen.lock();
         let newest_first = seen.by_number.values().rev();
         newest_first
             .filter(|(who, sender)| who.key == key && sender.sends(now))
             .map(|(_, sender)| *sender)
             .collect()
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,8 +183,8 @@ mod tests {
         assert_eq!((sender.first_export, sender.exports), (at(601), 1));
         // Who does not come back is not kept either.
         senders.note(key, here(), Some(Uuid::nil()), at(902));
-        assert_eq!(senders.seen().by_number.len(), 1);
-        assert_eq!(senders.seen().numbers.len(), 1);
+        assert_eq!(senders.seen.lock().by_number.len(), 1);
+        assert_eq!(senders.seen.lock().numbers.len(), 1);
     }
 
     #[test]
@@ -210,7 +206,7 @@ mod tests {
             senders.note(key, here(), Some(Uuid::from_u128(n as u128)), at(0));
             senders.note(key, here(), steady, at(0));
         }
-        assert_eq!(senders.seen().numbers.len(), SMALL);
+        assert_eq!(senders.seen.lock().numbers.len(), SMALL);
         let seen = senders.of(key, at(0));
         assert_eq!(seen.len(), SMALL);
         assert_eq!(

@@ -2,8 +2,9 @@
 //!
 //! Invariant: what was made is removed, also after a failure or an interrupt.
 
+use parking_lot::Mutex;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -70,7 +71,7 @@ impl Harness {
         let name = format!("muster load {of}");
         let made = self.admin.create_key(&name).await;
         let (id, secret) = made.map_err(LoadError::Admin)?;
-        self.made().push(Made {
+        self.made.lock().push(Made {
             id: id.clone(),
             is_revoked: false,
         });
@@ -81,7 +82,7 @@ impl Harness {
     /// Revokes a key of the run; returns when the gateway has answered.
     pub async fn revoke(&self, id: &str) -> Result<(), LoadError> {
         self.admin.revoke_key(id).await.map_err(LoadError::Admin)?;
-        for made in self.made().iter_mut().filter(|made| made.id == id) {
+        for made in self.made.lock().iter_mut().filter(|made| made.id == id) {
             made.is_revoked = true;
         }
         Ok(())
@@ -89,7 +90,7 @@ impl Harness {
 
     /// Removes the keys that were made; what can't be removed is named.
     pub async fn remove_what_was_made(&self) -> Vec<String> {
-        let made = std::mem::take(&mut *self.made());
+        let made = std::mem::take(&mut *self.made.lock());
         let mut left = Vec::new();
         for key in made {
             let revoked = match key.is_revoked {
@@ -105,10 +106,6 @@ impl Harness {
             }
         }
         left
-    }
-
-    fn made(&self) -> std::sync::MutexGuard<'_, Vec<Made>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

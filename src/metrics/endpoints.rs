@@ -3,8 +3,9 @@
 //! Owns: what a monitor may ask. Must not know: keys, sessions.
 //! Invariant: it answers in bounded time, also while the store does not.
 
+use parking_lot::RwLock;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract;
@@ -53,12 +54,12 @@ impl Ops {
     }
 
     fn set(&self, state: State) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.state.write() = state;
     }
 
     /// Why it is not ready; `None`: it is.
     fn why_not(&self) -> Option<String> {
-        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.state.read() {
             State::NotServing(why) => Some(why.clone()),
             State::Serving(view) => {
                 if let Some(why) = view.foreign() {

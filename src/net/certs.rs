@@ -13,10 +13,11 @@ mod names;
 mod parse;
 mod tls;
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
@@ -94,7 +95,7 @@ impl std::fmt::Debug for Certs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Certs")
             .field("options", &self.options)
-            .field("leaf", &*self.lock())
+            .field("leaf", &*self.leaf.lock())
             .finish_non_exhaustive()
     }
 }
@@ -192,12 +193,12 @@ impl Certs {
 
     /// The names in the current leaf: DNS names, then IP addresses.
     pub fn leaf_names(&self) -> Vec<String> {
-        self.lock().names.iter().map(Name::to_string).collect()
+        self.leaf.lock().names.iter().map(Name::to_string).collect()
     }
 
     /// The end of the current leaf.
     pub fn not_after(&self) -> Timestamp {
-        self.lock().not_after
+        self.leaf.lock().not_after
     }
 
     /// Makes a new leaf if two thirds of the current one's life are over at
@@ -208,7 +209,7 @@ impl Certs {
     /// When the CA has expired or the files can't be written; the current leaf
     /// stays.
     pub fn renew_if_due(&self, now: Timestamp) -> Result<bool, CertError> {
-        if !self.lock().is_due(now) {
+        if !self.leaf.lock().is_due(now) {
             return Ok(false);
         }
         if self.authority.not_after() <= now {
@@ -220,7 +221,7 @@ impl Certs {
         let names = names::of_this_host(self.agent_host.as_ref(), &self.options.listen_ips);
         let (key, leaf) = make_leaf(&self.options.data_dir, &self.authority, &names, now)?;
         self.current.replace(key);
-        *self.lock() = leaf;
+        *self.leaf.lock() = leaf;
         Ok(true)
     }
 
@@ -249,10 +250,6 @@ impl Certs {
                 Err(error) => tracing::error!(%error, "the certificate's renewal was lost"),
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Leaf> {
-        self.leaf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -22,12 +22,13 @@ mod observer;
 mod service;
 mod turns;
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -257,7 +258,7 @@ impl Hub {
         self.observer.opened();
         let moments = Arc::clone(&self.moments);
         let reason = connection::serve(stream, service, &shared, moments).await;
-        self.lock().connections.remove(&id);
+        self.live.lock().connections.remove(&id);
         // The slot outlives the socket: the limits count real sockets.
         drop(slot);
         tracing::debug!(%peer, reason = reason.as_str(), "a connection ended");
@@ -279,7 +280,7 @@ impl Hub {
 
     /// Makes a connection known to the drain; none when that has begun.
     fn enter(&self, shared: &Arc<Shared>) -> Option<u64> {
-        let mut live = self.lock();
+        let mut live = self.live.lock();
         if live.draining {
             return None;
         }
@@ -292,7 +293,7 @@ impl Hub {
     /// Gives each connection its moment; their own tasks keep it.
     fn drain(&self, drain_over: Duration) {
         let connections: Vec<_> = {
-            let mut live = self.lock();
+            let mut live = self.live.lock();
             live.draining = true;
             // In the map's order, which is no order: neighbours in time are
             // not neighbours in the drain.
@@ -309,10 +310,6 @@ impl Hub {
             connection.schedule_drain(at, hard_end);
             at = later(at, step);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

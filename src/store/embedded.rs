@@ -17,9 +17,10 @@ mod settings;
 mod tokens;
 mod tombstones;
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use redb::{Database, ReadableDatabase};
@@ -161,7 +162,7 @@ impl EmbeddedStore {
         Ok(Written {
             change,
             is_new,
-            enrolled: self.lock_enrolled().clone(),
+            enrolled: self.shared.enrolled.lock().clone(),
             receipt: 0,
         })
     }
@@ -170,25 +171,11 @@ impl EmbeddedStore {
         if new.is_empty() {
             return;
         }
-        let mut outcomes = self.lock_outcomes();
+        let mut outcomes = self.shared.outcomes.lock();
         outcomes.retain(|(of, old)| *of != gateway || new.iter().all(|new| new.key != old.key));
         outcomes.extend(new.iter().map(|new| (gateway, *new)));
         let excess = outcomes.len().saturating_sub(OUTCOMES_KEPT);
         outcomes.drain(..excess);
-    }
-
-    fn lock_outcomes(&self) -> MutexGuard<'_, VecDeque<(GatewayId, Outcome)>> {
-        self.shared
-            .outcomes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_enrolled(&self) -> MutexGuard<'_, Vec<Enrolled>> {
-        self.shared
-            .enrolled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -244,7 +231,7 @@ impl KeyStore for EmbeddedStore {
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
         let now = self.shared.clock.now();
         let revision = *self.shared.revision.borrow();
-        let mut enrolled = self.lock_enrolled();
+        let mut enrolled = self.shared.enrolled.lock();
         enrolled.retain(|other| other.info.id != gateway.id);
         enrolled.push(Enrolled {
             info: gateway,
@@ -269,7 +256,7 @@ impl KeyStore for EmbeddedStore {
             .await?;
         self.note(heartbeat.gateway, &heartbeat.outcomes);
         let now = self.shared.clock.now();
-        let mut enrolled = self.lock_enrolled();
+        let mut enrolled = self.shared.enrolled.lock();
         if let Some(own) = enrolled.iter_mut().find(|g| g.info.id == heartbeat.gateway) {
             own.last_heartbeat = now;
             own.applied = heartbeat.position.revision;
@@ -290,11 +277,11 @@ impl KeyStore for EmbeddedStore {
             epoch: self.shared.epoch,
             revision: *self.shared.revision.borrow(),
         };
-        Ok((self.lock_enrolled().clone(), position))
+        Ok((self.shared.enrolled.lock().clone(), position))
     }
 
     async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
-        let outcomes = self.lock_outcomes();
+        let outcomes = self.shared.outcomes.lock();
         let of_key = outcomes.iter().filter(|(_, outcome)| outcome.key == key);
         let mut of_key: Vec<_> = of_key.copied().collect();
         of_key.sort_by_key(|(gateway, _)| *gateway);
@@ -302,7 +289,9 @@ impl KeyStore for EmbeddedStore {
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
-        self.lock_enrolled()
+        self.shared
+            .enrolled
+            .lock()
             .retain(|other| other.info.id != gateway);
         Ok(())
     }

@@ -28,14 +28,7 @@ const LAYERS: &[(&str, &str)] = &[
 const TRANSPORTS: &[(&str, &[&str])] = &[
     (
         "tonic",
-        &[
-            "agent_api",
-            "admin_api",
-            "server",
-            "cli",
-            "load",
-            "proto",
-        ],
+        &["agent_api", "admin_api", "server", "cli", "load", "proto"],
     ),
     ("axum", &["metrics", "admin_api"]),
     (

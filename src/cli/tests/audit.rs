@@ -25,7 +25,7 @@ fn record(id: u64, action: &str, result: &str) -> AuditRecord {
 
 fn three() -> Fake {
     let fake = Fake::start(Vec::new());
-    fake.state.lock().unwrap().audit = vec![
+    fake.state.lock().audit = vec![
         record(3, "key.delete", "refused"),
         record(2, "key.edit", "ok"),
         record(1, "key.create", "ok"),

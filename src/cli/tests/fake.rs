@@ -4,9 +4,10 @@
 mod instances;
 mod tokens;
 
+use parking_lot::Mutex;
 use std::net::TcpListener as StdListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -148,7 +149,7 @@ impl Api {
         request: Request<Q>,
         act: impl FnOnce(&mut State, Q) -> Result<A, Status>,
     ) -> Result<Response<A>, Status> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.0.lock();
         if let Some(status) = &state.broken {
             return Err(status.clone());
         }

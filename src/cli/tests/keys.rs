@@ -13,7 +13,7 @@ fn a_created_key_goes_alone_to_stdout() {
     let fake = three();
     let done = type_in(&fake, &["keys", "create", "new"]);
     assert_eq!(done.code, 0, "{}", done.err);
-    let secret = fake.state.lock().unwrap().secrets[0].clone();
+    let secret = fake.state.lock().secrets[0].clone();
     assert_eq!(done.out, format!("{secret}\n"));
     assert!(done.err.contains("shown this once"), "{}", done.err);
     assert!(done.err.contains("muster agent-config"));
@@ -31,7 +31,7 @@ fn a_created_key_goes_alone_to_stdout() {
             "json",
         ],
     );
-    let secret = fake.state.lock().unwrap().secrets[1].clone();
+    let secret = fake.state.lock().secrets[1].clone();
     assert_eq!(
         done.json(),
         json!({
@@ -52,7 +52,7 @@ fn a_key_file_is_private_new_and_not_left_behind() {
     let path = fake.dir.path().join("web.key");
     let out = path.to_str().unwrap();
     let done = type_in(&fake, &["keys", "create", "new", "--key-out", out]);
-    let secret = fake.state.lock().unwrap().secrets[0].clone();
+    let secret = fake.state.lock().secrets[0].clone();
     assert_eq!((done.code, done.out.as_str()), (0, ""));
     assert_eq!(
         std::fs::read_to_string(&path).unwrap(),
@@ -65,7 +65,7 @@ fn a_key_file_is_private_new_and_not_left_behind() {
     let done = type_in(&fake, &["keys", "create", "new", "--key-out", out]);
     assert_eq!(done.code, 1);
     assert!(done.err.contains("no key was created"), "{}", done.err);
-    assert_eq!(fake.state.lock().unwrap().secrets.len(), 1);
+    assert_eq!(fake.state.lock().secrets.len(), 1);
     assert_eq!(
         std::fs::read_to_string(&path).unwrap(),
         format!("{secret}\n")
@@ -107,11 +107,7 @@ fn a_list_is_all_pages() {
     );
     assert_eq!(rows.as_array().unwrap().len(), 3);
 
-    fake.state
-        .lock()
-        .unwrap()
-        .unreadable
-        .push("key_bad".to_owned());
+    fake.state.lock().unreadable.push("key_bad".to_owned());
     let done = type_in(
         &fake,
         &["keys", "list", "--status", "revoked", "-o", "json"],
@@ -153,7 +149,7 @@ fn a_key_is_shown_with_its_agents_senders_and_last_use() {
         exports: u64::from(n),
     };
     let agent = "00000000-0000-0000-0000-00000000000a";
-    fake.state.lock().unwrap().senders = vec![sender(1, agent), sender(20, ""), sender(3, "")];
+    fake.state.lock().senders = vec![sender(1, agent), sender(20, ""), sender(3, "")];
     let told = show("busy");
     assert!(told.contains("  last used now\n"), "{told}");
     assert!(told.contains("  sessions  2 live on all gateways\n"));
@@ -279,7 +275,7 @@ fn edits_are_shown() {
 #[test]
 fn a_change_that_no_replica_has_is_told() {
     let fake = three();
-    fake.state.lock().unwrap().undurable = true;
+    fake.state.lock().undurable = true;
     for words in [
         &["create", "new"][..],
         &["edit", "db", "--name", "db2"],
@@ -311,7 +307,7 @@ fn a_revoke_tells_asks_and_tells() {
     assert!(done.err.contains("cuts 2 live sessions"), "{}", done.err);
     assert!(done.err.contains("can't be undone") && done.err.contains("[y/N]"));
     assert!(done.err.contains("nothing was revoked"));
-    assert!(fake.state.lock().unwrap().keys[1].revoked_at.is_none());
+    assert!(fake.state.lock().keys[1].revoked_at.is_none());
 
     let done = type_with(dir, &["keys", "revoke", "db"], Some("y\n"));
     assert_eq!(done.code, 0, "{}", done.err);
@@ -370,7 +366,7 @@ fn deletes_are_decided_one_by_one() {
         "{}",
         done.err
     );
-    assert_eq!(fake.state.lock().unwrap().keys.len(), 1);
+    assert_eq!(fake.state.lock().keys.len(), 1);
     let done = type_in(&fake, &["keys", "delete", "k60", "-o", "json"]);
     assert_eq!(
         done.json(),

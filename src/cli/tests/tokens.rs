@@ -10,7 +10,7 @@ use crate::proto::admin::v1::Role;
 
 fn four() -> Fake {
     let fake = Fake::start(Vec::new());
-    fake.state.lock().unwrap().tokens = vec![
+    fake.state.lock().tokens = vec![
         token(1, "first", Role::Admin),
         token(2, "ci", Role::Viewer),
         token(3, "anna", Role::Operator),
@@ -24,7 +24,7 @@ fn a_created_token_goes_alone_to_stdout() {
     let fake = four();
     let done = type_in(&fake, &["tokens", "create", "bob", "--role", "admin"]);
     assert_eq!(done.code, 0, "{}", done.err);
-    let secret = fake.state.lock().unwrap().secrets[0].clone();
+    let secret = fake.state.lock().secrets[0].clone();
     assert_eq!(done.out, format!("{secret}\n"));
     for told in [
         "shown this once",
@@ -38,7 +38,7 @@ fn a_created_token_goes_alone_to_stdout() {
     let line = ["tokens", "create", "bob", "--role", "viewer"];
     let until = ["--expires-at", "2027-01-31T00:00:00Z", "-o", "json"];
     let done = type_in(&fake, &[&line[..], &until].concat());
-    let secret = fake.state.lock().unwrap().secrets[1].clone();
+    let secret = fake.state.lock().secrets[1].clone();
     assert_eq!(
         done.json(),
         json!({
@@ -67,7 +67,7 @@ fn a_token_file_is_private_new_and_not_left_behind() {
         out,
     ];
     let done = type_in(&fake, &line);
-    let secret = fake.state.lock().unwrap().secrets[0].clone();
+    let secret = fake.state.lock().secrets[0].clone();
     assert_eq!((done.code, done.out.as_str()), (0, ""));
     let kept = || std::fs::read_to_string(&path).unwrap();
     assert_eq!(kept(), format!("{secret}\n"));
@@ -78,7 +78,7 @@ fn a_token_file_is_private_new_and_not_left_behind() {
     let done = type_in(&fake, &line);
     assert_eq!(done.code, 1);
     assert!(done.err.contains("no token was created"), "{}", done.err);
-    assert_eq!(fake.state.lock().unwrap().secrets.len(), 1);
+    assert_eq!(fake.state.lock().secrets.len(), 1);
     assert_eq!(kept(), format!("{secret}\n"));
 
     // The create is refused: no file is left.

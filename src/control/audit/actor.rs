@@ -1,7 +1,8 @@
 //! Who makes a call, and what came of it for the audit trail.
 
+use parking_lot::Mutex;
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::Origin;
 use crate::store::{DeedResult, StoreError};
@@ -46,7 +47,7 @@ impl Actor {
 
     /// What is done from now on is done to that.
     pub fn on(&self, target: impl Display, detail: impl Into<String>) {
-        self.parts().push(Part {
+        self.parts.lock().push(Part {
             target: target.to_string(),
             detail: detail.into(),
             end: None,
@@ -55,14 +56,14 @@ impl Actor {
 
     /// What the last thing done was, where that is known once it is done.
     pub fn say(&self, detail: impl Into<String>) {
-        if let Some(part) = self.parts().last_mut() {
+        if let Some(part) = self.parts.lock().last_mut() {
             part.detail = detail.into();
         }
     }
 
     /// How the last of several ended.
     pub fn ended(&self, result: DeedResult, reason: Option<String>) {
-        if let Some(part) = self.parts().last_mut() {
+        if let Some(part) = self.parts.lock().last_mut() {
             part.end = Some((result, reason));
         }
     }
@@ -84,10 +85,6 @@ impl Actor {
 
     /// All that was done.
     pub fn take_parts(&self) -> Vec<Part> {
-        std::mem::take(&mut *self.parts())
-    }
-
-    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut *self.parts.lock())
     }
 }

@@ -4,8 +4,9 @@
 //! Must not know: who asked for them. Invariant: one task a key; it ends with
 //! an answer of the store, whatever that is, or with the process.
 
+use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::key_feed::Revocations;
@@ -73,15 +74,11 @@ impl Pending {
     }
 
     fn change(&self, change: impl FnOnce(&mut HashSet<KeyId>) -> bool) -> bool {
-        let mut keys = self.keys();
+        let mut keys = self.keys.lock();
         let changed = change(&mut keys);
         let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
         self.metrics.revokes_pending.set(count);
         changed
-    }
-
-    fn keys(&self) -> MutexGuard<'_, HashSet<KeyId>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,8 +4,8 @@
 //! Invariant: the age is never less than the time since the store was last
 //! known to have had no change that is not applied here.
 
+use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ impl View {
 
     /// A resync begins or ends; from now on loads count in `epoch` alone.
     pub fn turn(&self, epoch: Epoch) {
-        let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.history.write();
         history.epoch = epoch;
         history.turns += 1;
     }
@@ -72,10 +72,7 @@ impl View {
     /// The store is set up so that it may lose changes, or is not. Returns
     /// whether that is news.
     pub fn unprotected_by(&self, why: Option<&str>) -> bool {
-        let mut known = self
-            .unprotected
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.unprotected.write();
         let is_news = known.as_deref() != why;
         *known = why.map(str::to_owned);
         is_news
@@ -83,16 +80,13 @@ impl View {
 
     /// How the store may lose changes without need; `None`: it does not.
     pub fn unprotected(&self) -> Option<String> {
-        self.unprotected
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.unprotected.read().clone()
     }
 
     /// Another store answers than the one that is known, or (`None`) the known
     /// one again. Returns whether that is news.
     pub fn set_foreign(&self, why: Option<String>) -> bool {
-        let mut foreign = self.foreign.write().unwrap_or_else(PoisonError::into_inner);
+        let mut foreign = self.foreign.write();
         let is_news = foreign.is_some() != why.is_some();
         *foreign = why;
         is_news
@@ -100,7 +94,7 @@ impl View {
 
     /// Why the store that answers is not believed, if so.
     pub fn foreign(&self) -> Option<String> {
-        let foreign = self.foreign.read().unwrap_or_else(PoisonError::into_inner);
+        let foreign = self.foreign.read();
         foreign.clone()
     }
 
@@ -115,7 +109,7 @@ impl View {
     }
 
     pub(super) fn history(&self) -> History {
-        *self.history.read().unwrap_or_else(PoisonError::into_inner)
+        *self.history.read()
     }
 }
 

@@ -173,7 +173,7 @@ async fn what_waits_is_bounded_and_the_oldest_go() {
         .flush(&mut *events.moving.lock().await)
         .await
         .unwrap();
-    assert_eq!(events.pending().take_dropped(), 0, "told already");
+    assert_eq!(events.pending.lock().take_dropped(), 0, "told already");
     events.catch_up().await.unwrap();
     let (first, last) = (KEPT as u64 + 1, 2 * KEPT as u64);
     let batch = events.after(events.cursor(0));
@@ -189,7 +189,7 @@ async fn a_run_of_events_is_written_when_it_is_over_or_after_a_second() {
     let events = Arc::new(loaded(&store).await);
     let stop = CancellationToken::new();
     let running = tokio::spawn(Arc::clone(&events).run(stop.clone()));
-    let shown = || events.ring().last;
+    let shown = || events.ring.lock().last;
     let note_each_100_ms = async |count: usize| {
         for _ in 0..count {
             note(&events, "");

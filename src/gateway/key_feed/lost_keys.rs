@@ -3,8 +3,9 @@
 //! Must not know: who knows them from where. Invariant: each is told of once,
 //! for as long as it is missing.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::gateway::events::Events;
 use crate::keys::KeyId;
@@ -29,7 +30,7 @@ impl Lost {
 
     /// The store lacks a key that is known here.
     pub fn missing(&self, key: KeyId) {
-        let mut keys = self.keys();
+        let mut keys = self.keys.lock();
         if !keys.insert(key) {
             return;
         }
@@ -43,7 +44,7 @@ impl Lost {
 
     /// The store has it, or its end.
     pub fn found(&self, key: KeyId) {
-        let mut keys = self.keys();
+        let mut keys = self.keys.lock();
         if keys.remove(&key) {
             self.show(&keys);
             drop(keys);
@@ -52,19 +53,15 @@ impl Lost {
     }
 
     pub fn contains(&self, key: KeyId) -> bool {
-        self.keys().contains(&key)
+        self.keys.lock().contains(&key)
     }
 
     pub fn all(&self) -> Vec<KeyId> {
-        self.keys().iter().copied().collect()
+        self.keys.lock().iter().copied().collect()
     }
 
     fn show(&self, keys: &BTreeSet<KeyId>) {
         let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
         self.metrics.keys_lost.set(count);
-    }
-
-    fn keys(&self) -> MutexGuard<'_, BTreeSet<KeyId>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

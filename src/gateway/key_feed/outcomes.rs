@@ -3,8 +3,8 @@
 //! Must not know: who asks for it. Invariant: what was not told, or has changed
 //! since, is told again; a key that is done and told is forgotten.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::select_all;
@@ -41,13 +41,13 @@ impl Outcomes {
             closing,
             told: None,
         };
-        self.entries().insert(key, entry);
+        self.entries.lock().insert(key, entry);
     }
 
     /// What is to be told.
     pub fn news(&self) -> Vec<Outcome> {
         let at = self.clock.now();
-        let entries = self.entries();
+        let entries = self.entries.lock();
         let untold = entries
             .iter()
             .map(|(key, entry)| (key, entry, entry.closing.open()));
@@ -65,7 +65,7 @@ impl Outcomes {
 
     /// The store has it.
     pub fn told(&self, news: &[Outcome]) {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         for outcome in news {
             let Some(entry) = entries.get_mut(&outcome.key) else {
                 continue;
@@ -84,7 +84,7 @@ impl Outcomes {
     /// not told, or whose last session has closed.
     pub async fn pressing(&self) {
         let standing: Vec<_> = {
-            let entries = self.entries();
+            let entries = self.entries.lock();
             if entries.values().any(|entry| entry.told.is_none()) {
                 return;
             }
@@ -97,9 +97,5 @@ impl Outcomes {
             std::future::pending::<()>().await;
         }
         select_all(standing).await;
-    }
-
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<KeyId, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,8 +5,8 @@
 //! last one, but nothing takes the place of a key's end, and only a delete that
 //! of a revoke.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::keys::{KeyId, KeyRecord};
 use crate::store::Change;
@@ -31,7 +31,7 @@ struct Memory {
 impl Recent {
     /// Keeps a change, and drops the oldest where there are too many.
     pub fn note(&self, change: &Change) {
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         let key = change.key();
         let number = memory.next;
         memory.next += 1;
@@ -53,7 +53,7 @@ impl Recent {
 
     /// The last change of a key.
     pub fn of(&self, key: KeyId) -> Option<Change> {
-        let memory = self.memory();
+        let memory = self.memory.lock();
         memory.changes.get(&key).map(|(_, change)| change.clone())
     }
 
@@ -69,13 +69,9 @@ impl Recent {
 
     /// All that is kept.
     pub fn all(&self) -> Vec<Change> {
-        let memory = self.memory();
+        let memory = self.memory.lock();
         let changes = memory.changes.values();
         changes.map(|(_, change)| change.clone()).collect()
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

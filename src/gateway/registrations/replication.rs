@@ -28,7 +28,9 @@ impl Instances {
             let (next, is_last) = (news.cursor.clone(), news.is_last);
             let deleted = if news.whole {
                 let known = self.read_all().await?;
-                self.rows().keep_only(&known.stored, &connected().agents);
+                self.rows
+                    .lock()
+                    .keep_only(&known.stored, &connected().agents);
                 known.deleted
             } else {
                 self.take_over(news, connected)
@@ -53,16 +55,16 @@ impl Instances {
             HashSet::new()
         };
         for (key, at) in news.uses {
-            self.uses().merge(key, at);
+            self.uses.lock().merge(key, at);
         }
         for key in news.forgotten_keys {
-            self.rows().forget_key(key);
-            self.uses().forget(key);
+            self.rows.lock().forget_key(key);
+            self.uses.lock().forget(key);
         }
         // One lock for each: joins come between.
         let agents = news.agents.into_iter();
         agents
-            .flat_map(|agent| self.rows().merge(agent, &connected))
+            .flat_map(|agent| self.rows.lock().merge(agent, &connected))
             .collect()
     }
 
@@ -73,7 +75,7 @@ impl Instances {
             let page = self.store.key_uses(after, BATCH).await?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
-            let mut uses = self.uses();
+            let mut uses = self.uses.lock();
             page.into_iter().for_each(|(key, at)| uses.merge(key, at));
         }
         let mut known = Known::default();
@@ -82,7 +84,7 @@ impl Instances {
             let page = self.store.registrations(after, BATCH).await?;
             let Some(last) = page.last() else { break };
             after = Some((last.key, last.agent));
-            let (mut rows, mut uses) = (self.rows(), self.uses());
+            let (mut rows, mut uses) = (self.rows.lock(), self.uses.lock());
             for row in page {
                 // Where the stored use is missing or damaged.
                 uses.note(row.key, row.last_seen);
@@ -95,7 +97,7 @@ impl Instances {
             let page = self.store.agents(after, BATCH).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.agent);
-            let mut rows = self.rows();
+            let mut rows = self.rows.lock();
             for row in page {
                 known.stored.agents.insert(row.agent);
                 rows.merge_agent(row);

@@ -31,16 +31,16 @@ impl Instances {
     pub async fn flush_and_tell(&self, forgotten: &impl Fn(Uuid)) -> Result<(), StoreError> {
         let _storing = self.storing.lock().await;
         loop {
-            let mut batch = self.rows().take_dirty(BATCH);
-            batch.uses = self.uses().take_dirty(BATCH);
+            let mut batch = self.rows.lock().take_dirty(BATCH);
+            batch.uses = self.uses.lock().take_dirty(BATCH);
             if batch.is_empty() {
                 return Ok(());
             }
             match self.store.save_instances(batch.clone()).await {
                 Ok(gone) => gone.into_iter().for_each(forgotten),
                 Err(error) => {
-                    self.rows().put_back(&batch);
-                    self.uses().put_back(&batch.uses);
+                    self.rows.lock().put_back(&batch);
+                    self.uses.lock().put_back(&batch.uses);
                     return Err(error);
                 }
             }
@@ -76,7 +76,7 @@ impl Instances {
             let followed = match stopping {
                 // At the stop nobody waits for what others wrote.
                 true => {
-                    self.uses().settle();
+                    self.uses.lock().settle();
                     Ok(())
                 }
                 false => self.follow(&connected).await,

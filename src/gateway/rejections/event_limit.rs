@@ -1,7 +1,8 @@
 //! New groups of refusals as events, so many a minute and no more.
 
+use parking_lot::Mutex;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Group;
@@ -48,7 +49,7 @@ impl Telling {
 
     /// How many went untold before this one; `None`: it goes untold, too.
     fn turn(&self) -> Option<u64> {
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         if window.since.elapsed() >= WINDOW {
             window.since = Instant::now();
             window.told = 0;

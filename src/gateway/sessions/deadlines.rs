@@ -4,8 +4,8 @@
 //! entry that an edit overtook does no harm, and entries that race with each
 //! other can't lose the earlier one.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -21,7 +21,7 @@ impl Deadlines {
     /// Asks to be fired for `key` at `at`.
     pub fn arm(&self, key: KeyId, at: Timestamp) {
         let is_first = {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pending = self.pending.lock();
             pending.insert((at, key));
             pending.first() == Some(&(at, key))
         };
@@ -32,7 +32,7 @@ impl Deadlines {
 
     /// Takes out the keys that are due at `now`, and tells when the next is.
     pub fn due(&self, now: Timestamp) -> (Vec<KeyId>, Option<Timestamp>) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         let mut due = Vec::new();
         while let Some((at, key)) = pending.first().copied() {
             if at > now {

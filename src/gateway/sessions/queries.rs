@@ -15,7 +15,8 @@ impl Registry {
     /// At most `limit` live sessions with a number above `after`, of one key or
     /// of all, in order of their number.
     pub fn list(&self, key: Option<KeyId>, after: u64, limit: usize) -> Vec<SessionView> {
-        self.live()
+        self.live
+            .lock()
             .after(after)
             .filter(|slot| key.is_none_or(|key| key == slot.key))
             .take(limit)
@@ -25,7 +26,7 @@ impl Registry {
 
     /// A live session by its number.
     pub fn view(&self, number: u64) -> Option<SessionView> {
-        let live = self.live();
+        let live = self.live.lock();
         live.get(number).map(|slot| self.viewed(slot))
     }
 
@@ -47,13 +48,17 @@ impl Registry {
 
     /// The agents that have a live session, whatever their key.
     pub fn connected(&self) -> HashSet<Uuid> {
-        self.live().after(0).map(|slot| slot.info.agent).collect()
+        self.live
+            .lock()
+            .after(0)
+            .map(|slot| slot.info.agent)
+            .collect()
     }
 
     /// How many live sessions each agent has, whatever their keys.
     pub fn live_by_agent(&self) -> HashMap<Uuid, usize> {
         let mut counts = HashMap::new();
-        for slot in self.live().after(0) {
+        for slot in self.live.lock().after(0) {
             *counts.entry(slot.info.agent).or_default() += 1;
         }
         counts
@@ -62,7 +67,7 @@ impl Registry {
     /// Whether an agent has a live session under a key.
     pub fn has_session(&self, key: KeyId, agent: Uuid) -> bool {
         let under = |slot: &Arc<Slot>| slot.key == key;
-        self.live().of_agent(agent).any(under)
+        self.live.lock().of_agent(agent).any(under)
     }
 
     /// Whether the agent, or where it is not known somebody at the address,
@@ -73,7 +78,7 @@ impl Registry {
         address: IpAddr,
         except: Option<KeyId>,
     ) -> bool {
-        let live = self.live();
+        let live = self.live.lock();
         let other = |slot: &Arc<Slot>| Some(slot.key) != except;
         match agent {
             Some(agent) => live.of_agent(agent).any(other),
@@ -83,13 +88,13 @@ impl Registry {
 
     /// The numbers of all live sessions, oldest first.
     pub fn live_numbers(&self) -> Vec<u64> {
-        let live = self.live();
+        let live = self.live.lock();
         live.after(0).map(|slot| slot.number).collect()
     }
 
     /// How many sessions are live.
     pub fn live_total(&self) -> usize {
-        self.live().len()
+        self.live.lock().len()
     }
 
     /// Whether there is a gate of a key that was not deleted and has not

@@ -3,9 +3,10 @@
 //! Locking: a gate's entry is never held while another lock is taken, while a
 //! session is ended, or across an await; there is no `async fn` here.
 
+use parking_lot::Mutex;
 use std::collections::hash_map::Entry as MapEntry;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -41,7 +42,7 @@ pub struct Registry {
     pub(super) gates: DashMap<KeyId, Gate>,
     /// Every session that was not ended, for lists. Behind the gates' back: the
     /// gates alone decide.
-    live: Mutex<Live>,
+    pub(super) live: Mutex<Live>,
     last_number: AtomicU64,
     /// Only by [`Self::skip_gates`].
     gates_skipped: AtomicBool,
@@ -118,7 +119,7 @@ impl Registry {
             (pass.expires_at, gate.insert(&slot))
         };
         {
-            let mut live = self.live();
+            let mut live = self.live.lock();
             if !slot.has_ended() {
                 live.insert(Arc::clone(&slot));
             }
@@ -275,7 +276,7 @@ impl Registry {
         for slots in slots.chunks(TOLD_AT_ONCE) {
             let mut ended = Vec::with_capacity(slots.len());
             {
-                let mut live = self.live();
+                let mut live = self.live.lock();
                 for slot in slots {
                     live.remove(slot);
                     if closing.end(slot, reason) {
@@ -375,7 +376,7 @@ impl Registry {
     }
 
     fn end_one(&self, number: u64, reason: EndReason) -> Option<Closing> {
-        let slot = self.live().get(number).map(Arc::clone)?;
+        let slot = self.live.lock().get(number).map(Arc::clone)?;
         self.take_out(&slot);
         let closing = Closing::of(1);
         self.tell(&closing, &[slot], reason);
@@ -387,7 +388,7 @@ impl Registry {
     pub(super) fn leave(&self, slot: &Slot, reason: EndReason, was_ended: bool) {
         if !was_ended {
             self.take_out(slot);
-            self.live().remove(slot);
+            self.live.lock().remove(slot);
         }
         self.metrics.sessions_live.dec();
         tracing::debug!(
@@ -441,9 +442,5 @@ impl Registry {
             keep
         });
         swept
-    }
-
-    pub(super) fn live(&self) -> MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,9 +5,10 @@
 //! moment its headers were read until its guard is dropped, and nothing here
 //! blocks or awaits.
 
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderMap;
 use tokio::time::Instant;
@@ -100,11 +101,7 @@ impl Call {
     /// Has the answer end with these trailers in place of those that its body
     /// makes. For ends that many calls share: made once, not by each of them.
     pub fn end_with(&self, trailers: HeaderMap) {
-        *self.trailers() = Some(Box::new(trailers));
-    }
-
-    fn trailers(&self) -> MutexGuard<'_, Option<Box<HeaderMap>>> {
-        self.trailers.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.trailers.lock() = Some(Box::new(trailers));
     }
 
     /// Whether the answer's body has not yet ended or been dropped.
@@ -120,7 +117,7 @@ pub(super) struct CallGuard(Arc<Call>);
 impl CallGuard {
     /// What the answer ends with in place of its own trailers.
     pub fn take_trailers(&self) -> Option<HeaderMap> {
-        self.0.trailers().take().map(|trailers| *trailers)
+        self.0.trailers.lock().take().map(|trailers| *trailers)
     }
 }
 

@@ -5,8 +5,9 @@
 //! ends all of it. A task for each of them costs a quarter more of CPU time for
 //! a call (docs/performance.md).
 
+use parking_lot::Mutex;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -29,16 +30,12 @@ pub(super) struct Spawner(Weak<Begun>);
 #[derive(Default)]
 struct Begun(Mutex<Vec<Running>>);
 
-impl Begun {
-    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Begun {}
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, call: F) {
         if let Some(begun) = self.0.upgrade() {
-            begun.lock().push(Box::pin(call));
+            begun.0.lock().push(Box::pin(call));
         }
     }
 }
@@ -57,7 +54,7 @@ impl Calls {
 
     /// Takes in what has begun since; whether there was anything.
     pub fn take_in(&mut self) -> bool {
-        let mut begun = self.begun.lock();
+        let mut begun = self.begun.0.lock();
         let any = !begun.is_empty();
         self.running.extend(begun.drain(..));
         any

@@ -4,9 +4,10 @@
 //! given back exactly once, when it is dropped, and an address without
 //! connections takes no memory.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::RefuseReason;
 
@@ -45,7 +46,7 @@ impl Admission {
         // On a dual-stack socket an IPv4 peer appears as ::ffff:a.b.c.d; it is
         // the same host that an IPv4 socket sees.
         let address = address.to_canonical();
-        let mut counts = self.lock();
+        let mut counts = self.counts.lock();
         if counts.total >= self.max {
             return Err(RefuseReason::TooMany);
         }
@@ -60,15 +61,11 @@ impl Admission {
             address,
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut counts = self.admission.lock();
+        let mut counts = self.admission.counts.lock();
         counts.total = counts.total.saturating_sub(1);
         match counts.by_address.get_mut(&self.address) {
             Some(here) if *here > 1 => *here -= 1,
@@ -97,7 +94,7 @@ mod tests {
         let third = admission.admit(two).unwrap();
         assert_eq!(admission.admit(two).unwrap_err(), RefuseReason::TooMany);
         drop(third);
-        assert!(!admission.lock().by_address.contains_key(&two));
+        assert!(!admission.counts.lock().by_address.contains_key(&two));
         drop(first);
         admission.admit(one).unwrap();
     }

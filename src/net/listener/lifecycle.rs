@@ -6,10 +6,11 @@
 //! connection's own task is the only caller; everybody else leaves a note under
 //! the lock and wakes that task. The lock is never held across an await.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -141,10 +142,6 @@ impl Shared {
         &self.limits
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes that `bytes` came from the peer.
     pub(super) fn read(&self, bytes: usize, now: Instant) {
         self.bytes_read
@@ -156,7 +153,7 @@ impl Shared {
 
     /// Notes a call that begins; returns its number on this connection.
     pub(super) fn call_began(&self, now: Instant) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let id = state.next_call;
         state.next_call += 1;
         state.open.insert(id, None);
@@ -166,7 +163,7 @@ impl Shared {
 
     /// Notes that a call has ended.
     pub(super) fn call_ended(&self, id: u64, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.open.remove(&id);
         state.last_active = now;
         state
@@ -180,7 +177,7 @@ impl Shared {
     }
 
     pub(super) fn call_owned(&self, id: u64, owner: KeyId) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.refused = false;
         if let Some(slot) = state.open.get_mut(&id) {
             *slot = Some(owner);
@@ -189,20 +186,20 @@ impl Shared {
 
     /// Notes that a call was refused for good.
     pub(super) fn call_refused(&self) {
-        self.lock().refused = true;
+        self.state.lock().refused = true;
     }
 
     /// Whether nobody is hurt if what comes next is served a little later: the
     /// last call was refused for good, and none is open.
     pub(super) fn can_wait(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.refused && state.open.is_empty()
     }
 
     /// Notes a cut; due `cut_after` from now. A second cut of the same call can
     /// widen the first, never delay it.
     pub(super) fn cut(&self, call: u64, owner: Option<KeyId>, scope: Cut, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.finished || (scope == Cut::Stream && !state.open.contains_key(&call)) {
             return;
         }
@@ -224,7 +221,7 @@ impl Shared {
 
     /// GOAWAY at `at`; closed hard at `hard_end`, whatever stands.
     pub(super) fn schedule_drain(&self, at: Instant, hard_end: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.drain = Some(Drain { at, hard_end });
         wake(state);
     }
@@ -232,7 +229,7 @@ impl Shared {
     /// The connection is gone: nothing is to be done for it any more. Returns
     /// the reason of a GOAWAY of ours, if one was sent.
     pub(super) fn finish(&self) -> Option<CloseReason> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.finished = true;
         state.waker = None;
         state.cuts = Vec::new();
@@ -245,7 +242,7 @@ impl Shared {
     /// What to do at `now`; `waker` is woken when that changes earlier.
     pub(super) fn next_step(&self, now: Instant, waker: &Waker) -> Step {
         let limits = &*self.limits;
-        let mut guard = self.lock();
+        let mut guard = self.state.lock();
         let state = &mut *guard;
         let mut next = later(now, NEVER);
 

@@ -6,7 +6,8 @@
 //! a moment of its own; to wake a thread and to find cold memory for each of
 //! those calls costs several times what the answer costs (docs/performance.md).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -44,7 +45,7 @@ impl Moments {
 
     /// Wakes a connection's task at the next moment.
     pub fn put_off(&self, turns: Arc<Turns>) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.push(turns);
         if waiting.len() == 1 {
             self.first.notify_one();
@@ -56,15 +57,11 @@ impl Moments {
         loop {
             self.first.notified().await;
             sleep(self.pause).await;
-            let due = std::mem::take(&mut *self.lock());
+            let due = std::mem::take(&mut *self.waiting.lock());
             for some in due.chunks(AT_ONCE) {
                 some.iter().for_each(|turns| turns.wake_task());
                 yield_now().await;
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Turns>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! Who follows the feed, and the feed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::PoisonError;
+
 use std::time::Duration;
 
 use redis::{Cmd, cmd};
@@ -73,10 +73,7 @@ pub(super) async fn enrol(shared: &Shared, info: GatewayInfo) -> Result<Position
     let now = shared.clock.now();
     let answer = put(shared, &info, now, None).await?;
     shared.saw(answer.revision);
-    let mut enrolled = shared
-        .enrolled
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut enrolled = shared.enrolled.lock();
     enrolled.retain(|(other, _)| other.id != info.id);
     enrolled.push((info, now));
     Ok(Position {
@@ -209,10 +206,7 @@ fn entries(range: Range, now: Position) -> Result<Vec<KeyChange>, StoreError> {
 /// goes on to follow the feed, so revokes have to reach it again.
 async fn enrol_again(shared: &Shared, heartbeat: Heartbeat) -> Result<(), StoreError> {
     let known = {
-        let enrolled = shared
-            .enrolled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let enrolled = shared.enrolled.lock();
         enrolled
             .iter()
             .find(|(info, _)| info.id == heartbeat.gateway)
@@ -298,7 +292,6 @@ pub(super) async fn leave(shared: &Shared, gateway: GatewayId) -> Result<(), Sto
     shared
         .enrolled
         .lock()
-        .unwrap_or_else(PoisonError::into_inner)
         .retain(|(info, _)| info.id != gateway);
     let id = gateway.to_string();
     let step = Step::new()

@@ -1,8 +1,9 @@
 //! Opening the store: is it there, new enough, ours, and the one we know?
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::{RedisError, Value, cmd};
