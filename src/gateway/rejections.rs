@@ -257,7 +257,7 @@ mod tests {
             list.record(of_agent(agent));
             list.record(persistent);
         }
-        let groups = list.lock.lock();
+        let groups = list.groups.lock();
         assert_eq!(groups.by_number.len(), SMALL as usize);
         assert_eq!(groups.numbers.len(), SMALL as usize);
         drop(groups);
