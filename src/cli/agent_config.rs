@@ -13,7 +13,7 @@ use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
 use super::output::Console;
 use crate::control::agent_config::{AgentConfigError, MOUNT, Target, Wanted};
-use crate::server::config::AgentAddress;
+use crate::net::address::AgentAddress;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

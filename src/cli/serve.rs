@@ -17,7 +17,8 @@ use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
 use super::output::{Console, clean};
 use crate::control::agent_config::quote::quoted;
-use crate::server::config::{AgentAddress, Config, Log, LogFormat, Settings};
+use crate::net::address::AgentAddress;
+use crate::server::config::{Config, Log, LogFormat, Settings};
 use crate::server::{Addresses, FirstToken, Server};
 
 /// After a clean shutdown nothing should be left to do; what is left all the

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::control::agent_config::quote::clean;
-use crate::server::config::AgentAddress;
+use crate::net::address::AgentAddress;
 use block::{AuthBlock, CA_THERE, CommandBlock, ServerBlock, TlsBlock, Trust};
 
 pub use block::Block;

@@ -14,8 +14,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::gateway::auth::View;
 use crate::metrics::registry::Metrics;
+
+/// A part of the gateway that knows whether agents can be served right now.
+pub trait Readiness: Send + Sync {
+    /// Why they can't, in words for whoever asks `/readyz`; `None`: they can.
+    fn not_ready(&self) -> Option<String>;
+}
 
 /// What the ops listener shows.
 #[derive(Clone)]
@@ -28,8 +33,8 @@ pub struct Ops {
 enum State {
     /// Not to serve, and why.
     NotServing(String),
-    /// All its listeners serve; this says how well the store is heard.
-    Serving(Arc<View>),
+    /// All its listeners serve; ready as long as this says so.
+    Serving(Arc<dyn Readiness>),
 }
 
 impl Ops {
@@ -42,10 +47,9 @@ impl Ops {
         }
     }
 
-    /// The listeners serve: ready as long as the store is heard. A store that
-    /// is away for a moment must not take every gateway out of a balancer.
-    pub fn serving(&self, view: Arc<View>) {
-        self.set(State::Serving(view));
+    /// The listeners serve: ready as long as `readiness` has no objection.
+    pub fn serving(&self, readiness: Arc<dyn Readiness>) {
+        self.set(State::Serving(readiness));
     }
 
     /// The gateway does not serve yet, or no more; `why` is what a probe is told.
@@ -61,19 +65,7 @@ impl Ops {
     fn why_not(&self) -> Option<String> {
         match &*self.state.read() {
             State::NotServing(why) => Some(why.clone()),
-            State::Serving(view) => {
-                if let Some(why) = view.foreign() {
-                    return Some(why);
-                }
-                let age = view.age();
-                let stale = view.staleness().is_stale(age).then(|| {
-                    let seconds = age.as_secs();
-                    format!(
-                        "the store's changes were last heard {seconds} s ago (bound: stale-after)"
-                    )
-                });
-                stale.or_else(|| view.unprotected())
-            }
+            State::Serving(readiness) => readiness.not_ready(),
         }
     }
 

@@ -26,10 +26,11 @@ pub use error::{ConfigError, Origin, Problem};
 pub(crate) use layers::CLIENT_VARIABLES;
 pub use settings::Settings;
 pub use store::{RedisUrl, StoreConfig, StorePlace, StoreText};
-pub use values::{AgentAddress, Count, ListenAddress, LogFormat, Mode, Period, ValueError};
+pub use values::{Count, ListenAddress, LogFormat, Mode, Period, ValueError};
 
 use crate::gateway::auth::Staleness;
 use crate::gateway::registrations::InstanceLimits;
+use crate::net::address::AgentAddress;
 use crate::net::listener::Limits;
 
 /// What a gateway needs to know before it starts.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{self, Access};
 use crate::keys::Id;
-use crate::server::config::AgentAddress;
+use crate::net::address::AgentAddress;
 
 /// A directory that one gateway owns.
 #[derive(Debug, Clone)]

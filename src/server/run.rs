@@ -129,7 +129,7 @@ impl Parts {
             .serve(self.agent_service, drain.clone(), self.drain_time);
         listeners.spawn(part("the admin listener", Box::pin(admin)));
         listeners.spawn(part("the agent listener", Box::pin(agent)));
-        ops.serving(Arc::clone(&self.view));
+        ops.serving(self.view.clone());
 
         let result = tokio::select! {
             () = shutdown => Ok(()),

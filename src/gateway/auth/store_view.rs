@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::staleness::Staleness;
 use crate::keys::Epoch;
+use crate::metrics::endpoints::Readiness;
 
 /// The tail's epoch, and a count of the resyncs that began or ended. A load
 /// counts only if neither changed while it was under way.
@@ -110,6 +111,22 @@ impl View {
 
     pub(super) fn history(&self) -> History {
         *self.history.read()
+    }
+}
+
+impl Readiness for View {
+    /// A store that is away for a moment must not take every gateway out of a
+    /// load balancer, so only a view past its bound counts.
+    fn not_ready(&self) -> Option<String> {
+        if let Some(why) = self.foreign() {
+            return Some(why);
+        }
+        let age = self.age();
+        let stale = self.staleness.is_stale(age).then(|| {
+            let seconds = age.as_secs();
+            format!("the store's changes were last heard {seconds} s ago (bound: stale-after)")
+        });
+        stale.or_else(|| self.unprotected())
     }
 }
 

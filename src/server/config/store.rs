@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer};
 
 use super::settings::Settings;
-use super::values::AgentAddress;
+use crate::net::address::AgentAddress;
 
 const EMBEDDED: &str = "embedded";
 const PLAIN: &str = "redis://";
