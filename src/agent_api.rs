@@ -8,7 +8,6 @@
 mod authenticate;
 mod command;
 mod convert;
-mod ends;
 mod file;
 mod otlp;
 mod refusals;

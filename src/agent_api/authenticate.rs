@@ -88,9 +88,6 @@ where
                     let path = request.uri().path();
                     let refused = stale_telemetry(&registrar, refused, path, &caller);
                     tracing::debug!(reason = refused.reason().as_str(), path, "refused");
-                    if let Some(call) = call.filter(|_| refused.is_final()) {
-                        call.refused();
-                    }
                     Ok(refused.into_status(&refusals, &caller).into_http())
                 }
             }

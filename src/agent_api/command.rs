@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::authenticate::{Authenticated, proven};
 use super::convert;
-use super::ends::Ends;
 use super::refusals::Refusals;
+use super::status;
 use super::status::Refused;
 use crate::gateway::registrar::Registrar;
 use crate::gateway::sessions::{EndReason, HangUp, Scope, SessionGuard, SessionInfo};
@@ -37,7 +37,6 @@ const ID_DIFFERS: &str = "resource.resource_id differs from the uuid metadata: b
 pub(super) struct Command {
     registrar: Arc<Registrar>,
     refusals: Refusals,
-    ends: Arc<Ends>,
 }
 
 impl Command {
@@ -45,7 +44,6 @@ impl Command {
         Self {
             registrar,
             refusals,
-            ends: Arc::default(),
         }
     }
 
@@ -136,12 +134,7 @@ impl CommandService for Command {
             .open_session(&who.presented, who.principal.clone(), info)
             .await
             .map_err(|refusal| self.refuse(Refused::Key(refusal), &who))?;
-        let session = run_session(
-            guard,
-            request.into_inner(),
-            who.call,
-            Arc::clone(&self.ends),
-        );
+        let session = run_session(guard, request.into_inner(), who.call);
         Ok(Response::new(Box::pin(end_stream(session))))
     }
 }
@@ -156,7 +149,6 @@ fn run_session(
     guard: SessionGuard,
     mut incoming: Streaming<mpi::DataPlaneResponse>,
     call: Arc<Call>,
-    ends: Arc<Ends>,
 ) -> impl Future<Output = Option<Status>> + Send {
     async move {
         let key = guard.key();
@@ -178,9 +170,8 @@ fn run_session(
                 return left;
             }
         };
-        call.end_with(ends.trailers(reason, key));
         guard.close(reason);
-        None
+        Some(status::ended(reason, key))
     }
 }
 

@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 
-use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -92,11 +91,6 @@ impl Refused {
             | Self::ResourceId(_)
             | Self::Draining => caller.key,
         }
-    }
-
-    /// Whether an agent is to take it as final.
-    pub fn is_final(&self) -> bool {
-        self.code() == Code::Unauthenticated
     }
 
     fn code(&self) -> Code {
@@ -196,19 +190,6 @@ pub(super) fn ended(session: EndReason, key: crate::keys::KeyId) -> Status {
         EndReason::PeerLeft => (Code::Cancelled, "the agent left".into()),
     };
     with_reason(code, message, session.as_str())
-}
-
-/// A status as the trailers of an answer that many connections get, each once: not
-/// for their tables of HTTP/2's compression.
-pub(super) fn trailers(status: &Status) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    if status.add_header(&mut trailers).is_err() {
-        // Not with the words above, which are all text.
-        trailers.insert(Status::GRPC_STATUS, i32::from(status.code()).into());
-    }
-    let values = trailers.values_mut();
-    values.for_each(|value| value.set_sensitive(true));
-    trailers
 }
 
 fn with_reason(code: Code, message: String, reason: &str) -> Status {

@@ -11,16 +11,12 @@
 
 mod call;
 mod calls;
-mod coarse;
 mod connection;
 mod connection_limits;
-mod keepalive;
 mod lifecycle;
 mod limits;
-mod moments;
 mod observer;
 mod service;
-mod turns;
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -40,7 +36,7 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 
 pub use call::{Call, Cut};
 pub use limits::Limits;
@@ -48,7 +44,6 @@ pub use observer::{CloseReason, Observer, RefuseReason, Unobserved};
 
 use connection_limits::{Admission, Slot};
 use lifecycle::{Protocol, Shared, later};
-use moments::Moments;
 
 /// Connections that the kernel holds for us: after a restart a whole fleet
 /// comes at once.
@@ -155,12 +150,8 @@ impl Listener {
             self.limits.max_connections,
             self.limits.max_connections_per_address,
         );
-        let moments = Moments::new(self.limits.refused_pause);
-        let kept = Arc::clone(&moments);
-        let _keeping = AbortOnDropHandle::new(tokio::spawn(async move { kept.keep().await }));
         let hub = Arc::new(Hub {
             limits: self.limits,
-            moments,
             tls: self.tls,
             observer: self.observer,
             closing: CancellationToken::new(),
@@ -211,7 +202,6 @@ impl Listener {
 /// What all connections of a listener share.
 struct Hub {
     limits: Arc<Limits>,
-    moments: Arc<Moments>,
     tls: TlsAcceptor,
     observer: Arc<dyn Observer>,
     /// Cancelled when no handshake has to go on.
@@ -256,8 +246,7 @@ impl Hub {
             return self.observer.refused(peer, RefuseReason::ShuttingDown);
         };
         self.observer.opened();
-        let moments = Arc::clone(&self.moments);
-        let reason = connection::serve(stream, service, &shared, moments).await;
+        let reason = connection::serve(stream, service, &shared).await;
         self.live.lock().connections.remove(&id);
         // The slot outlives the socket: the limits count real sockets.
         drop(slot);

@@ -5,12 +5,10 @@
 //! moment its headers were read until its guard is dropped, and nothing here
 //! blocks or awaits.
 
-use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderMap;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -37,8 +35,6 @@ pub struct Call {
     id: u64,
     owner: OnceLock<KeyId>,
     open: AtomicBool,
-    /// Boxed: few calls have some.
-    trailers: Mutex<Option<Box<HeaderMap>>>,
 }
 
 impl Call {
@@ -50,7 +46,6 @@ impl Call {
             id,
             owner: OnceLock::new(),
             open: AtomicBool::new(true),
-            trailers: Mutex::default(),
         });
         (Arc::clone(&call), CallGuard(call))
     }
@@ -73,13 +68,6 @@ impl Call {
         self.owner.get().copied()
     }
 
-    /// Says that this call is refused for good. Until one of the connection's calls
-    /// has an owner, and while none is open, what comes on it is served
-    /// `Limits::refused_pause` later at most, together with others of that kind.
-    pub fn refused(&self) {
-        self.connection.call_refused();
-    }
-
     /// Cancelled when the connection drains: a call that would not end by
     /// itself ends then. It belongs to the whole connection; don't cancel it.
     pub fn drain(&self) -> &CancellationToken {
@@ -98,12 +86,6 @@ impl Call {
         self.connection.cut(id, owner, scope, Instant::now());
     }
 
-    /// Has the answer end with these trailers in place of those that its body
-    /// makes. For ends that many calls share: made once, not by each of them.
-    pub fn end_with(&self, trailers: HeaderMap) {
-        *self.trailers.lock() = Some(Box::new(trailers));
-    }
-
     /// Whether the answer's body has not yet ended or been dropped.
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
@@ -113,13 +95,6 @@ impl Call {
 /// Keeps a call open; goes from the service's future to the response's body.
 #[derive(Debug)]
 pub(super) struct CallGuard(Arc<Call>);
-
-impl CallGuard {
-    /// What the answer ends with in place of its own trailers.
-    pub fn take_trailers(&self) -> Option<HeaderMap> {
-        self.0.trailers.lock().take().map(|trailers| *trailers)
-    }
-}
 
 impl Drop for CallGuard {
     fn drop(&mut self) {

@@ -1,9 +1,8 @@
 //! The calls of one connection, run by the connection's own task.
 //!
 //! Owns: the futures that hyper would spawn. Must not know: what they do.
-//! Invariant: they live no longer than this, so dropping a connection's task
-//! ends all of it. A task for each of them costs a quarter more of CPU time for
-//! a call (docs/performance.md).
+//! Invariant: a call lives no longer than its connection's task. One task for
+//! each call would cost a quarter more CPU time a call (docs/performance.md).
 
 use parking_lot::Mutex;
 use std::pin::Pin;
@@ -30,8 +29,6 @@ pub(super) struct Spawner(Weak<Begun>);
 #[derive(Default)]
 struct Begun(Mutex<Vec<Running>>);
 
-impl Begun {}
-
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, call: F) {
         if let Some(begun) = self.0.upgrade() {
@@ -52,7 +49,7 @@ impl Calls {
         Spawner(Arc::downgrade(&self.begun))
     }
 
-    /// Takes in what has begun since; whether there was anything.
+    /// Takes over the calls that hyper has started since; true if there were any.
     pub fn take_in(&mut self) -> bool {
         let mut begun = self.begun.0.lock();
         let any = !begun.is_empty();
@@ -60,7 +57,7 @@ impl Calls {
         any
     }
 
-    /// Polls the calls that were taken in or woken.
+    /// Polls the calls that are new or were woken.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
     }

@@ -27,12 +27,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::calls::{Calls, Spawner};
-use super::coarse::together;
-use super::keepalive::KeepAliveTimer;
 use super::lifecycle::{Protocol, Shared, Step};
-use super::moments::Moments;
 use super::service::CallService;
-use super::turns::{Part, Turns};
 use super::{CloseReason, Limits, RefuseReason};
 
 /// The protocol's own smallest frame limit, and what every peer can do.
@@ -46,8 +42,6 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const LEAST_HTTP1_BUFFER: usize = 8 * 1024;
 /// Windows have 31 bits, and h2 panics above.
 const MAX_WINDOW_BYTES: u32 = i32::MAX.unsigned_abs();
-/// Rounds through a connection's parts before other tasks have their turn.
-const MOST_ROUNDS: usize = 8;
 
 /// The TLS handshake, with its deadline.
 pub(super) async fn handshake(
@@ -97,11 +91,10 @@ fn tls_fault(error: &io::Error) -> RefuseReason {
 
 /// Every HTTP/2 setting, written out: a default of hyper or h2 may change or be
 /// no limit at all.
-fn http2_builder(shared: &Arc<Shared>, spawner: Spawner) -> http2::Builder<Spawner> {
-    let limits = shared.limits();
+fn http2_builder(limits: &Limits, spawner: Spawner) -> http2::Builder<Spawner> {
     let mut builder = http2::Builder::new(spawner);
     builder
-        .timer(KeepAliveTimer(Arc::clone(shared)))
+        .timer(TokioTimer::new())
         .adaptive_window(false)
         .initial_stream_window_size(limits.stream_window_bytes.min(MAX_WINDOW_BYTES))
         .initial_connection_window_size(limits.connection_window_bytes.min(MAX_WINDOW_BYTES))
@@ -137,7 +130,6 @@ pub(super) fn serve<'a, S, B>(
     stream: TlsStream<TcpStream>,
     service: S,
     shared: &'a Arc<Shared>,
-    moments: Arc<Moments>,
 ) -> Serving<'a>
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -153,15 +145,14 @@ where
         shared: Arc::clone(shared),
     });
     let service = CallService::new(service, Arc::clone(shared));
-    let (calls, turns) = (Calls::new(), Turns::new(moments));
+    let calls = Calls::new();
     match shared.protocol {
         Protocol::Http2 => {
-            let builder = http2_builder(shared, calls.spawner());
+            let builder = http2_builder(shared.limits(), calls.spawner());
             let connection = Box::pin(builder.serve_connection(io, service));
             Box::pin(drive(
                 connection,
                 calls,
-                turns,
                 http2::Connection::graceful_shutdown,
                 shared,
             ))
@@ -171,7 +162,6 @@ where
             Box::pin(drive(
                 connection,
                 calls,
-                turns,
                 http1::Connection::graceful_shutdown,
                 shared,
             ))
@@ -183,7 +173,6 @@ where
 async fn drive<C>(
     mut connection: Pin<Box<C>>,
     mut calls: Calls,
-    turns: Arc<Turns>,
     go_away: impl Fn(Pin<&mut C>),
     shared: &Arc<Shared>,
 ) -> CloseReason
@@ -191,51 +180,36 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut timer = pin!(sleep_until(Instant::now()));
-    let (of_protocol, of_calls) = (turns.waker(Part::Protocol), turns.waker(Part::Calls));
     let reason = poll_fn(|cx| {
-        turns.begin(cx);
-        for _ in 0..MOST_ROUNDS {
-            // First, so that what they answer goes out in this round.
-            if turns.take(Part::Calls) {
-                calls.poll(&mut Context::from_waker(&of_calls));
+        loop {
+            // Calls first, so that their answers go out when the connection is
+            // polled.
+            calls.poll(cx);
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                let reason = result.map_or_else(|e| reason_of(&e), |()| CloseReason::Peer);
+                return Poll::Ready(reason);
             }
-            if turns.take(Part::Protocol) {
-                let polled = connection
-                    .as_mut()
-                    .poll(&mut Context::from_waker(&of_protocol));
-                if let Poll::Ready(result) = polled {
-                    let reason = result.map_or_else(|e| reason_of(&e), |()| CloseReason::Peer);
-                    return Poll::Ready(reason);
-                }
-                if calls.take_in() {
-                    turns.wake(Part::Calls);
-                }
+            if calls.take_in() {
+                continue;
             }
-            let now = Instant::now();
-            match shared.next_step(now, cx.waker()) {
+            match shared.next_step(Instant::now(), cx.waker()) {
                 Step::Close(reason) => return Poll::Ready(reason),
-                // The protocol has its turn before the next step, so that
-                // GOAWAY is on its way before any call ends.
-                Step::GoAway => {
-                    go_away(connection.as_mut());
-                    turns.wake(Part::Protocol);
-                }
+                // The next round polls the connection, so GOAWAY is on its way
+                // before any call ends.
+                Step::GoAway => go_away(connection.as_mut()),
                 Step::SignalCalls => shared.drain.cancel(),
                 Step::Wait(until) => {
                     // Deadlines mostly move away (each read moves one), so the
                     // timer stays and finds out when it fires.
-                    let until = together(until, now);
                     if timer.is_elapsed() || until < timer.deadline() {
                         timer.as_mut().reset(until);
                     }
-                    if timer.as_mut().poll(cx).is_pending() && turns.rest(shared.can_wait()) {
+                    if timer.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }
                 }
             }
         }
-        turns.pause(cx);
-        Poll::Pending
     })
     .await;
     let ours = shared.finish();

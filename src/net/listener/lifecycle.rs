@@ -70,8 +70,6 @@ struct State {
     drain: Option<Drain>,
     signalled: bool,
     finished: bool,
-    /// The last call was refused for good.
-    refused: bool,
     waker: Option<Waker>,
 }
 
@@ -132,7 +130,6 @@ impl Shared {
                 drain: None,
                 signalled: false,
                 finished: false,
-                refused: false,
                 waker: None,
             }),
         })
@@ -178,22 +175,9 @@ impl Shared {
 
     pub(super) fn call_owned(&self, id: u64, owner: KeyId) {
         let mut state = self.state.lock();
-        state.refused = false;
         if let Some(slot) = state.open.get_mut(&id) {
             *slot = Some(owner);
         }
-    }
-
-    /// Notes that a call was refused for good.
-    pub(super) fn call_refused(&self) {
-        self.state.lock().refused = true;
-    }
-
-    /// Whether nobody is hurt if what comes next is served a little later: the
-    /// last call was refused for good, and none is open.
-    pub(super) fn can_wait(&self) -> bool {
-        let state = self.state.lock();
-        state.refused && state.open.is_empty()
     }
 
     /// Notes a cut; due `cut_after` from now. A second cut of the same call can
@@ -314,19 +298,17 @@ impl Shared {
         Step::Wait(next)
     }
 
-    /// Until then the peer was heard lately enough not to be asked whether it is
-    /// there.
-    pub(super) fn counts_as_heard_until(&self) -> Instant {
-        later(self.last_read(), self.limits.keepalive_interval)
-    }
-
     /// hyper answers a missing PING by itself, but it then waits until its
     /// GOAWAY is written, and a peer that keeps its receive buffer full lets
     /// that never happen. A living peer is heard at least once an interval.
     fn silence_deadline(&self) -> Instant {
         let timeout = self.limits.keepalive_timeout;
-        let allowed = timeout.saturating_add(timeout / 2);
-        later(self.counts_as_heard_until(), allowed)
+        let allowed = self
+            .limits
+            .keepalive_interval
+            .saturating_add(timeout)
+            .saturating_add(timeout / 2);
+        later(self.last_read(), allowed)
     }
 
     fn last_read(&self) -> Instant {

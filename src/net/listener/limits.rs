@@ -39,9 +39,6 @@ pub struct Limits {
     /// From the end of a session to the closing of its socket, should the peer
     /// not have closed it.
     pub cut_after: Duration,
-    /// So much later at most is served what comes on a connection whose last call
-    /// was refused for good, together with all else of that kind. Zero: at once.
-    pub refused_pause: Duration,
 }
 
 impl Default for Limits {
@@ -61,7 +58,6 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
             cut_after: Duration::from_secs(2),
-            refused_pause: Duration::from_millis(50),
         }
     }
 }

@@ -145,13 +145,7 @@ where
         };
         let polled = match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll_frame(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Some(Ok(frame)))) => {
-                let others = match &self.guard {
-                    Some(guard) if frame.is_trailers() => guard.take_trailers(),
-                    _ => None,
-                };
-                return Poll::Ready(Some(Ok(others.map_or(frame, Frame::trailers))));
-            }
+            Ok(Poll::Ready(Some(Ok(frame)))) => return Poll::Ready(Some(Ok(frame))),
             Ok(Poll::Ready(None)) => None,
             Ok(Poll::Ready(Some(Err(error)))) => {
                 let error: Box<dyn Error + Send + Sync> = error.into();

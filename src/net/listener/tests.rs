@@ -8,7 +8,6 @@ mod drain;
 mod http1;
 mod protocol;
 mod raw;
-mod refused;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

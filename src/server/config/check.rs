@@ -193,13 +193,6 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
             default.cut_after,
             Duration::ZERO..=LONGEST,
         ),
-        // An agent gives a call up after 10 s.
-        refused_pause: c.period(
-            "refused-pause",
-            settings.refused_pause,
-            default.refused_pause,
-            Duration::ZERO..=Duration::from_secs(5),
-        ),
     };
     let max_message_bytes = c.size(
         "max-message-bytes",

@@ -13,7 +13,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::store::StoreText;
-use super::values::{AgentAddress, Count, ListenAddress, LogFormat, Mode, Period};
+use super::values::{Count, ListenAddress, LogFormat, Mode, Period};
+use crate::net::address::AgentAddress;
 
 /// The settings that one source (file, environment, flags) gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
@@ -138,14 +139,6 @@ pub struct Settings {
         help_heading = "Limits of the agent listener"
     )]
     pub cut_after: Option<Period>,
-    /// After a call that was refused for good, its connection is served so much later at most,
-    /// together with others; 0: at once [default: 50ms]
-    #[arg(
-        long,
-        value_name = "TIME",
-        help_heading = "Limits of the agent listener"
-    )]
-    pub refused_pause: Option<Period>,
     /// Bytes of one gRPC message [default: 4194304]
     #[arg(
         long,
@@ -264,7 +257,7 @@ impl Settings {
             max_connections, max_connections_per_address, tls_deadline, preface_deadline,
             max_concurrent_streams, max_local_error_resets, max_pending_accept_resets,
             max_header_list_bytes, stream_window_bytes, connection_window_bytes,
-            keepalive_interval, keepalive_timeout, idle_timeout, cut_after, refused_pause,
+            keepalive_interval, keepalive_timeout, idle_timeout, cut_after,
             max_message_bytes,
             drain_time, cache_capacity, load_deadline, expiry_recheck_deadline, revoke_wait,
             feed_interval, staleness, stale_uncached_after, stale_after, stale_limit, stale_spread,

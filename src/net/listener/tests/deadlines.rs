@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::raw::{END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RawClient};
+use super::raw::{GOAWAY, PREFACE, RawClient};
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -117,35 +117,6 @@ async fn an_open_call_is_not_idle() {
         "{frames:?}"
     );
     gateway.closes(Duration::ZERO, CloseReason::Idle).await;
-}
-
-#[tokio::test]
-async fn a_peer_that_speaks_by_itself_is_not_asked_whether_it_is_there() {
-    let mut gateway = Gateway::start(Limits {
-        keepalive_interval: 8 * SHORT,
-        ..calm()
-    })
-    .await;
-    let mut client = RawClient::connect(&gateway, &[]).await;
-    for _ in 0..40 {
-        client.send(PING, 0, 0, &[0; 8]).await;
-        sleep(SHORT / 2).await;
-    }
-    client.request(1, "/", true, &[]).await;
-    gateway.served().await.end();
-    let asked = async |client: &mut RawClient| {
-        while let Some(frame) = client.next().await {
-            match frame.kind {
-                PING => return true,
-                HEADERS if frame.flags & END_STREAM != 0 => return false,
-                _ => {}
-            }
-        }
-        panic!("the connection is closed");
-    };
-    assert!(!asked(&mut client).await);
-    // It says nothing more.
-    assert!(timeout(MARGIN, asked(&mut client)).await.unwrap());
 }
 
 #[tokio::test]
