@@ -111,3 +111,17 @@ fn temporary(path: &Path) -> PathBuf {
     name.push(format!(".{}.tmp", std::process::id()));
     path.with_file_name(name)
 }
+
+/// Holds a page of `docs/` to what the code says; `UPDATE_DOCS=1` writes it.
+#[cfg(test)]
+pub(crate) fn page_is_current(page: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == text,
+        "{page} is not what the code says: UPDATE_DOCS=1 cargo test --lib page"
+    );
+}

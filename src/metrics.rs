@@ -4,3 +4,6 @@
 pub mod endpoints;
 pub mod process;
 pub mod registry;
+
+#[cfg(test)]
+mod page_test;

@@ -31,58 +31,82 @@ pub struct Signal {
     pub signal: &'static str,
 }
 
-/// The metrics of one gateway. Cheap to share; all updates are atomic.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    soonest: Soonest,
-    view: ViewAge,
-    /// Connections open on the agent listener.
-    pub connections_open: Gauge,
-    /// Connections closed, by reason.
-    pub connections_closed: Family<Reason, Counter>,
-    /// Connections refused before HTTP/2, by reason.
-    pub connections_refused: Family<Reason, Counter>,
-    /// Sessions live on this gateway.
-    pub sessions_live: Gauge,
-    /// Sessions opened.
-    pub sessions_opened: Counter,
-    /// Sessions closed, by reason.
-    pub sessions_closed: Family<Reason, Counter>,
-    /// Accepted CreateConnection calls.
-    pub joins: Counter,
-    /// Calls of agents refused, by reason.
-    pub refusals: Family<Reason, Counter>,
-    /// Time to verify a presented key, seconds.
-    pub verify_seconds: Histogram,
-    /// Verifications answered from the cache.
-    pub cache_hits: Counter,
-    /// Verifications that had to load the key.
-    pub cache_misses: Counter,
-    /// From a revoke's start to the close of the last stream it ended, seconds.
-    pub revoke_seconds: Histogram,
-    /// Telemetry exports accepted, by signal.
-    pub telemetry_exports: Family<Signal, Counter>,
-    /// Data points and log records in them, by signal.
-    pub telemetry_items: Family<Signal, Counter>,
-    /// Store calls that failed.
-    pub store_failures: Counter,
-    /// Damaged records met: each is an alarm.
-    pub store_corrupt: Counter,
-    /// The newest store revision whose changes are applied here.
-    pub applied_revision: Gauge,
-    /// 1: the store is set up so that it may lose changes without need.
-    pub store_unprotected: Gauge,
-    /// Keys that are known here and missing in the store.
-    pub keys_lost: Gauge,
-    /// 1 while another store answers than the one that is known.
-    pub store_foreign: Gauge,
-    /// Revokes and deletes that the store had lost, written again from here.
-    pub reasserted: Counter,
-    /// Records of the audit trail that could not be written.
-    pub audit_lost: Counter,
-    /// Revokes that are applied here and not yet written.
-    pub revokes_pending: Gauge,
+/// Declares every metric once: field, type, name without the prefix `muster_`,
+/// help. The help is the field's documentation, too.
+macro_rules! metrics {
+    (
+        values { $($field:ident: $kind:ty, $name:literal, $help:literal;)* }
+        seconds { $($timed:ident, $timed_name:literal, $buckets:expr, $timed_help:literal;)* }
+    ) => {
+        /// The metrics of one gateway. Cheap to share; all updates are atomic.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            soonest: Soonest,
+            view: ViewAge,
+            $(#[doc = $help] pub $field: $kind,)*
+            $(#[doc = $timed_help] pub $timed: Histogram,)*
+        }
+
+        impl Metrics {
+            /// All metrics at zero.
+            pub fn new() -> Self {
+                let mut registry = Registry::default();
+                registry.register_collector(Box::new(crate::metrics::process::ProcessUsage));
+                let muster = registry.sub_registry_with_prefix("muster");
+                let soonest = Soonest::default();
+                muster.register_collector(Box::new(soonest.clone()));
+                let view = ViewAge::default();
+                muster.register_collector(Box::new(view.clone()));
+                $(
+                    let $field = <$kind>::default();
+                    muster.register($name, $help, $field.clone());
+                )*
+                $(
+                    let $timed = Histogram::new($buckets);
+                    muster.register_with_unit($timed_name, $timed_help, Unit::Seconds, $timed.clone());
+                )*
+                Self { registry, soonest, view, $($field,)* $($timed,)* }
+            }
+        }
+
+        /// Name, type and help of each, for the page that lists them.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str, &str)] = &[
+            $(($name, stringify!($kind), $help),)*
+            $(($timed_name, "Histogram, seconds", $timed_help),)*
+        ];
+    };
+}
+
+metrics! {
+    values {
+    connections_open: Gauge, "connections_open", "Agent connections open";
+    connections_closed: Family<Reason, Counter>, "connections_closed", "Agent connections closed, by reason";
+    connections_refused: Family<Reason, Counter>, "connections_refused", "Agent connections refused before HTTP/2, by reason";
+    sessions_live: Gauge, "sessions_live", "Live sessions on this gateway";
+    sessions_opened: Counter, "sessions_opened", "Sessions opened";
+    sessions_closed: Family<Reason, Counter>, "sessions_closed", "Sessions closed, by reason";
+    joins: Counter, "joins", "Accepted CreateConnection calls";
+    refusals: Family<Reason, Counter>, "refusals", "Agent calls refused, by reason";
+    cache_hits: Counter, "key_cache_hits", "Key verifications answered from the cache";
+    cache_misses: Counter, "key_cache_misses", "Key verifications that loaded the key from the store";
+    telemetry_exports: Family<Signal, Counter>, "telemetry_exports", "OTLP exports accepted and dropped, by signal";
+    telemetry_items: Family<Signal, Counter>, "telemetry_items", "Data points and log records in accepted OTLP exports, by signal";
+    store_failures: Counter, "store_failures", "Store calls that failed";
+    store_corrupt: Counter, "store_corrupt_records", "Damaged records found in the store";
+    applied_revision: Gauge, "applied_revision", "Newest store revision applied on this gateway";
+    store_unprotected: Gauge, "store_unprotected", "1 if the store may lose acknowledged changes; /readyz says why";
+    keys_lost: Gauge, "keys_lost", "Keys known to this gateway that are missing from the store";
+    store_foreign: Gauge, "store_foreign", "1 while another store answers than the one this gateway knows";
+    reasserted: Counter, "reasserted", "Revokes and deletes that the store had lost, written again by this gateway";
+    audit_lost: Counter, "audit_records_lost", "Audit records that could not be written to the store";
+    revokes_pending: Gauge, "revokes_pending", "Revokes applied on this gateway that the store has not taken yet";
+    }
+    seconds {
+    verify_seconds, "verify", [1e-6, 5e-6, 2.5e-5, 1e-4, 5e-4, 2.5e-3, 1e-2, 0.1, 1.0], "Time to verify a presented key";
+    revoke_seconds, "revoke_to_last_close", [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0], "Time from a revoke to the close of the last stream that it ended";
+    }
 }
 
 impl Default for Metrics {
@@ -92,84 +116,6 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero.
-    pub fn new() -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(crate::metrics::process::ProcessUsage));
-        let r = registry.sub_registry_with_prefix("muster");
-        let soonest = Soonest::default();
-        r.register_collector(Box::new(soonest.clone()));
-        let view = ViewAge::default();
-        r.register_collector(Box::new(view.clone()));
-        let verify_seconds =
-            Histogram::new([1e-6, 5e-6, 2.5e-5, 1e-4, 5e-4, 2.5e-3, 1e-2, 0.1, 1.0]);
-        let revoke_seconds = Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0]);
-        r.register_with_unit(
-            "verify",
-            "Time to verify a key",
-            Unit::Seconds,
-            verify_seconds.clone(),
-        );
-        r.register_with_unit(
-            "revoke_to_last_close",
-            "From a revoke to the close of the last stream it ended",
-            Unit::Seconds,
-            revoke_seconds.clone(),
-        );
-        Self {
-            connections_open: add(r, "connections_open", "Agent connections open"),
-            connections_closed: add(r, "connections_closed", "Agent connections closed"),
-            connections_refused: add(
-                r,
-                "connections_refused",
-                "Agent connections refused before HTTP/2",
-            ),
-            sessions_live: add(r, "sessions_live", "Sessions live on this gateway"),
-            sessions_opened: add(r, "sessions_opened", "Sessions opened"),
-            sessions_closed: add(r, "sessions_closed", "Sessions closed"),
-            joins: add(r, "joins", "Accepted CreateConnection calls"),
-            refusals: add(r, "refusals", "Agent calls refused"),
-            cache_hits: add(r, "key_cache_hits", "Verifications answered from the cache"),
-            cache_misses: add(r, "key_cache_misses", "Verifications that loaded the key"),
-            telemetry_exports: add(r, "telemetry_exports", "OTLP exports accepted and dropped"),
-            telemetry_items: add(
-                r,
-                "telemetry_items",
-                "Data points and log records in accepted OTLP exports",
-            ),
-            store_failures: add(r, "store_failures", "Store calls that failed"),
-            store_unprotected: add(
-                r,
-                "store_unprotected",
-                "1: the store may lose acknowledged changes without need, see /readyz",
-            ),
-            store_corrupt: add(r, "store_corrupt_records", "Damaged records met"),
-            applied_revision: add(r, "applied_revision", "Newest store revision applied here"),
-            keys_lost: add(r, "keys_lost", "Known keys that the store lacks"),
-            store_foreign: add(
-                r,
-                "store_foreign",
-                "1: another store answers than the known one",
-            ),
-            reasserted: add(r, "reasserted", "Lost revokes and deletes written again"),
-            audit_lost: add(
-                r,
-                "audit_records_lost",
-                "Audit records that are in the log alone",
-            ),
-            revokes_pending: add(
-                r,
-                "revokes_pending",
-                "Revokes applied here, not yet written",
-            ),
-            verify_seconds,
-            revoke_seconds,
-            registry,
-            soonest,
-            view,
-        }
-    }
-
     /// Also prints the seconds to expiry of the keys that `soonest` returns at
     /// each scrape: keys with live agents, negative once past. Said once; a
     /// second time changes nothing.
@@ -192,15 +138,6 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
-}
-
-fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M
-where
-    M: prometheus_client::registry::Metric + Default + Clone,
-{
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
-    metric
 }
 
 type AskSoonest = dyn Fn() -> Vec<(KeyId, f64)> + Send + Sync;

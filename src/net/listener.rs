@@ -167,7 +167,7 @@ impl Listener {
                 Err(error) => {
                     hub.observer.accept_failed();
                     if back_off == BACK_OFF.0 {
-                        tracing::warn!(%error, "cannot accept connections; trying on");
+                        tracing::warn!(%error, "cannot accept connections; retrying");
                     }
                     // Without this wait the loop would spin: the connection
                     // stays in the queue while descriptors are short.

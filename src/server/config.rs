@@ -12,6 +12,8 @@ mod store;
 mod values;
 
 #[cfg(test)]
+mod page_test;
+#[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;

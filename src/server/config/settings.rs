@@ -147,7 +147,7 @@ pub struct Settings {
     )]
     pub max_message_bytes: Option<Count>,
 
-    /// How long a shutdown spreads the goodbyes to agents [default: 2s]
+    /// Time over which a shutdown spreads closing agent connections [default: 2s]
     #[arg(long, value_name = "TIME", help_heading = "Keys and the store")]
     pub drain_time: Option<Period>,
     /// Keys kept in the cache [default: 100000]
@@ -196,8 +196,8 @@ pub struct Settings {
         help_heading = "When the store is not heard"
     )]
     pub staleness: Option<Mode>,
-    /// Keys that are not cached are refused (UNAVAILABLE) after so long; above --feed-interval
-    /// [default: 3s]
+    /// After this time without contact to the store, refuse keys that are not cached (UNAVAILABLE);
+    /// must be longer than --feed-interval [default: 3s]
     #[arg(
         long,
         value_name = "TIME",
