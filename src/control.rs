@@ -3,10 +3,10 @@
 //!
 //! Transport-free: the command line, gRPC, REST and the console all end here.
 
-pub mod agent_config;
+pub(crate) mod agent_config;
 pub mod audit;
 pub mod gateways;
-pub mod instances;
+pub(crate) mod instances;
 pub mod keys;
 pub mod settings;
 pub mod tokens;

@@ -3,10 +3,10 @@
 //! The rooms, in the order of their layers: a room names only those before it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod files;
+mod files;
 pub mod keys;
 pub mod metrics;
-pub mod net;
+mod net;
 pub mod proto;
 pub mod store;
 
@@ -15,7 +15,7 @@ pub mod gateway;
 pub mod control;
 
 pub mod admin_api;
-pub mod agent_api;
+mod agent_api;
 
 pub mod server;
 

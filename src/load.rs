@@ -5,7 +5,7 @@
 //! Invariant: what a run made is removed at its end, whatever the end.
 
 mod agent;
-pub mod baseline;
+pub(crate) mod baseline;
 mod connection;
 mod harness;
 mod identity;

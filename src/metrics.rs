@@ -1,8 +1,8 @@
 //! Metrics and health: the registry, figures of the process, and the HTTP
 //! endpoints that monitors ask.
 
-pub mod endpoints;
-pub mod process;
+pub(crate) mod endpoints;
+pub(crate) mod process;
 pub mod registry;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod build;
 pub mod config;
 mod data_dir;
 mod enrol;
-pub mod maintenance;
+pub(crate) mod maintenance;
 mod observer;
 mod ops_listener;
 mod run;

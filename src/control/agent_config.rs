@@ -19,7 +19,7 @@ use crate::net::address::AgentAddress;
 use block::{AuthBlock, CA_THERE, CommandBlock, ServerBlock, TlsBlock, Trust};
 
 pub use block::Block;
-pub use target::{MOUNT, NoTarget, Target};
+pub use target::{MOUNT, Target};
 
 /// Where the key goes on the agent's host.
 const KEY_THERE: &str = "/etc/nginx-agent/muster.key";

@@ -34,7 +34,6 @@ pub use error::CertError;
 use files::Access;
 pub use issue::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
 use names::Name;
-pub use tls::server_config_from_files;
 
 /// Between two looks at the leaf's life.
 const CHECK_EVERY: Duration = Duration::from_secs(3_600);
@@ -146,6 +145,7 @@ impl Certs {
     }
 
     /// The CA's certificate, as agents and browsers need it.
+    #[cfg(test)]
     pub fn ca_pem(&self) -> &str {
         &self.authority.pem
     }
@@ -173,12 +173,13 @@ impl Certs {
         tls::with_alpn(&self.base, alpn)
     }
 
-    /// A configuration with an operator's own certificate, as
-    /// [`server_config_from_files`] makes it. Nobody renews it here: when it
-    /// ends soon, that is told now and once a day.
+    /// A configuration with an operator's own certificate: `cert` holds the leaf
+    /// and its chain. It is not renewed here; the log warns now and once a day
+    /// when it ends soon.
     ///
     /// # Errors
-    /// Those of [`server_config_from_files`].
+    /// When a file can't be read or understood, the key is not the certificate's,
+    /// or the certificate has expired.
     pub fn own_server_config(
         &self,
         cert: &Path,
@@ -192,6 +193,7 @@ impl Certs {
     }
 
     /// The names in the current leaf: DNS names, then IP addresses.
+    #[cfg(test)]
     pub fn leaf_names(&self) -> Vec<String> {
         self.leaf.lock().names.iter().map(Name::to_string).collect()
     }

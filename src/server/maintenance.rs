@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::store::redis::Standing;
 pub use adopt::{Adopted, Adoption, Look, TokenFate, look};
-pub use check::{Counts, Finding, Kind, Report, check};
+pub use check::{Counts, Finding, Report, check};
 pub use copy::{Copied, copy};
 
 use crate::server::{DataDirError, StartError};

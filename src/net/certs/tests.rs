@@ -307,7 +307,7 @@ async fn an_operators_own_files_are_served() {
     let options = options(&dir);
     let certs = Certs::open(&options).unwrap();
     let (cert, key) = leaf_paths(&options.data_dir);
-    let config = server_config_from_files(&cert, &key, &[b"h2"]).unwrap();
+    let config = tls::from_files(&cert, &key, &[b"h2"]).unwrap().0;
     handshake(config, certs.ca_pem(), "localhost")
         .await
         .unwrap();
@@ -346,7 +346,7 @@ fn an_operators_mistakes_are_named() {
         (&cert, &odd, "not supported"),
         (&cert, &other, "is not the key of"),
     ] {
-        let error = server_config_from_files(cert, key, &[b"h2"]).unwrap_err();
+        let error = tls::from_files(cert, key, &[b"h2"]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(expected), "{text}");
         let wrong = if cert.ends_with("server.pem") {

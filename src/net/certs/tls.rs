@@ -64,22 +64,14 @@ pub(super) fn with_alpn(base: &ServerConfig, alpn: &[&[u8]]) -> Arc<ServerConfig
     Arc::new(config)
 }
 
-/// A TLS configuration with an operator's own certificate: `cert` holds the
+/// A TLS configuration with an operator's own certificate, and what is known of
+/// its leaf: `cert` holds the
 /// leaf and then its chain (PEM), `key` the leaf's private key (PEM: PKCS#8,
 /// SEC1 or PKCS#1).
 ///
 /// # Errors
 /// When a file can't be read or understood, the key is not the certificate's,
 /// or the certificate has expired. Each error names the file and the cure.
-pub fn server_config_from_files(
-    cert: &Path,
-    key: &Path,
-    alpn: &[&[u8]],
-) -> Result<Arc<ServerConfig>, CertError> {
-    from_files(cert, key, alpn).map(|(config, _)| config)
-}
-
-/// The same, and what is known of the leaf.
 pub(super) fn from_files(
     cert: &Path,
     key: &Path,

@@ -87,6 +87,7 @@ impl Call {
     }
 
     /// Whether the answer's body has not yet ended or been dropped.
+    #[cfg(test)]
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
