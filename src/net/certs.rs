@@ -13,6 +13,7 @@ mod names;
 mod parse;
 mod tls;
 
+use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -152,8 +153,7 @@ impl Certs {
 
     /// The SHA-256 of the CA's certificate, in hexadecimal.
     pub fn ca_fingerprint(&self) -> String {
-        let digest = Sha256::digest(&self.authority.der);
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(&Sha256::digest(&self.authority.der))
     }
 
     /// Where the CA's files are.

@@ -3,6 +3,7 @@
 //! Decodes strictly, and keeps the fields it does not know, so that a newer
 //! muster's fields survive an older one's edit.
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -86,28 +87,18 @@ pub(in crate::store) struct HexDigest(pub Digest);
 
 impl Serialize for HexDigest {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let hex: String = self
-            .0
-            .as_bytes()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        s.serialize_str(&hex)
+        s.serialize_str(&HEXLOWER.encode(self.0.as_bytes()))
     }
 }
 
 impl<'de> Deserialize<'de> for HexDigest {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        let bad = || serde::de::Error::custom("digest: not 64 hexadecimal digits");
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(bad());
-        }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| bad())?;
-        }
-        Ok(Self(Digest::from_bytes(bytes)))
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+        bytes
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+            .map(|bytes| Self(Digest::from_bytes(bytes)))
+            .ok_or_else(|| serde::de::Error::custom("digest: not 64 hexadecimal digits"))
     }
 }
 

@@ -4,13 +4,13 @@
 //! that no page is made of the files of two versions.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::admin_api::rest::{ApiError, Fault};
@@ -109,11 +109,7 @@ fn content_type(path: &str) -> &'static str {
 }
 
 fn etag(bytes: &[u8]) -> HeaderValue {
-    let mut tag = String::from("\"");
-    for byte in &Sha256::digest(bytes)[..12] {
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
+    let tag = format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(bytes)[..12]));
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 

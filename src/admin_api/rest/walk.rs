@@ -9,9 +9,9 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write;
 use std::ops::Deref;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -179,19 +179,11 @@ impl<F: Copy, I: Ord + Serialize + DeserializeOwned> Walk<F, I> {
         };
         // A place is words and numbers: there is nothing that JSON can't say.
         let place = serde_json::to_vec(&place).unwrap_or_default();
-        let mut token = String::new();
-        for byte in self.proof_of(&place).iter().chain(&place) {
-            let _ = write!(token, "{byte:02x}");
-        }
-        token
+        HEXLOWER.encode(&[&self.proof_of(&place)[..], &place].concat())
     }
 
     fn read(&self, token: &str) -> Option<Place<I>> {
-        let digits = token.as_bytes().chunks(2);
-        let bytes: Option<Vec<u8>> = digits
-            .map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok())
-            .collect();
-        let bytes = bytes?;
+        let bytes = HEXLOWER_PERMISSIVE.decode(token.as_bytes()).ok()?;
         let (proof, place) = bytes.split_at_checked(PROOF)?;
         if proof != self.proof_of(place) {
             return None;

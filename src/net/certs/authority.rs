@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
@@ -196,12 +197,7 @@ fn make(dir: &Path, now: Timestamp) -> Result<(), CertError> {
     let key = KeyPair::generate().map_err(CertError::Make)?;
     let mut params = CertificateParams::default();
     // Two CAs must differ by name: a client that knows both looks by name.
-    let mark: String = params
-        .key_identifier(&key)
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mark = HEXLOWER.encode(&params.key_identifier(&key)[..4]);
     params.distinguished_name = common_name(&format!("muster CA {mark}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
