@@ -50,4 +50,5 @@ mod sentinel;
 mod sessions;
 mod staleness;
 mod store_suite;
+mod stored_names;
 mod upkeep;
