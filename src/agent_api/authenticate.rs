@@ -145,7 +145,7 @@ fn stale_telemetry(
 /// What the layer proved of this request.
 ///
 /// # Errors
-/// Internal, should a service ever be mounted without the layer.
+/// UNAVAILABLE if the service was mounted without the layer: a fault of ours.
 pub(super) fn proven<T>(request: &tonic::Request<T>) -> Result<Authenticated, Status> {
     request
         .extensions()

@@ -152,8 +152,8 @@ impl Audit {
         }
     }
 
-    /// Notes who signed in at the console, or the words in which he was refused.
-    /// Strangers are to share one actor: each has records of his own.
+    /// Records a console sign-in, or why it was refused. Use one shared actor for
+    /// unknown callers; each distinct actor gets its own records.
     pub async fn sign_in(&self, from: String, actor: String, reason: Option<String>) {
         let origin = Origin {
             actor,
@@ -178,7 +178,7 @@ impl Audit {
     pub fn queue(&self, origin: &Origin, action: Action) -> bool {
         let deed = self.deed(origin, action);
         tracing::info!(
-            target: "muster::control::audit",
+            target: "muster::audit",
             actor = %deed.actor,
             action = %deed.action,
             target = deed.target.as_deref().unwrap_or(""),

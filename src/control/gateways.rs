@@ -96,7 +96,7 @@ impl Gateways {
         }
         let left = self.store.leave(gateway).await;
         left.inspect_err(|error| actor.failed(error))?;
-        tracing::info!(target: "muster::control::audit", actor = actor.name(), action = "forget", %gateway, "gateway forgotten");
+        tracing::info!(target: "muster::audit", actor = actor.name(), action = "forget", %gateway, "gateway forgotten");
         Ok(())
     }
 }

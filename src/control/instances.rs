@@ -112,7 +112,7 @@ impl InstanceAdmin {
 
     fn audit(&self, actor: &Actor, id: InstanceId, agent: &AgentRecord) {
         tracing::info!(
-            target: "muster::control::audit",
+            target: "muster::audit",
             actor = actor.name(),
             action = "delete",
             instance = %id,

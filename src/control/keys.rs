@@ -289,7 +289,7 @@ impl KeyAdmin {
         let written = written.map_err(|error| KeyAdminError::from(error).noted(actor))?;
         // One of several may fail after it.
         actor.ended(DeedResult::Ok, None);
-        audit(&self.events, actor, "delete", &written);
+        record_change(&self.events, actor, "delete", &written);
         self.revocations.apply(&written.change).await;
         if let Err(error) = self.instances.forget_key(key).await {
             tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
@@ -303,7 +303,7 @@ impl KeyAdmin {
         action: &str,
         written: &Written,
     ) -> (Result<KeyRecord, KeyAdminError>, Closing) {
-        audit(&self.events, actor, action, written);
+        record_change(&self.events, actor, action, written);
         let closing = self.revocations.apply(&written.change).await;
         let record = match &written.change.change {
             Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
@@ -338,9 +338,9 @@ fn in_words(before: Option<&KeyRecord>, edit: &KeyEdit) -> String {
     words.join(", ")
 }
 
-fn audit(events: &Events, actor: &Actor, action: &str, written: &Written) {
+fn record_change(events: &Events, actor: &Actor, action: &str, written: &Written) {
     tracing::info!(
-        target: "muster::control::audit",
+        target: "muster::audit",
         actor = actor.name(),
         action,
         key = %written.change.change.key(),

@@ -99,7 +99,7 @@ impl Settings {
         let before = before.map_or_else(|| "not set".into(), |hours| format!("{hours} h"));
         actor.say(format!("{before} -> {hours} h"));
         tracing::info!(
-            target: "muster::control::audit",
+            target: "muster::audit",
             actor = actor.name(),
             action = "edit",
             setting = CLEANUP,

@@ -205,7 +205,7 @@ pub fn actor(token: &TokenRecord) -> String {
 
 fn audit(by: &Actor, action: &str, token: &TokenRecord) {
     tracing::info!(
-        target: "muster::control::audit",
+        target: "muster::audit",
         actor = by.name(),
         action,
         token = %token.id,

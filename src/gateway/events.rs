@@ -175,8 +175,9 @@ impl Events {
         }
     }
 
-    /// For a reader who begins: who asks after he has done something is told of
-    /// it, on any gateway. Where the store is away, what is known is shown.
+    /// Call before reading: it flushes pending events, so that a caller sees its
+    /// own changes. If the store is unreachable, returns after [`SETTLE`] with what
+    /// is known.
     pub async fn settle(&self) {
         let _ = tokio::time::timeout(SETTLE, self.catch_up()).await;
     }

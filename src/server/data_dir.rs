@@ -46,7 +46,7 @@ impl DataDir {
         self.path.join("store.redb")
     }
 
-    /// The first admin token.
+    /// The file of the first admin token.
     pub fn admin_token(&self) -> PathBuf {
         self.path.join("admin.token")
     }

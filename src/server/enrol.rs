@@ -139,11 +139,11 @@ impl Entry<'_> {
             if is_foreign && !was_foreign {
                 tracing::error!(%error, "another store answers; trying again");
             } else if !is_foreign {
-                tracing::warn!(%error, "the store can't be had yet; trying again");
+                tracing::warn!(%error, "the store is not reachable yet; retrying");
             }
             was_foreign = is_foreign;
             ops.not_serving(error.to_string());
-            door.because(&format!("the store can't be had yet: {error}"));
+            door.because(&format!("the store is not reachable yet: {error}"));
             tokio::time::sleep(RETRY).await;
             match self.attempt().await? {
                 Ok(entered) => {

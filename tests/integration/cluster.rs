@@ -241,7 +241,7 @@ async fn a_gateway_waits_for_redis() {
     launched.terminate().await;
     let (code, log) = launched.ended().await;
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("the store can't be had yet"), "{log}");
+    assert!(log.contains("the store is not reachable yet"), "{log}");
 
     let launched = Process::launch(folder.path(), &flags);
     eventually("it says why it is not ready", waits).await;

@@ -283,7 +283,7 @@ async fn a_start_waits_for_the_right_store_and_tells_operators_why() {
         eventually("operators are told", async || {
             let (code, told) = list_keys().await;
             assert_eq!(code, Some(1), "{told}");
-            told.contains("the store can't be had yet") && told.contains(cause)
+            told.contains("the store is not reachable yet") && told.contains(cause)
         })
         .await;
         eventually("a probe is told", async || {

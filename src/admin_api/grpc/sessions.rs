@@ -73,7 +73,7 @@ impl SessionService for Sessions {
                 "{id}: there is no such live session; `muster sessions list` shows them"
             ))),
             Disconnected::Ended { closed } => {
-                tracing::info!(target: "muster::control::audit", actor = actor.name(), session = %id, "session disconnected");
+                tracing::info!(target: "muster::audit", actor = actor.name(), session = %id, "session disconnected");
                 Ok(Response::new(pb::DisconnectSessionResponse {
                     closed,
                     milliseconds: convert::millis(started.elapsed()),

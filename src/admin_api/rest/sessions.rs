@@ -156,7 +156,7 @@ pub(super) async fn disconnect(
     match disconnected.inspect_err(|error| actor.failed(error))? {
         Disconnected::NotFound => Err(none().into()),
         Disconnected::Ended { closed } => {
-            tracing::info!(target: "muster::control::audit", actor = actor.name(), session = %id, "session disconnected");
+            tracing::info!(target: "muster::audit", actor = actor.name(), session = %id, "session disconnected");
             Ok(match closed {
                 true => StatusCode::NO_CONTENT,
                 false => StatusCode::ACCEPTED,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::outcome::{own_outcome, unheard};
 use super::{
-    Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, audit, gateway_wait, pending,
-    quoted,
+    Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, gateway_wait, pending, quoted,
+    record_change,
 };
 use crate::control::audit::Action;
 use crate::keys::{KeyId, KeyRecord, Revision};
@@ -83,12 +83,12 @@ impl KeyAdmin {
         wait: Duration,
     ) -> RevokeOutcome {
         let started = Instant::now();
-        tracing::warn!(target: "muster::control::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
+        tracing::warn!(target: "muster::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
         let (record, closing) = self.revocations.revoke_here(key).await;
         let (events, actor) = (Arc::clone(&self.events), actor.clone());
         let trail = Arc::clone(&self.audit);
         self.pending.add(key, move |written| {
-            audit(&events, &actor, "revoke", written);
+            record_change(&events, &actor, "revoke", written);
             let done = Action {
                 name: "key.revoke",
                 target: Some(key.to_string()),

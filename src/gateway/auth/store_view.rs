@@ -23,7 +23,8 @@ pub struct View {
     /// Why the store that answers is not believed, if so.
     foreign: RwLock<Option<String>>,
     began: Instant,
-    /// Nanoseconds from `began` to the moment that the view is true of.
+    /// Nanoseconds from `began` to the last moment for which this view is known to
+    /// be current.
     fresh: AtomicU64,
     /// How the store may lose changes without need.
     unprotected: RwLock<Option<String>>,

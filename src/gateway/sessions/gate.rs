@@ -79,7 +79,8 @@ pub(super) enum State {
     Ended {
         how: Final,
         guard_until: Timestamp,
-        /// The sessions that the end took out, for all who apply it again.
+        /// Sessions closed by this end. Returned again if the same change is applied
+        /// twice.
         closing: Closing,
     },
 }

@@ -58,12 +58,12 @@ impl StaleWatch {
             StaleMode::Strict => tracing::error!(
                 view_age_seconds = seconds,
                 sessions = self.registry.live_total(),
-                "the store was not heard for too long: ending all sessions, refusing new ones"
+                "no contact with the store for too long: ending all sessions, refusing new ones"
             ),
             StaleMode::BestEffort => tracing::error!(
                 view_age_seconds = seconds,
                 sessions = self.registry.live_total(),
-                "the store was not heard for too long: sessions stay, and would a revoked key's"
+                "no contact with the store for too long: sessions stay open, even if their key has been revoked since"
             ),
         }
     }

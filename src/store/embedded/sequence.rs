@@ -29,7 +29,7 @@ pub(super) fn is_repeated(
     Ok(false)
 }
 
-/// Appends; `row` makes what lies under a number.
+/// Appends `items`; `row` encodes the value stored under each number.
 pub(super) fn append<T>(
     transaction: &WriteTransaction,
     rows: Rows,
