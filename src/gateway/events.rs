@@ -176,7 +176,7 @@ impl Events {
     }
 
     /// Call before reading: it flushes pending events, so that a caller sees its
-    /// own changes. If the store is unreachable, returns after [`SETTLE`] with what
+    /// own changes. If the store is unreachable, returns after 1 s with what
     /// is known.
     pub async fn settle(&self) {
         let _ = tokio::time::timeout(SETTLE, self.catch_up()).await;
