@@ -24,7 +24,7 @@ use muster::gateway::telemetry_senders::Senders;
 use muster::keys::{Id, KeyId, Kind, Position, PresentedKey, mint};
 use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
-use muster::store::{GatewayId, GatewayInfo, KeyStore, NewKey};
+use muster::store::{GatewayId, GatewayInfo, GatewayStore, KeyStore, NewKey};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 

@@ -35,8 +35,8 @@ use muster::keys::{Id, KeyId, Kind, PresentedKey, Timestamp, TokenId, mint};
 use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, GatewayId, GatewayInfo, InstanceBatch, InstanceRecord, InstanceStore, KeyStore,
-    NewKey, Role, TokenRecord, TokenStore,
+    AgentRecord, GatewayId, GatewayInfo, GatewayStore, InstanceBatch, InstanceRecord,
+    InstanceStore, KeyStore, NewKey, Role, TokenRecord, TokenStore,
 };
 use tokio::runtime::Runtime;
 use tower::ServiceExt;

@@ -8,6 +8,7 @@
 
 mod agent_config;
 mod agents;
+mod arguments;
 mod audit;
 mod ca;
 mod connect;
@@ -26,11 +27,10 @@ mod serve;
 mod sessions;
 mod settings;
 mod store;
-mod time;
-mod tokens;
-
 #[cfg(test)]
 mod tests;
+mod time;
+mod tokens;
 
 use std::io::Write;
 use std::path::PathBuf;

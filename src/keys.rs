@@ -6,14 +6,14 @@
 //! Invariant: a secret can be made and handed out once, but never printed.
 
 mod credential;
+mod id;
 mod record;
 mod rules;
 mod timestamp;
 
-pub use credential::{
-    CredentialError, Digest, Id, Kind, Minted, ParseIdError, PresentedKey, PresentedToken, mint,
-};
-pub use record::{Epoch, KeyId, KeyRecord, KeyStatus, Position, Revision, TokenId};
+pub use credential::{CredentialError, Kind, Minted, PresentedKey, PresentedToken, mint};
+pub use id::{Digest, Id, KeyId, ParseIdError, TokenId};
+pub use record::{Epoch, KeyRecord, KeyStatus, Position, Revision};
 pub use rules::{
     DEFAULT_NAMESPACE, RuleError, check_expiry, check_future, check_name, latest_expiry,
 };

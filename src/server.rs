@@ -9,6 +9,7 @@ mod build;
 pub mod config;
 mod data_dir;
 mod enrol;
+mod error;
 pub(crate) mod maintenance;
 mod observer;
 mod ops_listener;
@@ -16,25 +17,19 @@ mod run;
 
 use std::fs::File;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::control::tokens::FirstTokenError;
-use crate::net::certs::CertError;
-use crate::net::listener::BindError;
+pub use crate::control::tokens::FirstToken;
+pub use data_dir::{DataDir, DataDirError};
+pub use enrol::redis_options;
+pub use error::{ServeError, StartError};
+
 use crate::server::config::Config;
-use crate::store::embedded::{EmbeddedStore, OpenError};
-use crate::store::redis::RedisOpenError;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
 use enrol::Source;
 use run::Parts;
-
-pub use data_dir::{DataDir, DataDirError};
-
-pub use crate::control::tokens::FirstToken;
-pub use enrol::redis_options;
 
 /// Where the listeners are bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,89 +40,6 @@ pub struct Addresses {
     pub admin: SocketAddr,
     /// For monitors.
     pub ops: SocketAddr,
-}
-
-/// Why a gateway did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory can't be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The store file can't be used.
-    #[error(transparent)]
-    StoreFile(#[from] OpenError),
-    /// The store does not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The certificates can't be used or made.
-    #[error(transparent)]
-    Certs(#[from] CertError),
-    /// Redis can't be used as a store.
-    #[error(transparent)]
-    Redis(#[from] RedisOpenError),
-    /// Agents that trust the other gateways' CA would not trust this one's.
-    #[error(
-        "certificates: this gateway's CA (SHA-256 {ours}) is not the one of the store's other \
-         gateways ({theirs}), so their agents could not come here; copy their ca.pem and ca.key \
-         to {}, or give all of them one --ca-dir",
-        dir.display()
-    )]
-    OtherAuthority {
-        /// The fingerprint of this gateway's CA.
-        ours: String,
-        /// The one in the store.
-        theirs: String,
-        /// Where this gateway's CA is.
-        dir: PathBuf,
-    },
-    /// The password for Redis can't be read.
-    #[error("redis-password-file: {}: {cause}", path.display())]
-    PasswordFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: String,
-    },
-    /// The CA of Redis's certificate can't be read.
-    #[error("redis-ca-file: {}: {cause}", path.display())]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: String,
-    },
-    /// The first admin token can't be read or made.
-    #[error("admin token: {0}")]
-    Token(io::Error),
-    /// A listener can't be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// There are no random numbers for the gateway's id.
-    #[error("no random numbers from the operating system: {0}")]
-    NoRandomness(String),
-    /// Our own descriptors can't be read: a build fault.
-    #[error("reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-}
-
-impl From<FirstTokenError> for StartError {
-    fn from(error: FirstTokenError) -> Self {
-        match error {
-            FirstTokenError::File(cause) => Self::Token(cause),
-            FirstTokenError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-/// Why a gateway stopped without being told to.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// A part that runs as long as the gateway ended.
-    #[error("{0} ended by itself")]
-    PartEnded(&'static str),
-    /// A part panicked: a fault of ours.
-    #[error("a part of the gateway failed: {0}")]
-    PartFailed(String),
 }
 
 /// A gateway that is bound and enrolled, but does not serve yet.

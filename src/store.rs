@@ -10,7 +10,9 @@ mod claims;
 mod clock;
 mod codec;
 pub mod embedded;
+mod error;
 mod events;
+mod feed;
 mod gateways;
 mod key_changes;
 mod keys;
@@ -26,11 +28,14 @@ mod tokens;
 pub use audit::{AuditPage, AuditRecord, AuditStore, Deed, DeedResult};
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
+pub use error::StoreError;
 pub use events::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
-pub use gateways::{Bound, Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
+pub use feed::{Change, Feed, KeyChange};
+pub use gateways::{
+    Bound, Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Standing,
+};
 pub use keys::{
-    Change, ChangeError, Durability, Feed, KeyChange, KeyCursor, KeyEdit, KeyPage, KeyStore,
-    Loaded, Lookup, NewKey, StoreError, Written,
+    ChangeError, Durability, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
 };
 pub use presence::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
 pub use registrations::{
@@ -40,9 +45,14 @@ pub use registrations::{
 pub use settings::SettingStore;
 pub use tokens::{Role, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 
+/// Keys, the feed of their changes, and the gateways that follow it.
+pub trait FeedStore: KeyStore + GatewayStore {}
+
+impl<S: KeyStore + GatewayStore + ?Sized> FeedStore for S {}
+
 /// All that a gateway needs of a backend.
 pub trait Store:
-    KeyStore
+    FeedStore
     + InstanceStore
     + EventStore
     + TokenStore
@@ -54,7 +64,7 @@ pub trait Store:
 }
 
 impl<S> Store for S where
-    S: KeyStore
+    S: FeedStore
         + InstanceStore
         + EventStore
         + TokenStore

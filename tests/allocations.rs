@@ -11,7 +11,7 @@ use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, Vi
 use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
-use muster::store::{GatewayId, GatewayInfo, KeyStore, NewKey};
+use muster::store::{GatewayId, GatewayInfo, GatewayStore, KeyStore, NewKey};
 
 const VERIFIES: usize = 6_400;
 /// Reads that moka gathers before it looks at them: its READ_LOG_FLUSH_POINT.

@@ -5,11 +5,13 @@ mod rows;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::arguments::refuse_secret;
 use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
-use super::keys::rows::{PAGE, refuse_secret, resolve};
 use super::output::{Console, table};
 use super::time::now;
+use crate::cli::keys::list::resolve;
+use crate::cli::output::PAGE;
 use crate::proto::admin::v1::{
     Agent, GetAgentRequest, Instance, InstanceStatus, ListAgentsRequest, ListInstancesRequest,
 };

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
-use super::keys::rows::{PAGE, rfc3339};
 use super::output::{Console, cell, table};
-use super::time::{from_wire, now, relative};
+use super::time::{from_wire, now, relative, rfc3339};
+use crate::cli::output::PAGE;
 use crate::proto::admin::v1::{AuditRecord, ListAuditRequest};
 
 #[derive(Debug, Args)]

@@ -3,10 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::arguments::refuse_secret;
 use super::connect::ConnectArgs;
 use super::error::CliError;
-use super::keys::rows::{refuse_secret, resolve, rfc3339};
 use super::output::{Console, cell, clean};
+use super::time::rfc3339;
+use crate::cli::keys::list::resolve;
 use crate::proto::admin::v1::{Event, StreamEventsRequest};
 
 #[derive(Debug, Args)]

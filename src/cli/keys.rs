@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod durability;
 mod gateways;
+pub(super) mod list;
 mod revoke;
 pub(super) mod rows;
 mod show;
@@ -15,16 +16,17 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
+use super::arguments::refuse_secret;
 use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
 use super::expiry::Expiry;
 use super::output::{Console, clean, plural};
 use super::time::{now, parse_span};
+use crate::cli::keys::list::{list, resolve};
+use crate::proto::admin::v1 as proto;
 use durability::{DurabilityJson, EditedJson};
 use revoke::RevokeArgs;
-use rows::{KeyJson, key_sheet, key_table, list, refuse_secret, resolve};
-
-use crate::proto::admin::v1 as proto;
+use rows::{KeyJson, key_sheet, key_table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,7 +106,7 @@ pub(super) struct KeysNamed {
 }
 
 #[derive(Debug, Args)]
-struct CreateArgs {
+pub(super) struct CreateArgs {
     /// What people will know it by, 1 to 128 characters
     name: String,
     #[command(flatten)]
@@ -247,10 +249,4 @@ async fn edit(client: &mut Client, args: EditArgs, console: &mut Console) -> Res
         });
     }
     console.print(&key_sheet(&key, now()))
-}
-
-/// One key by its id.
-async fn get(client: &mut Client, object_id: String) -> Result<proto::Key, CliError> {
-    let answer = show::details(client, object_id).await?;
-    Ok(answer.key.unwrap_or_default())
 }

@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
+use super::arguments::shown;
 use super::error::CliError;
-use super::keys::rows::shown;
 use super::output::Console;
 
 /// The rows of such a command, for programs. `D`: what else is told of a

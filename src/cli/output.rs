@@ -12,9 +12,13 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::error::CliError;
 pub(super) use crate::control::agent_config::quote::clean;
+
+use super::error::CliError;
 use crate::control::agent_config::quote::is_obeyed;
+
+/// The most that one page can hold.
+pub(in crate::cli) const PAGE: u32 = 1000;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -237,6 +241,15 @@ pub(super) fn plural(count: u64, noun: &str) -> String {
         format!("1 {noun}")
     } else {
         format!("{count} {noun}s")
+    }
+}
+
+/// `key_… "name"`.
+pub(in crate::cli) fn title(object_id: &str, name: &str) -> String {
+    if name.is_empty() {
+        clean(object_id)
+    } else {
+        format!("{} \"{}\"", clean(object_id), clean(name))
     }
 }
 

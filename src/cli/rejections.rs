@@ -4,11 +4,13 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::arguments::refuse_secret;
 use super::connect::ConnectArgs;
 use super::error::CliError;
-use super::keys::rows::{PAGE, refuse_secret, resolve, rfc3339};
 use super::output::{Console, cell, clean, table};
-use super::time::{from_wire, now, relative};
+use super::time::{from_wire, now, relative, rfc3339};
+use crate::cli::keys::list::resolve;
+use crate::cli::output::PAGE;
 use crate::keys::Timestamp;
 use crate::proto::admin::v1::{ListRejectionsRequest, Rejection};
 

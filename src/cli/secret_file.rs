@@ -11,8 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
-use super::keys::rows::title;
 use super::output::clean;
+use crate::cli::output::title;
 
 /// A new file for a secret; removed again unless it is kept.
 pub(super) struct SecretFile<'a> {

@@ -6,14 +6,13 @@
 mod adopt;
 mod check;
 mod copy;
+mod offline;
 
-use std::path::PathBuf;
-
-use clap::{Arg, ArgMatches, Args, Subcommand};
+use clap::{ArgMatches, Args, Subcommand};
 
 use super::error::CliError;
 use super::output::Console;
-use crate::server::config::{Config, ConfigError, Settings, StorePlace, StoreText};
+use crate::cli::store::offline::{CopyArgs, OfflineArgs, hide_all_but_the_store};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -76,45 +75,6 @@ struct AdoptArgs {
     yes: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(mut_args(hide_all_but_the_store))]
-struct OfflineArgs {
-    /// A TOML file with settings (or MUSTER_CONFIG)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(flatten)]
-    settings: Settings,
-}
-
-#[derive(Debug, Args)]
-#[command(mut_args(hide_all_but_redis))]
-struct CopyArgs {
-    /// The data directory of the gateway to be moved, as embedded:DIR
-    #[arg(long, value_name = "embedded:DIR")]
-    from: String,
-    /// Where to: redis://HOST:PORT/DB, with USER:PASSWORD@ before HOST where needed
-    #[arg(long, value_name = "STORE")]
-    to: StoreText,
-    /// Remove what an interrupted copy left there, and begin anew
-    #[arg(long)]
-    again: bool,
-    #[command(flatten)]
-    offline: OfflineArgs,
-}
-
-/// The rest of `serve`'s settings would only be in the way here.
-fn hide_all_but_the_store(arg: Arg) -> Arg {
-    let id = arg.get_id().as_str();
-    let shown = ["config", "data_dir", "store", "yes"].contains(&id) || id.starts_with("redis_");
-    arg.hide(!shown)
-}
-
-fn hide_all_but_redis(arg: Arg) -> Arg {
-    let id = arg.get_id().as_str();
-    let shown = ["from", "to", "again", "config"].contains(&id) || id.starts_with("redis_");
-    arg.hide(!shown)
-}
-
 pub(super) async fn run(
     args: StoreArgs,
     matches: &ArgMatches,
@@ -127,33 +87,5 @@ pub(super) async fn run(
         }
         StoreCommand::Check(args) => check::run(&args.load(matches)?, console).await,
         StoreCommand::Copy(args) => copy::run(*args, matches, console).await,
-    }
-}
-
-impl OfflineArgs {
-    /// The configuration as `serve` would have it from these sources.
-    fn load(self, matches: &ArgMatches) -> Result<Config, ConfigError> {
-        let file = self.config.as_deref();
-        Config::load(self.settings, matches, file, std::env::vars_os())
-    }
-}
-
-/// Where the store is, without a password.
-fn place(config: &Config) -> String {
-    match &config.store.place {
-        StorePlace::Embedded => config.data_dir.join("store.redb").display().to_string(),
-        StorePlace::Redis(url) => format!("{url}, prefix {}", config.store.redis_prefix),
-    }
-}
-
-/// Tells of every so many rows.
-fn progress(console: &mut Console, verb: &'static str) -> impl FnMut(u64) {
-    const EVERY: u64 = 10_000;
-    let mut told = 0;
-    move |rows| {
-        if rows / EVERY > told {
-            told = rows / EVERY;
-            console.progress(&format!("{verb} {rows} rows …"));
-        }
     }
 }

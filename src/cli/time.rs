@@ -55,6 +55,11 @@ pub(super) fn absolute(time: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
+/// A wire time as RFC 3339.
+pub(in crate::cli) fn rfc3339(wire: Option<&prost_types::Timestamp>) -> Option<String> {
+    from_wire(wire).map(|time| time.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::control::audit::Actor;
 use crate::gateway::sessions::Registry;
 use crate::keys::{Revision, Timestamp};
-use crate::store::{Enrolled, GatewayId, KeyStore, StoreError};
+use crate::store::{Enrolled, FeedStore, GatewayId, StoreError};
 
 /// How long a gateway must have been silent to be forgotten: ten times the
 /// default interval of its heartbeat.
@@ -42,13 +42,13 @@ pub enum GatewayError {
 /// Knows the gateways of the store.
 #[derive(Clone)]
 pub struct Gateways {
-    store: Arc<dyn KeyStore>,
+    store: Arc<dyn FeedStore>,
     registry: Arc<Registry>,
 }
 
 impl Gateways {
     /// As seen from the gateway of `registry`.
-    pub fn new(store: Arc<dyn KeyStore>, registry: Arc<Registry>) -> Self {
+    pub fn new(store: Arc<dyn FeedStore>, registry: Arc<Registry>) -> Self {
         Self { store, registry }
     }
 

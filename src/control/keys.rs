@@ -14,9 +14,10 @@ mod revoke;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use listing::Keys;
-use listing::Listing;
 use secrecy::SecretString;
+
+pub use listing::Keys;
+pub use outcome::{GatewayOutcome, RevokeOutcome};
 
 use crate::control::audit::{Actor, Audit};
 use crate::gateway::events::Events;
@@ -27,10 +28,10 @@ use crate::gateway::sessions::Closing;
 use crate::keys::{KeyId, KeyRecord, Kind, RuleError, Timestamp, check_name, mint};
 use crate::metrics::registry::Metrics;
 use crate::store::{
-    Change, ChangeError, DeedResult, Durability, EventKind, GatewayId, KeyCursor, KeyEdit, KeyPage,
-    KeyStore, Lookup, NewKey, StoreError, Written,
+    Change, ChangeError, DeedResult, Durability, EventKind, FeedStore, GatewayId, KeyCursor,
+    KeyEdit, KeyPage, KeyStore, Lookup, NewKey, StoreError, Written,
 };
-pub use outcome::{GatewayOutcome, RevokeOutcome};
+use listing::Listing;
 use pending::Pending;
 
 /// Why a change or a question is refused.
@@ -107,7 +108,7 @@ pub struct Usage {
 
 /// Changes keys.
 pub struct KeyAdmin {
-    store: Arc<dyn KeyStore>,
+    store: Arc<dyn FeedStore>,
     revocations: Arc<Revocations>,
     instances: Arc<Instances>,
     presence: Arc<Presence>,
@@ -124,7 +125,7 @@ impl KeyAdmin {
     /// revoked key to close before it answers.
     #[expect(clippy::too_many_arguments, reason = "each is another part")]
     pub fn new(
-        store: Arc<dyn KeyStore>,
+        store: Arc<dyn FeedStore>,
         revocations: Arc<Revocations>,
         instances: Arc<Instances>,
         presence: Arc<Presence>,
@@ -135,7 +136,7 @@ impl KeyAdmin {
     ) -> Self {
         Self {
             pending: Pending::new(
-                Arc::clone(&store),
+                Arc::clone(&store) as Arc<dyn KeyStore>,
                 Arc::clone(&revocations),
                 Arc::clone(&metrics),
             ),

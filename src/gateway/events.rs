@@ -11,28 +11,24 @@ mod expiries;
 mod pending;
 mod ring;
 
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub use expiries::ExpiryEvents;
+pub use ring::{Batch, Cursor, KEPT};
 
 use crate::keys::{Epoch, Id, KeyId, Timestamp};
 use crate::store::{
     AppendOnce, EventKind, EventPage, EventStore, NewEvent, StoreClock, StoreError,
 };
-
-pub use expiries::ExpiryEvents;
 use pending::Pending;
 use ring::Ring;
-pub use ring::{Batch, Cursor};
 
-/// Events kept: in the store and in the ring. Twice as many may wait for the store.
-pub const KEPT: usize = 10_000;
-/// Events that a reader gets at once.
-const BATCH: usize = 500;
 /// Events written or read in one step.
 const STEP: usize = 1000;
 /// Between two looks at what other gateways wrote.

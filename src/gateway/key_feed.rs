@@ -12,23 +12,22 @@ mod poll_test;
 mod recent_changes;
 mod resync;
 
-use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use lost_keys::Lost;
-use outcomes::Outcomes;
-use recent_changes::Recent;
 
 use crate::gateway::auth::{Authenticator, View};
 use crate::gateway::events::Events;
 use crate::gateway::sessions::{Closing, Registry};
 use crate::keys::{KeyId, KeyRecord, Position, latest_expiry};
 use crate::metrics::registry::Metrics;
-use crate::store::{Bound, Change, Feed, Heartbeat, KeyChange, KeyStore, Standing, StoreError};
+use crate::store::{Bound, Change, Feed, FeedStore, Heartbeat, KeyChange, Standing, StoreError};
+use lost_keys::Lost;
+use outcomes::Outcomes;
+use recent_changes::Recent;
 
 /// Between two sweeps of spent gates; each looks at every gate.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -36,7 +35,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Applies changes of keys to this gateway.
 pub struct Revocations {
-    store: Arc<dyn KeyStore>,
+    store: Arc<dyn FeedStore>,
     registry: Arc<Registry>,
     authenticator: Arc<Authenticator>,
     view: Arc<View>,
@@ -55,7 +54,7 @@ impl Revocations {
     /// once every `interval`.
     #[expect(clippy::too_many_arguments, reason = "each is another part")]
     pub fn new(
-        store: Arc<dyn KeyStore>,
+        store: Arc<dyn FeedStore>,
         registry: Arc<Registry>,
         authenticator: Arc<Authenticator>,
         view: Arc<View>,

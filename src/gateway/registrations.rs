@@ -14,27 +14,25 @@ mod report;
 mod rows;
 mod writer;
 
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
+pub use report::{AgentReport, InstanceId, InstanceStatus, NoInstanceId, ReportedInstance, Words};
+pub use rows::Under;
+
+use crate::gateway::registrations::last_used::SIGHT;
 use crate::keys::{KeyId, Timestamp};
 use crate::store::{AgentRecord, Health, InstanceCursor, InstanceStore, Registration, StoreError};
-
 use last_used::Uses;
-pub use report::{AgentReport, InstanceId, InstanceStatus, NoInstanceId, ReportedInstance};
 use rows::Rows;
 
 /// Rows read or written in one step.
-const BATCH: usize = 1000;
-/// How old the last sight of a connected agent may get before it is noted anew
-/// (less where agents are forgotten sooner), and the stored last use of a key
-/// before it is written anew.
-const SIGHT: Duration = Duration::from_secs(600);
+pub(super) const BATCH: usize = 1000;
 
 /// Limits on what agents may make grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,17 +90,6 @@ pub struct AgentCounts {
     pub ever: usize,
     /// NGINX instances of the agents whose last join was with it.
     pub instances: usize,
-}
-
-/// By which key agents are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Under {
-    /// Any.
-    Any,
-    /// Their last join was with this one.
-    Now(KeyId),
-    /// They ever joined with this one.
-    Ever(KeyId),
 }
 
 /// The agents and registrations of a store, as this gateway knows them.
@@ -336,9 +323,6 @@ fn at_most_a_tenth(usual: Duration, limit: Duration) -> Duration {
     }
     usual.min(limit / 10)
 }
-
-/// Labels and the like: words of an agent by name.
-pub type Words = BTreeMap<String, String>;
 
 #[cfg(test)]
 mod tests;

@@ -9,19 +9,18 @@
 mod deadlines;
 mod expiry;
 mod gate;
+mod guard;
 mod index;
 mod queries;
 mod registry;
 mod session;
 mod stale_store;
+#[cfg(test)]
+mod tests;
 
 pub use expiry::ExpiryTimers;
 pub use gate::{AdmitError, Final};
+pub use guard::SessionGuard;
 pub use registry::{Registry, RegistryOptions};
-pub use session::{
-    Closing, EndReason, HangUp, Scope, SessionGuard, SessionId, SessionInfo, SessionView,
-};
+pub use session::{Closing, EndReason, HangUp, Scope, SessionId, SessionInfo, SessionView};
 pub use stale_store::StaleWatch;
-
-#[cfg(test)]
-mod tests;

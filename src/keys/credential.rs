@@ -9,106 +9,14 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
 
-use super::record::{KeyId, TokenId};
+use super::id::{BASE62, Digest, ID_LEN, Id, KeyId, TokenId, random_base62};
 
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const ID_LEN: usize = 16;
 const SECRET_LEN: usize = 43;
 const CHECKSUM_LEN: usize = 6;
 const PREFIX_LEN: usize = 4;
 const BODY_LEN: usize = PREFIX_LEN + ID_LEN + 1 + SECRET_LEN;
 const CREDENTIAL_LEN: usize = BODY_LEN + CHECKSUM_LEN;
-
-/// The public part of a credential: 16 Base62 characters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id([u8; ID_LEN]);
-
-/// A text that is not the id it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: expected {expected} and then 16 letters or digits")]
-pub struct ParseIdError {
-    /// The prefix of such an id.
-    pub expected: &'static str,
-}
-
-impl Id {
-    /// From the characters of an id; `None` unless they are 16 Base62 ones.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::from_bytes(text.as_bytes())
-    }
-
-    /// From the bytes of an id; `None` unless they are 16 Base62 characters.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let id: [u8; ID_LEN] = bytes.try_into().ok()?;
-        id.iter().all(u8::is_ascii_alphanumeric).then_some(Self(id))
-    }
-
-    /// A new one, from the operating system's random numbers.
-    ///
-    /// # Errors
-    /// When the operating system has none to give.
-    pub fn random() -> Result<Self, getrandom::Error> {
-        random_base62().map(Self)
-    }
-
-    /// The 16 ASCII characters.
-    pub fn as_bytes(&self) -> &[u8; ID_LEN] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// SHA-256 of a credential's secret. Compares in constant time; does not print.
-#[derive(Clone, Copy)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// The digest of no secret: what an absent key is compared with, so that it
-    /// costs the same work as a wrong secret.
-    pub const DUMMY: Self = Self([0; 32]);
-
-    /// From the 32 bytes that a store kept.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes, for a store to keep.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    fn of(secret: &[u8]) -> Self {
-        Self(Sha256::digest(secret).into())
-    }
-}
-
-impl PartialEq for Digest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Eq for Digest {}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Digest(..)")
-    }
-}
 
 /// What a credential opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +127,7 @@ pub fn mint(kind: Kind) -> Result<Minted, getrandom::Error> {
     let secret: [u8; SECRET_LEN] = random_base62()?;
     let mut text = String::with_capacity(CREDENTIAL_LEN);
     text.push_str(kind.prefix());
-    text.extend(id.0.iter().map(|&b| char::from(b)));
+    text.extend(id.as_bytes().iter().map(|&b| char::from(b)));
     text.push('_');
     text.extend(secret.iter().map(|&b| char::from(b)));
     let checksum = checksum(text.as_bytes());
@@ -289,23 +197,6 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
         rest /= 62;
     }
     out
-}
-
-/// `N` characters, each of the 62 equally likely: bytes past the largest
-/// multiple of 62 are thrown away.
-fn random_base62<const N: usize>() -> Result<[u8; N], getrandom::Error> {
-    const FAIR: u8 = 62 * 4;
-    let mut out = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        let mut pool = [0; 64];
-        getrandom::fill(&mut pool)?;
-        for byte in pool.into_iter().filter(|b| *b < FAIR).take(N - filled) {
-            out[filled] = BASE62[usize::from(byte % 62)];
-            filled += 1;
-        }
-    }
-    Ok(out)
 }
 
 #[cfg(test)]

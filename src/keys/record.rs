@@ -1,66 +1,11 @@
 //! What a store keeps of a key, and the counters that order its changes.
 
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::credential::{Digest, Id, ParseIdError};
+use super::id::{Digest, KeyId};
 use super::timestamp::Timestamp;
-
-/// A data plane key's public id; prints as `key_<16 Base62 characters>`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub Id);
-
-/// An admin token's public id; prints as `tok_<16 Base62 characters>`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TokenId(pub Id);
-
-macro_rules! prefixed_id {
-    ($name:ident, $prefix:literal) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = ParseIdError;
-
-            fn from_str(text: &str) -> Result<Self, ParseIdError> {
-                let id = text
-                    .strip_prefix($prefix)
-                    .ok_or(ParseIdError { expected: $prefix })?;
-                Id::parse(id)
-                    .map(Self)
-                    .ok_or(ParseIdError { expected: $prefix })
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                String::deserialize(d)?
-                    .parse()
-                    .map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-prefixed_id!(KeyId, "key_");
-prefixed_id!(TokenId, "tok_");
 
 /// The store's counter: one up on each change of any key. Says which of two
 /// records of one history is the newer; clocks never do.

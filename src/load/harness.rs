@@ -2,20 +2,16 @@
 //!
 //! Invariant: what was made is removed, also after a failure or an interrupt.
 
-use parking_lot::Mutex;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::JoinSet;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::agent::{Agent, Happening};
+use super::LoadError;
 use super::connection::{Dialer, Fault, Key, Line};
 use super::measure::Recorder;
-use super::{Admin, LoadError};
 
 /// Agents that share an address on the loopback: well below what a gateway
 /// takes from one (4,096), and each address has 28,000 ports.
@@ -119,59 +115,15 @@ fn source(to: SocketAddr, number: u64) -> Option<IpAddr> {
     Some(Ipv4Addr::new(127, 0, 0, last + 1).into())
 }
 
-/// Agents that live.
-pub(super) struct Fleet {
-    harness: Arc<Harness>,
-    agents: JoinSet<()>,
-    cuts: Vec<Arc<Notify>>,
-    turns: Arc<Semaphore>,
-    retries: bool,
-    tell: UnboundedSender<Happening>,
-}
-
-impl Fleet {
-    /// Nobody yet; at most `at_once` come in at the same time.
-    pub fn new(harness: &Arc<Harness>, at_once: usize) -> (Self, UnboundedReceiver<Happening>) {
-        let (tell, told) = mpsc::unbounded_channel();
-        let fleet = Self {
-            harness: Arc::clone(harness),
-            agents: JoinSet::new(),
-            cuts: Vec::new(),
-            turns: Arc::new(Semaphore::new(at_once)),
-            retries: true,
-            tell,
-        };
-        (fleet, told)
-    }
-
-    /// Whether those that are added from now on try again after an end.
-    pub fn retries(&mut self, retries: bool) {
-        self.retries = retries;
-    }
-
-    /// One more, which comes in when it is its turn.
-    pub async fn add(&mut self, key: &Key) {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
-        let cut = Arc::new(Notify::new());
-        let agent = Agent {
-            number: u64::try_from(self.cuts.len()).unwrap_or(u64::MAX),
-            key: key.clone(),
-            cut: Arc::clone(&cut),
-            retries: self.retries,
-            turn,
-        };
-        self.cuts.push(cut);
-        let harness = Arc::clone(&self.harness);
-        self.agents.spawn(agent.live(harness, self.tell.clone()));
-    }
-
-    /// The agent of that number loses its connection.
-    pub fn cut(&self, number: u64) {
-        let at = usize::try_from(number).unwrap_or(usize::MAX);
-        if let Some(cut) = self.cuts.get(at) {
-            cut.notify_one();
-        }
-    }
+/// Makes and ends the keys of a run: the admin API, however it is reached.
+#[async_trait::async_trait]
+pub trait Admin: Send + Sync {
+    /// A new key of that name: its id, and what agents present.
+    async fn create_key(&self, name: &str) -> Result<(String, SecretString), String>;
+    /// Revokes it; comes back when the gateway has answered.
+    async fn revoke_key(&self, id: &str) -> Result<(), String>;
+    /// Deletes a revoked one.
+    async fn delete_key(&self, id: &str) -> Result<(), String>;
 }
 
 #[cfg(test)]

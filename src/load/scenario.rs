@@ -7,12 +7,11 @@ mod hold;
 mod join;
 mod loops;
 mod revoke;
+pub(super) mod stage;
 mod storm;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 pub use denied::Denied;
 pub use hold::Hold;
@@ -22,13 +21,9 @@ pub use revoke::Revoke;
 pub use storm::Storm;
 pub use verify::Verify;
 
-use super::agent::{Happening, What};
-use super::connection::Key;
-use super::harness::{Fleet, Harness};
-use super::report::{Mark, Outcome};
-use super::watch::Watchers;
-use super::{LoadError, Progress, Watcher};
-use tokio::sync::mpsc::UnboundedReceiver;
+use super::LoadError;
+use super::outcome::Outcome;
+use crate::load::scenario::stage::Stage;
 
 /// A scenario and its settings.
 #[derive(Debug, Clone)]
@@ -45,13 +40,6 @@ pub enum Scenario {
     Storm(Storm),
     /// A revoked fleet that does not stop trying.
     Denied(Denied),
-}
-
-/// What a scenario works with.
-pub(super) struct Stage {
-    pub harness: Arc<Harness>,
-    pub watched: Arc<Watchers>,
-    pub watcher: Watcher,
 }
 
 impl Scenario {
@@ -149,68 +137,4 @@ impl Scenario {
 )]
 fn ceil(rate: f64) -> u64 {
     rate.ceil() as u64
-}
-
-/// A count for a report; exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "no run has 2^53 of anything")]
-pub(super) fn number(count: u64) -> f64 {
-    count as f64
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-impl Stage {
-    fn say(&self, phase: impl Into<String>) {
-        (self.watcher)(Progress::Phase(phase.into()));
-    }
-
-    fn mark(&self, what: impl Into<String>) -> Mark {
-        Mark {
-            at: self.harness.recorder.elapsed().as_secs_f64(),
-            what: what.into(),
-        }
-    }
-
-    /// Adds `count` agents of `key` to the fleet and waits until each is in.
-    async fn ramp(
-        &self,
-        fleet: &mut Fleet,
-        told: &mut UnboundedReceiver<Happening>,
-        count: u64,
-        key: &Key,
-    ) -> Result<(), LoadError> {
-        self.say(format!("{count} agents come in"));
-        let mut began = 0;
-        let mut take = |happening: Option<Happening>| match happening.map(|h| h.what) {
-            Some(What::Began) => {
-                began += 1;
-                Ok(began)
-            }
-            Some(What::Ended(_) | What::Refused(_)) => Ok(began),
-            Some(What::GaveUp) | None => Err(LoadError::Gateway(
-                "an agent was refused for good before it was in once; `muster rejections list` \
-                 says why"
-                    .into(),
-            )),
-        };
-        for _ in 0..count {
-            fleet.add(key).await;
-            while let Ok(happening) = told.try_recv() {
-                take(Some(happening))?;
-            }
-        }
-        while take_until(told, &mut take, count).await? {}
-        Ok(())
-    }
-}
-
-/// Whether there are still fewer than `count`.
-async fn take_until(
-    told: &mut UnboundedReceiver<Happening>,
-    take: &mut impl FnMut(Option<Happening>) -> Result<u64, LoadError>,
-    count: u64,
-) -> Result<bool, LoadError> {
-    Ok(take(told.recv().await)? < count)
 }

@@ -146,7 +146,7 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bound.port())
 }
 
-fn error(path: &Path, cause: io::Error) -> DataDirError {
+pub(super) fn error(path: &Path, cause: io::Error) -> DataDirError {
     DataDirError {
         path: path.display().to_string(),
         cause,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::keys::StoreError;
+use super::error::StoreError;
 use crate::keys::{Id, Timestamp};
 
 /// Somebody's deed. Never holds a secret.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::keys::StoreError;
+use super::error::StoreError;
 
 /// Keeps claims.
 #[async_trait]

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::keys::StoreError;
+use super::error::StoreError;
 use super::tokens::{Role, TokenRecord};
 use crate::keys::{Digest, Id, KeyId, KeyRecord, Revision, Timestamp, TokenId};
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::keys::StoreError;
+use super::error::StoreError;
 use crate::keys::{Epoch, Id, KeyId, Timestamp};
 
 /// Something that happened. Numbered in order.

@@ -1,12 +1,15 @@
-//! Gateways as a store knows them: who is enrolled and how far each has come.
+//! The contract for the set of gateways that follow the feed of a store.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::error::StoreError;
+use super::feed::Feed;
 use crate::keys::{Id, KeyId, ParseIdError, Position, Revision, Timestamp};
 
 /// A gateway's id: random, new at each start; prints as 16 Base62 characters.
@@ -122,4 +125,46 @@ impl Enrolled {
     pub fn is_lapsed(&self, now: Timestamp) -> bool {
         now.saturating_since(self.last_heartbeat) > Self::LAPSES
     }
+}
+
+/// Keeps the set of gateways that a revoke has to reach, and how far each has
+/// followed the feed.
+#[async_trait]
+pub trait GatewayStore: Send + Sync + 'static {
+    /// Puts a gateway into the set that revokes have to reach, and returns the
+    /// position from which it follows the feed. Called before its first load.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError>;
+
+    /// Renews a gateway's lease and returns the changes after its position.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError>;
+
+    /// Returns once the feed may have more than `after`. May return early, may
+    /// never return: callers bound the wait by their heartbeat's interval.
+    async fn changed(&self, after: Position);
+
+    /// The enrolled gateways in order of their ids, and where the store is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError>;
+
+    /// What the last final change of a key did, by those gateways that have
+    /// reported it, in order of their ids. Kept for as long as somebody may ask
+    /// with reason: 30 days or, by the embedded store, until its process ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError>;
+
+    /// Takes a gateway out of the set: a clean stop.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError>;
 }

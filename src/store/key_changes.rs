@@ -7,7 +7,9 @@
 use serde_json::Map;
 
 use super::codec::{DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, What};
-use super::keys::{Change, ChangeError, KeyChange, KeyEdit, NewKey, StoreError};
+use super::error::StoreError;
+use super::feed::{Change, KeyChange};
+use super::keys::{ChangeError, KeyEdit, NewKey};
 use crate::keys::{
     DEFAULT_NAMESPACE, Epoch, KeyId, KeyStatus, Position, Revision, Timestamp, check_expiry,
     latest_expiry,

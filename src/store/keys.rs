@@ -1,33 +1,12 @@
-//! The contract for data plane keys and the feed of their changes.
+//! The contract for data plane keys.
 
 use async_trait::async_trait;
 
 use super::clock::StoreClock;
-use super::gateways::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome};
+use super::error::StoreError;
+use super::feed::{Change, Feed, KeyChange};
+use super::gateways::Enrolled;
 use crate::keys::{Digest, Epoch, KeyId, KeyRecord, Position, Revision, RuleError, Timestamp};
-
-/// A fault of the store, never of who asked: answered as UNAVAILABLE.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The backend did not do it; `0` says why.
-    #[error("the store failed: {0}")]
-    Failed(String),
-    /// A record is there, but its checksum or its content is wrong.
-    #[error("the stored record of {what} is damaged: {why}")]
-    Corrupt {
-        /// Whose record.
-        what: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Another store answers than the one that this gateway knows: emptied,
-    /// swapped, or restored from nothing. Nothing was read or changed.
-    #[error(
-        "this is not the store that this gateway knows: {0}; restore it, or give the right \
-         --store; to go on with this one, type: muster store adopt"
-    )]
-    Foreign(String),
-}
 
 /// Why a key was not changed. Nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -121,43 +100,6 @@ pub struct Loaded {
     pub had_keys: bool,
 }
 
-/// What happened to a key.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// It was created.
-    Created(KeyRecord),
-    /// Its name or its expiry was edited.
-    Edited(KeyRecord),
-    /// It was revoked: final.
-    Revoked(KeyRecord),
-    /// It was deleted: final.
-    Deleted {
-        /// Which key.
-        key: KeyId,
-        /// When it would have expired. Until then its marker is kept.
-        expires_at: Timestamp,
-    },
-}
-
-impl Change {
-    /// Which key it happened to.
-    pub fn key(&self) -> KeyId {
-        match self {
-            Self::Created(record) | Self::Edited(record) | Self::Revoked(record) => record.id,
-            Self::Deleted { key, .. } => *key,
-        }
-    }
-}
-
-/// An entry of the feed.
-#[derive(Debug, Clone)]
-pub struct KeyChange {
-    /// The revision that this change made.
-    pub position: Position,
-    /// What happened.
-    pub change: Change,
-}
-
 /// How many of the store's replicas have a change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Durability {
@@ -193,27 +135,6 @@ pub struct Written {
     pub receipt: u64,
 }
 
-/// What a gateway gets when it renews its lease.
-#[derive(Debug, Clone)]
-pub struct Feed {
-    /// Where the store is now.
-    pub position: Position,
-    /// The changes after the gateway's position, in order; when the store has
-    /// more, it gives the rest at the next call.
-    pub entries: Vec<KeyChange>,
-    /// The store is set up so that it may lose changes without need: how, and
-    /// what to do about it.
-    pub unprotected: Option<String>,
-}
-
-impl Feed {
-    /// Nothing is missing between `after` and its entries.
-    pub(in crate::store) fn follows(&self, after: Position) -> bool {
-        let first = self.entries.first().map(|entry| entry.position.revision);
-        first.unwrap_or_else(|| self.position.revision.next()) == after.revision.next()
-    }
-}
-
 /// A place in the list of keys: creation time, then id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyCursor {
@@ -234,7 +155,7 @@ pub struct KeyPage {
     pub next: Option<KeyCursor>,
 }
 
-/// Keeps data plane keys, the feed of their changes, and who follows it.
+/// Keeps data plane keys and the feed of their changes.
 #[async_trait]
 pub trait KeyStore: Send + Sync + 'static {
     /// The store's clock.
@@ -300,41 +221,4 @@ pub trait KeyStore: Send + Sync + 'static {
     /// [`ChangeError::NotFound`] for the delete of a key that is not there,
     /// [`ChangeError::Store`].
     async fn reassert(&self, end: Change) -> Result<Written, ChangeError>;
-
-    /// Puts a gateway into the set that revokes have to reach, and returns the
-    /// position from which it follows the feed. Called before its first load.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError>;
-
-    /// Renews a gateway's lease and returns the changes after its position.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError>;
-
-    /// Returns once the feed may have more than `after`. May return early, may
-    /// never return: callers bound the wait by their heartbeat's interval.
-    async fn changed(&self, after: Position);
-
-    /// The enrolled gateways in order of their ids, and where the store is.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError>;
-
-    /// What the last final change of a key did, by those gateways that have
-    /// reported it, in order of their ids. Kept for as long as somebody may ask
-    /// with reason: 30 days or, by the embedded store, until its process ends.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError>;
-
-    /// Takes a gateway out of the set: a clean stop.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError>;
 }

@@ -6,8 +6,8 @@
 
 use async_trait::async_trait;
 
+use super::error::StoreError;
 use super::gateways::GatewayId;
-use super::keys::StoreError;
 
 /// Which board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::codec::{decode, encode};
-use super::keys::StoreError;
+use super::error::StoreError;
 use super::registrations::{AgentRecord, Registration};
 use crate::keys::{KeyId, Timestamp};
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::keys::StoreError;
+use super::error::StoreError;
 use crate::keys::{Epoch, KeyId, Timestamp};
 
 /// An agent under a key: made by its first join, kept until the agent is

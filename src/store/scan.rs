@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::audit::AuditRecord;
 use super::codec::{FeedRow, StoredKey, TokenRow, decode};
+use super::error::StoreError;
 use super::events::Event;
+use super::feed::Change;
 use super::key_changes::to_change;
-use super::keys::{Change, StoreError};
 use super::registration_rows::RegistrationRow;
 use super::registrations::AgentRecord;
 use super::tokens::TokenRecord;

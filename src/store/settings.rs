@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::keys::StoreError;
+use super::error::StoreError;
 
 /// Keeps settings: words by name. Must not know: what they mean.
 #[async_trait]

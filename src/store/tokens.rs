@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::keys::StoreError;
+use super::error::StoreError;
 use crate::keys::{Digest, KeyStatus, Timestamp, TokenId};
 
 /// What a token's holder may do. Ordered: a greater role may do all that a

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use muster::store::redis::{RedisOpenError, RedisStore};
-use muster::store::{KeyStore, Lookup};
+use muster::store::{GatewayStore, KeyStore, Lookup};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::redis_store::{beat, gateway, renew};

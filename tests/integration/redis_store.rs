@@ -5,7 +5,8 @@ use std::time::Duration;
 use muster::keys::{Id, Position, Revision};
 use muster::store::redis::{RedisOpenError, RedisStore};
 use muster::store::{
-    GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, StoreError, TokenStore,
+    GatewayId, GatewayInfo, GatewayStore, Heartbeat, KeyEdit, KeyStore, Lookup, StoreError,
+    TokenStore,
 };
 
 use crate::support::{RedisServer, eventually, new_key, within};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use muster::keys::Id;
 use muster::proto::admin::v1 as pb;
 use muster::store::redis::RedisStore;
-use muster::store::{GatewayId, GatewayInfo, KeyStore};
+use muster::store::{GatewayId, GatewayInfo, GatewayStore, KeyStore};
 use tonic::Code;
 
 use crate::support::{RedisServer, TestGateway, eventually, operators, reason_of, three_on};

@@ -8,7 +8,7 @@ use muster::gateway::auth::StaleMode;
 use muster::keys::Id;
 use muster::proto::admin::v1 as pb;
 use muster::store::redis::{RedisOpenError, RedisStore};
-use muster::store::{GatewayId, GatewayInfo, Heartbeat, KeyStore, StoreError};
+use muster::store::{GatewayId, GatewayInfo, GatewayStore, Heartbeat, KeyStore, StoreError};
 
 use tonic::Code;
 

@@ -10,8 +10,8 @@ use muster::keys::{Id, KeyStatus, Position, Revision};
 
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    Change, ChangeError, GatewayId, GatewayInfo, Heartbeat, KeyEdit, KeyStore, Lookup, Outcome,
-    Store,
+    Change, ChangeError, GatewayId, GatewayInfo, GatewayStore, Heartbeat, KeyEdit, KeyStore,
+    Lookup, Outcome, Store,
 };
 
 use crate::support::new_key;

@@ -2,13 +2,14 @@
 //!
 //! Invariant: each instance is decided for itself, and what became of each is told.
 
+use proto::delete_outcome::Outcome;
+
+use crate::cli::arguments::refuse_secret;
 use crate::cli::connect::{Client, ConnectArgs};
 use crate::cli::error::CliError;
-use crate::cli::keys::rows::refuse_secret;
 use crate::cli::outcomes::Outcomes;
 use crate::cli::output::{Console, cell, clean};
 use crate::proto::admin::v1 as proto;
-use proto::delete_outcome::Outcome;
 
 /// The most that one call deletes.
 const BATCH: usize = 50;

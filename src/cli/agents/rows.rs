@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::cli::keys::rows::rfc3339;
 use crate::cli::output::{cell, clean, status_style, table};
-use crate::cli::time::{absolute, from_wire, relative};
+use crate::cli::time::{absolute, from_wire, relative, rfc3339};
 use crate::keys::Timestamp;
 use crate::proto::admin::v1::{Agent, Instance, InstanceStatus, Registration};
 
@@ -73,7 +72,7 @@ pub(super) struct AgentSheetJson<'a> {
     registrations: Vec<RegistrationJson<'a>>,
 }
 
-fn connection(agent: &Agent) -> &'static str {
+pub(super) fn connection(agent: &Agent) -> &'static str {
     if agent.connected {
         "connected"
     } else {

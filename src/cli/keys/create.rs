@@ -9,12 +9,11 @@ use serde::Serialize;
 
 use super::CreateArgs;
 use super::durability::DurabilityJson;
-use super::rows::{rfc3339, title};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
-use crate::cli::output::Console;
+use crate::cli::output::{Console, title};
 use crate::cli::secret_file::SecretFile;
-use crate::cli::time::{absolute, from_wire, now};
+use crate::cli::time::{absolute, from_wire, now, rfc3339};
 use crate::proto::admin::v1 as proto;
 
 /// The answer to a create, for programs.

@@ -2,14 +2,15 @@
 //!
 //! Invariant: each key is decided for itself, and what became of each is told.
 
+use proto::delete_outcome::Outcome;
+
 use super::durability::DurabilityJson;
-use super::rows::{resolve, title};
+use super::list::resolve;
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
 use crate::cli::outcomes::Outcomes;
-use crate::cli::output::{Console, clean};
+use crate::cli::output::{Console, clean, title};
 use crate::proto::admin::v1 as proto;
-use proto::delete_outcome::Outcome;
 
 /// The most that one call deletes.
 const BATCH: usize = 50;

@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::rows::{rfc3339, title};
-use crate::cli::output::{cell, plural};
-use crate::cli::time::{absolute, from_wire, now, relative};
+use crate::cli::output::{cell, plural, title};
+use crate::cli::time::{absolute, from_wire, now, relative, rfc3339};
 use crate::proto::admin::v1::GatewayOutcome;
 
 /// What one gateway did, for programs.

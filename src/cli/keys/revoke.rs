@@ -10,13 +10,12 @@ use serde::Serialize;
 
 use super::durability::DurabilityJson;
 use super::gateways::{GatewayJson, closed, lines};
-use super::get;
-use super::rows::{resolve, rfc3339, title};
+use super::list::{get, resolve};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
 use crate::cli::outcomes::Outcomes;
-use crate::cli::output::{Console, clean, plural};
-use crate::cli::time::{absolute, from_wire, now};
+use crate::cli::output::{Console, clean, plural, title};
+use crate::cli::time::{absolute, from_wire, now, rfc3339};
 use crate::proto::admin::v1::{GatewayOutcome, Key, RevokeKeyRequest, RevokeKeyResponse};
 
 #[derive(Debug, Args)]

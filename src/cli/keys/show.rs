@@ -3,14 +3,15 @@
 use serde::Serialize;
 
 use super::gateways::{GatewayJson, lines};
-use super::rows::{KeyJson, key_sheet, resolve, rfc3339};
+use super::list::{details, resolve};
+use super::rows::{KeyJson, key_sheet};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
 use crate::cli::outcomes::Failures;
 use crate::cli::output::{Console, cell, plural, table};
-use crate::cli::time::{from_wire, now, relative};
+use crate::cli::time::{from_wire, now, relative, rfc3339};
 use crate::keys::Timestamp;
-use crate::proto::admin::v1::{GetKeyRequest, GetKeyResponse, Key, TelemetrySender};
+use crate::proto::admin::v1::{GetKeyResponse, Key, TelemetrySender};
 
 /// All of a key for programs.
 #[derive(Serialize)]
@@ -39,17 +40,6 @@ struct SenderJson<'a> {
     first_export: Option<String>,
     last_export: Option<String>,
     exports: u64,
-}
-
-/// A key by its id, and who sends telemetry under it.
-pub(super) async fn details(
-    client: &mut Client,
-    object_id: String,
-) -> Result<GetKeyResponse, CliError> {
-    let request = GetKeyRequest { object_id };
-    let answer = client.keys.get_key(request).await;
-    let answer = answer.map_err(|status| client.refusal(&status))?;
-    Ok(answer.into_inner())
 }
 
 pub(super) async fn run(

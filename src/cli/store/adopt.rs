@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::place;
+use super::offline::place;
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, plural};
 use crate::server::config::Config;

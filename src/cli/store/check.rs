@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{place, progress};
+use super::offline::{place, progress};
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, cell, clean, plural, table};
 use crate::server::config::Config;

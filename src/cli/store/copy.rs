@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde::Serialize;
 
-use super::{CopyArgs, place, progress};
+use super::offline::{CopyArgs, place, progress};
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, plural};
 use crate::control::agent_config::quote::quoted;

@@ -4,16 +4,18 @@
 //! it can't be written there, that is said, with the token's id.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{CreateArgs, role_word};
+use super::list::role_word;
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
-use crate::cli::keys::rows::{rfc3339, title};
-use crate::cli::output::Console;
+use crate::cli::expiry::Expiry;
+use crate::cli::output::{Console, title};
 use crate::cli::secret_file::SecretFile;
-use crate::cli::time::{absolute, from_wire, now};
+use crate::cli::time::{absolute, from_wire, now, rfc3339};
 use crate::proto::admin::v1::{CreateTokenRequest, Role};
 
 /// The answer to a create, for programs. Has no `Debug`: it holds the secret.
@@ -94,4 +96,38 @@ pub(super) async fn run(
          muster keys list --token-file FILE"
     ));
     Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// Whose it is, 1 to 128 characters; it is in the audit log
+    name: String,
+    /// What it may be used for
+    #[arg(long)]
+    role: RoleWord,
+    #[command(flatten)]
+    expiry: Expiry,
+    /// Write the token to this new file (mode 0600), not to stdout
+    #[arg(long, value_name = "FILE")]
+    token_out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum RoleWord {
+    /// Reads everything but tokens
+    Viewer,
+    /// Viewer, and edits and revokes keys, disconnects sessions
+    Operator,
+    /// Everything
+    Admin,
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::Viewer => Self::Viewer,
+            RoleWord::Operator => Self::Operator,
+            RoleWord::Admin => Self::Admin,
+        }
+    }
 }

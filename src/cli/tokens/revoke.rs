@@ -2,15 +2,15 @@
 //!
 //! Invariant: nothing is revoked before somebody said yes or `--yes` was given.
 
+use clap::Args;
 use serde::Serialize;
 
-use super::{RevokeArgs, all, find, role_word};
+use super::list::{all, find, role_word};
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
-use crate::cli::keys::rows::{rfc3339, title};
 use crate::cli::outcomes::Outcomes;
-use crate::cli::output::Console;
-use crate::cli::time::{absolute, from_wire, now};
+use crate::cli::output::{Console, title};
+use crate::cli::time::{absolute, from_wire, now, rfc3339};
 use crate::proto::admin::v1::{RevokeTokenRequest, Token};
 
 /// What a revoke did, for programs.
@@ -96,4 +96,14 @@ fn announce(tokens: &[&Token], yes: bool, console: &mut Console) -> bool {
     };
     console.note("It can't be undone.");
     yes || console.confirm(&question)
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    /// Ids (tok_…) or unambiguous names
+    #[arg(value_name = "TOKEN", required = true)]
+    pub(super) tokens: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }

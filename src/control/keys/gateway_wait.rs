@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::GatewayOutcome;
 use crate::keys::{KeyRecord, Timestamp};
-use crate::store::{Enrolled, GatewayId, KeyStore, Outcome, StoreError};
+use crate::store::{Enrolled, FeedStore, GatewayId, Outcome, StoreError};
 
 /// Between two looks at what the others have reported: a revoke is to be
 /// answered as soon as the last of them has.
@@ -19,7 +19,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// What all gateways have reported of a revoked key, in order of their ids; also
 /// those that have signed off since.
 pub(super) async fn picture(
-    store: &dyn KeyStore,
+    store: &dyn FeedStore,
     key: &KeyRecord,
 ) -> Result<Vec<GatewayOutcome>, StoreError> {
     // In this order: a gateway reports what a change did in the same step with
@@ -42,7 +42,7 @@ pub(super) async fn picture(
 
 /// Looks until all but `own` are done, at most so long.
 pub(super) async fn wait(
-    store: &dyn KeyStore,
+    store: &dyn FeedStore,
     key: &KeyRecord,
     own: GatewayId,
     at_most: Duration,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::keys::{KeyId, KeyRecord, Position};
-use crate::store::{Change, KeyStore, StoreError};
+use crate::store::{Change, FeedStore, StoreError};
 
 /// Rows read at a time.
 const PAGE: usize = 1_000;
@@ -31,7 +31,7 @@ struct Rows {
 
 impl Listing {
     /// All readable keys.
-    pub async fn all(&self, store: &dyn KeyStore) -> Result<Arc<Keys>, StoreError> {
+    pub async fn all(&self, store: &dyn FeedStore) -> Result<Arc<Keys>, StoreError> {
         // One reads for all who ask at once.
         let mut last = self.last.lock().await;
         if let Some(mut rows) = last.take()
@@ -45,7 +45,7 @@ impl Listing {
 }
 
 impl Rows {
-    async fn read(store: &dyn KeyStore) -> Result<Self, StoreError> {
+    async fn read(store: &dyn FeedStore) -> Result<Self, StoreError> {
         // Asked before the rows are read: a change that is in a row already is
         // taken in once more, and none is left out.
         let (_, position) = store.gateways().await?;
@@ -70,7 +70,7 @@ impl Rows {
     }
 
     /// Takes in what changed; false: that can't be told any more.
-    async fn catch_up(&mut self, store: &dyn KeyStore) -> Result<bool, StoreError> {
+    async fn catch_up(&mut self, store: &dyn FeedStore) -> Result<bool, StoreError> {
         loop {
             let Some(feed) = store.changes(self.position).await? else {
                 return Ok(false);

@@ -6,9 +6,13 @@
 
 use std::collections::VecDeque;
 
-use super::{BATCH, KEPT};
 use crate::keys::Epoch;
 use crate::store::{Event, EventPage};
+
+/// Events kept: in the store and in the ring. Twice as many may wait for the store.
+pub const KEPT: usize = 10_000;
+/// Events that a reader gets at once.
+pub(super) const BATCH: usize = 500;
 
 /// A reader's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

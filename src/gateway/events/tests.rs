@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 
+use super::ring::BATCH;
 use super::*;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{Event, KeyStore};

@@ -6,7 +6,7 @@ use crate::gateway::events::Events;
 use crate::gateway::sessions::{Final, RegistryOptions};
 use crate::keys::{Epoch, Id, KeyId, Kind, mint};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{GatewayId, Lookup, NewKey};
+use crate::store::{GatewayId, GatewayStore, KeyStore, Lookup, NewKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than a store gives out in one call.

@@ -5,9 +5,14 @@
 //! call of an agent costs no write.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
-use super::SIGHT;
 use crate::keys::{KeyId, Timestamp};
+
+/// How old the last sight of a connected agent may get before it is noted anew
+/// (less where agents are forgotten sooner), and the stored last use of a key
+/// before it is written anew.
+pub(super) const SIGHT: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub(super) struct Uses {

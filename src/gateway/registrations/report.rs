@@ -1,13 +1,16 @@
 //! What an agent says of itself, bounded, and what follows from it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Words;
 use crate::store::{Health, InstanceRecord};
+
+/// Labels and the like: words of an agent by name.
+pub type Words = BTreeMap<String, String>;
 
 /// Characters kept of each of an agent's words.
 const MAX_WORD: usize = 256;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Under;
+pub(super) use merge::Stored;
+
 use super::report::{AgentReport, InstanceId, MAX_BYTES, MAX_ITEMS, ReportedInstance, fits};
 use crate::keys::{KeyId, Timestamp};
 use crate::store::{AgentRecord, Health, InstanceBatch, InstanceRecord, Registration};
-pub(super) use merge::Stored;
 
 #[derive(Default)]
 pub(super) struct Rows {
@@ -399,4 +399,15 @@ fn instance(
         registered_at,
         last_reported: now,
     }
+}
+
+/// By which key agents are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    /// Any.
+    Any,
+    /// Their last join was with this one.
+    Now(KeyId),
+    /// They ever joined with this one.
+    Ever(KeyId),
 }

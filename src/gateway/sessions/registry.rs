@@ -3,19 +3,20 @@
 //! Locking: a gate's entry is never held while another lock is taken, while a
 //! session is ended, or across an await; there is no `async fn` here.
 
-use parking_lot::Mutex;
 use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::deadlines::Deadlines;
 use super::gate::{AdmitError, Final, Gate, Older, Pass, State};
+use super::guard::SessionGuard;
 use super::index::Live;
-use super::session::{Closing, EndReason, SessionGuard, SessionId, SessionInfo, Slot};
+use super::session::{Closing, EndReason, SessionId, SessionInfo, Slot};
 use crate::gateway::auth::Principal;
 use crate::gateway::events::Events;
 use crate::keys::{KeyId, Position, Timestamp};

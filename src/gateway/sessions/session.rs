@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::registry::Registry;
 use crate::keys::{Id, KeyId, Timestamp};
 use crate::store::GatewayId;
 
@@ -154,13 +153,13 @@ pub(super) struct Slot {
     pub key: KeyId,
     pub opened_at: Timestamp,
     pub info: SessionInfo,
-    end: OnceLock<End>,
-    ended: Notify,
+    pub end: OnceLock<End>,
+    pub ended: Notify,
 }
 
-struct End {
-    reason: EndReason,
-    tally: Option<Arc<Tally>>,
+pub(super) struct End {
+    pub reason: EndReason,
+    pub tally: Option<Arc<Tally>>,
 }
 
 impl Slot {
@@ -180,7 +179,7 @@ impl Slot {
     }
 
     /// Ends the session; false where it had ended: the first reason stands.
-    fn end(&self, reason: EndReason, tally: Option<Arc<Tally>>) -> bool {
+    pub fn end(&self, reason: EndReason, tally: Option<Arc<Tally>>) -> bool {
         self.end.set(End { reason, tally }).is_ok()
     }
 
@@ -201,7 +200,7 @@ pub struct Closing {
 }
 
 #[derive(Debug)]
-struct Tally {
+pub(super) struct Tally {
     open: AtomicUsize,
     done: Notify,
 }
@@ -258,66 +257,9 @@ impl Closing {
 }
 
 impl Tally {
-    fn one_closed(&self) {
+    pub fn one_closed(&self) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.notify_waiters();
         }
-    }
-}
-
-/// The handle that a session's stream holds: the session lives as long as it.
-/// Given out by [`Registry::admit`] alone.
-pub struct SessionGuard {
-    pub(super) registry: Arc<Registry>,
-    pub(super) slot: Arc<Slot>,
-}
-
-impl SessionGuard {
-    /// The session's id.
-    pub fn id(&self) -> SessionId {
-        self.registry.session_id(self.slot.number)
-    }
-
-    /// The session's key.
-    pub fn key(&self) -> KeyId {
-        self.slot.key
-    }
-
-    /// Waits for the session's end, which the stream has to obey.
-    pub async fn ended(&self) -> EndReason {
-        loop {
-            if let Some(end) = self.slot.end.get() {
-                return end.reason;
-            }
-            self.slot.ended.notified().await;
-        }
-    }
-
-    /// The stream ends of its own: says why, unless it was ended before.
-    pub fn close(self, reason: EndReason) {
-        self.slot.end(reason, None);
-    }
-}
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        self.slot.end(EndReason::PeerLeft, None);
-        let Some(end) = self.slot.end.get() else {
-            return;
-        };
-        let was_ended = end.tally.is_some();
-        self.registry.leave(&self.slot, end.reason, was_ended);
-        if let Some(tally) = &end.tally {
-            tally.one_closed();
-        }
-    }
-}
-
-impl fmt::Debug for SessionGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionGuard")
-            .field("id", &format_args!("{}", self.id()))
-            .field("key", &self.key())
-            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,10 @@
 //! The gate: both orders of each race, by hand; then a randomised model.
 
+#[path = "model_test.rs"]
+mod model;
+#[path = "stale_store_test.rs"]
+mod stale;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,12 +17,7 @@ use crate::gateway::events::Events;
 use crate::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use crate::metrics::registry::Metrics;
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{EventKind, GatewayId, GatewayInfo, KeyEdit, KeyStore, NewKey};
-
-#[path = "model_test.rs"]
-mod model;
-#[path = "stale_store_test.rs"]
-mod stale;
+use crate::store::{EventKind, GatewayId, GatewayInfo, GatewayStore, KeyEdit, KeyStore, NewKey};
 
 /// A store, its authenticator and a registry, without any network.
 struct Bench {

@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use super::Report;
 use super::plot::{Line, Plot, escape};
+use crate::load::outcome::thousandths;
+use crate::load::scenario::stage::number;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -17,93 +19,97 @@ figure{margin:1.5rem 0}figcaption{font-weight:600}\
 svg text{font-size:11px;fill:currentColor}.grid{stroke:#8884}.mark{stroke:#c43b3b;stroke-dasharray:4 3}\
 .legend span{margin-right:1.2rem}.legend svg{width:10px;height:10px}";
 
-pub(super) fn page(report: &Report) -> String {
-    let title = format!("muster load {}", report.scenario);
-    let mut page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+impl Report {
+    /// One page with plots, which needs nothing but itself.
+    pub fn html(&self) -> String {
+        let report = self;
+        let title = format!("muster load {}", report.scenario);
+        let mut page = format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\">\
          <title>{0}</title><style>{STYLE}</style><h1>{0}</h1>\
          <p>{1:.0} s against {2}, ended {3}; seed {4}, muster {5}. \
          The first {6:.0} s count for nothing.</p>",
-        escape(&title),
-        report.seconds,
-        escape(&report.targets.join(", ")),
-        report.ended_at,
-        report.seed,
-        report.muster,
-        report.warm_up_seconds,
-    );
-    let rows = |rows: Vec<Vec<String>>, head: &[&str]| table(head, &rows);
-    let settings = report.settings.iter();
-    page += &rows(
-        settings
-            .map(|(name, value)| vec![(*name).to_owned(), value.clone()])
-            .collect(),
-        &["setting", "value"],
-    );
-    if !report.facts.is_empty() {
-        page += "<h2>What it is about</h2>";
-        let facts = report.facts.iter();
-        page += &rows(
-            facts
-                .map(|fact| vec![fact.name.clone(), fact.shown()])
-                .collect(),
-            &["", "value"],
+            escape(&title),
+            report.seconds,
+            escape(&report.targets.join(", ")),
+            report.ended_at,
+            report.seed,
+            report.muster,
+            report.warm_up_seconds,
         );
-    }
-    if !report.operations.is_empty() {
-        page += "<h2>Operations</h2>";
-        let operations = report.operations.iter().map(|(name, of)| {
-            let ms = |us: u64| format!("{} ms", super::thousandths(us));
-            let errors = of
-                .errors
-                .iter()
-                .map(|(what, count)| format!("{count} {what}"));
-            let errors: Vec<_> = errors.collect();
-            let errors = if errors.is_empty() {
-                "none".into()
-            } else {
-                errors.join(", ")
-            };
-            let mut row = vec![
-                (*name).to_owned(),
-                of.count.to_string(),
-                format!("{:.0}", of.per_second),
+        let rows = |rows: Vec<Vec<String>>, head: &[&str]| table(head, &rows);
+        let settings = report.settings.iter();
+        page += &rows(
+            settings
+                .map(|(name, value)| vec![(*name).to_owned(), value.clone()])
+                .collect(),
+            &["setting", "value"],
+        );
+        if !report.facts.is_empty() {
+            page += "<h2>What it is about</h2>";
+            let facts = report.facts.iter();
+            page += &rows(
+                facts
+                    .map(|fact| vec![fact.name.clone(), fact.shown()])
+                    .collect(),
+                &["", "value"],
+            );
+        }
+        if !report.operations.is_empty() {
+            page += "<h2>Operations</h2>";
+            let operations = report.operations.iter().map(|(name, of)| {
+                let ms = |us: u64| format!("{} ms", thousandths(us));
+                let errors = of
+                    .errors
+                    .iter()
+                    .map(|(what, count)| format!("{count} {what}"));
+                let errors: Vec<_> = errors.collect();
+                let errors = if errors.is_empty() {
+                    "none".into()
+                } else {
+                    errors.join(", ")
+                };
+                let mut row = vec![
+                    (*name).to_owned(),
+                    of.count.to_string(),
+                    format!("{:.0}", of.per_second),
+                ];
+                row.extend([of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(ms));
+                row.push(errors);
+                row
+            });
+            let head = [
+                "", "count", "a second", "p50", "p90", "p99", "p99.9", "most", "errors",
             ];
-            row.extend([of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(ms));
-            row.push(errors);
+            page += &rows(operations.collect(), &head);
+        }
+        page += "<h2>What it cost</h2>";
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        let costs = report.costs.iter().map(|cost| {
+            let resident = [
+                cost.resident_bytes_before,
+                cost.resident_bytes_after,
+                cost.resident_bytes_most,
+            ];
+            let mut row = vec![cost.of.clone(), format!("{:.2} s", cost.cpu_seconds)];
+            row.extend(resident.map(mib));
             row
         });
-        let head = [
-            "", "count", "a second", "p50", "p90", "p99", "p99.9", "most", "errors",
-        ];
-        page += &rows(operations.collect(), &head);
-    }
-    page += "<h2>What it cost</h2>";
-    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
-    let costs = report.costs.iter().map(|cost| {
-        let resident = [
-            cost.resident_bytes_before,
-            cost.resident_bytes_after,
-            cost.resident_bytes_most,
-        ];
-        let mut row = vec![cost.of.clone(), format!("{:.2} s", cost.cpu_seconds)];
-        row.extend(resident.map(mib));
-        row
-    });
-    page += &rows(
-        costs.collect(),
-        &["", "CPU", "resident before", "after", "at most"],
-    );
-    page += &plots(report);
-    if !report.left_behind.is_empty() {
-        let _ = write!(
-            page,
-            "<h2>Left behind</h2><p>{}</p>",
-            escape(&report.left_behind.join("; "))
+        page += &rows(
+            costs.collect(),
+            &["", "CPU", "resident before", "after", "at most"],
         );
+        page += &plots(report);
+        if !report.left_behind.is_empty() {
+            let _ = write!(
+                page,
+                "<h2>Left behind</h2><p>{}</p>",
+                escape(&report.left_behind.join("; "))
+            );
+        }
+        page + "</html>\n"
     }
-    page + "</html>\n"
 }
 
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -205,7 +211,7 @@ fn plots(report: &Report) -> String {
 }
 
 fn to_f64(count: u64) -> f64 {
-    crate::load::scenario::number(count)
+    number(count)
 }
 
 fn to_ms(us: u64) -> f64 {

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::hold::turns;
 use super::loops::Loop;
+use super::stage::{Stage, number, turns};
 use super::verify::{call, warm};
-use super::{Outcome, Stage, number};
 use crate::load::LoadError;
-use crate::load::harness::Fleet;
-use crate::load::report::Fact;
+use crate::load::fleet::Fleet;
+use crate::load::outcome::{Fact, Outcome};
 
 /// Settings of `denied`.
 #[derive(Debug, Clone)]

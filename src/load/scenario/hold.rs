@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Outcome, Stage, number};
+use super::stage::{Stage, number, turns};
 use crate::load::LoadError;
 use crate::load::agent::What;
-use crate::load::harness::Fleet;
+use crate::load::fleet::Fleet;
+use crate::load::outcome::{Fact, Outcome};
 use crate::load::pace::Pace;
-use crate::load::report::Fact;
 
 /// From the last join to the look at memory.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -107,11 +107,4 @@ impl Hold {
             curve: None,
         })
     }
-}
-
-pub(super) fn turns(at_once: u64) -> usize {
-    // A semaphore takes an eighth of the address space.
-    usize::try_from(at_once)
-        .unwrap_or(usize::MAX)
-        .min(1_000_000)
 }

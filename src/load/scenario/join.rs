@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::loops::Loop;
-use super::{Outcome, Stage};
+use super::stage::Stage;
 use crate::load::LoadError;
 use crate::load::connection::{Fault, Key};
 use crate::load::harness::Harness;
 use crate::load::identity::Identity;
+use crate::load::outcome::Outcome;
 
 /// Settings of `join`.
 #[derive(Debug, Clone)]

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::hold::turns;
-use super::{Outcome, Stage, milliseconds, number};
+use super::stage::{Stage, curve, index, milliseconds, number, turns};
 use crate::load::LoadError;
 use crate::load::agent::What;
-use crate::load::harness::Fleet;
-use crate::load::report::{Curve, Fact};
+use crate::load::fleet::Fleet;
+use crate::load::outcome::{Fact, Outcome};
 
 /// A session that lives so long after the revoke is said to be left.
 const WAIT: Duration = Duration::from_secs(15);
@@ -123,32 +122,6 @@ impl Revoke {
             marks,
             curve: Some(curve("sessions ended", &ends)),
         })
-    }
-}
-
-/// Where that share of `count` sorted values lies.
-pub(super) fn index(count: usize, share: f64) -> usize {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a place in a list, between 0 and its length"
-    )]
-    let at = (count as f64 * share).ceil() as usize;
-    at.max(1) - 1
-}
-
-/// At most 400 points of it: a plot has no more.
-pub(super) fn curve(of: &'static str, sorted: &[Duration]) -> Curve {
-    let every = sorted.len().div_ceil(400).max(1);
-    let last = sorted.len().saturating_sub(1);
-    let points = sorted.iter().enumerate();
-    let points = points.filter(|(n, _)| n % every == 0 || *n == last);
-    Curve {
-        of,
-        points: points
-            .map(|(n, at)| (milliseconds(*at), u64::try_from(n + 1).unwrap_or(u64::MAX)))
-            .collect(),
     }
 }
 

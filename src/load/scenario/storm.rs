@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::hold::turns;
-use super::revoke::{curve, index};
-use super::{Outcome, Stage, number};
+use super::stage::{Stage, curve, index, number, turns};
 use crate::load::LoadError;
 use crate::load::agent::What;
-use crate::load::harness::Fleet;
-use crate::load::report::Fact;
+use crate::load::fleet::Fleet;
+use crate::load::outcome::{Fact, Outcome};
 
 /// A command that can't work has said so by then.
 const FAILS_WITHIN: Duration = Duration::from_millis(500);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::loops::Loop;
-use super::{Outcome, Stage};
+use super::stage::Stage;
 use crate::load::LoadError;
 use crate::load::connection::{Key, Line};
 use crate::load::harness::Harness;
 use crate::load::identity::Identity;
+use crate::load::outcome::Outcome;
 
 /// Settings of `verify`.
 #[derive(Debug, Clone)]

@@ -3,7 +3,8 @@
 //! Must not know: who is asked whether that is wanted.
 //! Invariant: nothing is changed by the look, and an adoption changes no key.
 
-use super::{UpkeepError, existing};
+use super::UpkeepError;
+use super::error::existing;
 use crate::control::tokens::{name_first_token, some_opens_all};
 use crate::files;
 use crate::keys::{Id, PresentedToken, TokenId};

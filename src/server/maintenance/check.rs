@@ -7,61 +7,20 @@
 
 mod compare;
 mod kinds;
+mod report;
 
 use std::collections::HashSet;
 
 pub use kinds::Kind;
+pub use report::{Counts, Finding, Report};
 
-use super::{UpkeepError, existing};
+use super::UpkeepError;
+use super::error::existing;
 use crate::server::config::{Config, StorePlace};
 use crate::server::redis_options;
 use crate::store::scan::Survey;
 use crate::store::{embedded, redis};
 use compare::Comparison;
-
-/// Findings of one kind that are kept.
-const KEPT: u64 = 1_000;
-
-/// Something that is inconsistent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What kind of thing.
-    pub kind: Kind,
-    /// What it is about: a key's id, an agent's, a name in the store.
-    pub subject: String,
-    /// What is wrong with it.
-    pub detail: String,
-}
-
-/// What a look at a whole store found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// How much was read.
-    pub counts: Counts,
-    /// The worst first; at most 1,000 of a kind.
-    pub findings: Vec<Finding>,
-    /// So many more were found.
-    pub left_out: u64,
-}
-
-/// How many rows there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Keys, with the markers of deleted ones.
-    pub keys: u64,
-    /// Changes in the feed.
-    pub changes: u64,
-    /// Admin tokens.
-    pub tokens: u64,
-    /// Agents.
-    pub agents: u64,
-    /// Registrations.
-    pub registrations: u64,
-    /// Events.
-    pub events: u64,
-    /// Records of the audit trail.
-    pub audit: u64,
-}
 
 /// Checks the store of `config`. `progress` is told how many rows were read so
 /// far.

@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use super::{UpkeepError, existing};
+use super::UpkeepError;
+use super::error::existing;
 use crate::control::tokens::first_token_claim;
 use crate::files;
 use crate::keys::{Id, PresentedToken};

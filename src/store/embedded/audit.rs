@@ -1,23 +1,47 @@
 //! The table of the audit trail.
 
+use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
-use super::failed;
+use super::database::{EmbeddedStore, failed};
+use super::schema::AUDIT;
 use super::sequence;
-use super::sequence::Rows;
 use crate::keys::{Id, Timestamp};
-use crate::store::audit::{AuditPage, AuditRecord, Deed};
+use crate::store::audit::{AuditPage, AuditRecord, AuditStore, Deed};
 use crate::store::codec::{decode, encode};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 
-/// Id -> [`AuditRecord`].
-pub(super) const AUDIT: Rows = Rows::new("audit");
-const LAST_BATCH: &str = "audit_batch";
+#[async_trait]
+impl AuditStore for EmbeddedStore {
+    async fn append_audit(
+        &self,
+        deeds: Vec<Deed>,
+        writer: Id,
+        number: u64,
+    ) -> Result<bool, StoreError> {
+        let clock = self.shared.clock.clone();
+        self.put_if(move |t| {
+            let appended = append(t, deeds, writer, number, clock.now())?;
+            Ok((appended, appended))
+        })
+        .await
+    }
 
-pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(AUDIT)?;
-    Ok(())
+    async fn audit_before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<AuditPage, StoreError> {
+        self.read(move |t| records_before(t, before, limit)).await
+    }
+
+    async fn trim_audit(&self, before: Timestamp, keep: u64) -> Result<(), StoreError> {
+        self.put_if(move |t| trim(t, before, keep).map(|()| ((), true)))
+            .await
+    }
 }
+
+const LAST_BATCH: &str = "audit_batch";
 
 pub(super) fn append(
     transaction: &WriteTransaction,
@@ -39,7 +63,7 @@ pub(super) fn append(
     Ok(true)
 }
 
-pub(super) fn before(
+fn records_before(
     transaction: &ReadTransaction,
     before: Option<u64>,
     limit: usize,

@@ -1,10 +1,20 @@
 //! Claims: rows of the meta table.
 
+use async_trait::async_trait;
 use redb::{ReadableTable, WriteTransaction};
 
-use super::failed;
-use super::open::META;
-use crate::store::keys::StoreError;
+use super::database::{EmbeddedStore, failed};
+use super::schema::META;
+use crate::store::claims::ClaimStore;
+use crate::store::error::StoreError;
+
+#[async_trait]
+impl ClaimStore for EmbeddedStore {
+    async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.put_if(move |t| take(t, &name, &value)).await
+    }
+}
 
 /// What stands, and whether it had to be written.
 pub(super) fn take(

@@ -1,25 +1,44 @@
 //! The table of events.
 
+use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
-use super::failed;
-use super::open::META;
+use super::database::{EmbeddedStore, failed};
+use super::schema::{EVENTS, META};
 use super::sequence;
-use super::sequence::Rows;
 use crate::keys::{Epoch, Timestamp};
 use crate::store::codec::{decode, encode};
-use crate::store::events::{AppendOnce, Event, EventPage, NewEvent};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
+use crate::store::events::{AppendOnce, Event, EventPage, EventStore, NewEvent};
 
-/// Id -> [`Event`].
-pub(super) const EVENTS: Rows = Rows::new("events");
+#[async_trait]
+impl EventStore for EmbeddedStore {
+    async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+        once: AppendOnce,
+        keep: u64,
+    ) -> Result<bool, StoreError> {
+        self.put_if(move |t| append(t, events, once, keep).map(|done| (done, done)))
+            .await
+    }
+
+    async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {
+        let epoch = self.shared.epoch;
+        self.read(move |t| page_after(t, epoch, after, limit)).await
+    }
+
+    async fn expiries_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|transaction| {
+            let meta = transaction.open_table(META).map_err(failed)?;
+            expiries_until(&meta)
+        })
+        .await
+    }
+}
+
 const EXPIRIES_UNTIL: &str = "expiries_until";
 const LAST_BATCH: &str = "events_batch";
-
-pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(EVENTS)?;
-    Ok(())
-}
 
 pub(super) fn append(
     transaction: &WriteTransaction,
@@ -57,7 +76,7 @@ fn move_expiries(
     Ok(true)
 }
 
-pub(super) fn after(
+fn page_after(
     transaction: &ReadTransaction,
     epoch: Epoch,
     after: u64,

@@ -1,24 +1,22 @@
 //! The reads and the atomic changes, as transactions on the tables.
 
-use redb::{Database, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use std::sync::Arc;
 
-use super::open::META;
+use async_trait::async_trait;
+use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
+
+use super::database::{EmbeddedStore, begin, blocking, failed};
+use super::schema::{BY_CREATION, FEED, KEYS, MARKERS, META};
 use super::tombstones;
-use super::tombstones::MARKERS;
-use super::{audit, events, failed, registrations, tokens};
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
+use crate::store::clock::StoreClock;
 use crate::store::codec::{FeedRow, StoredKey, What, decode, encode, key_id};
+use crate::store::error::StoreError;
+use crate::store::feed::{Change, Feed, KeyChange};
 use crate::store::key_changes::{Ask, Decision, Write, to_change};
-use crate::store::keys::{ChangeError, Feed, KeyChange, KeyCursor, KeyPage, Lookup, StoreError};
-
-type Keys = TableDefinition<'static, &'static [u8; 16], &'static [u8]>;
-/// Key id -> [`StoredKey`].
-pub(super) const KEYS: Keys = Keys::new("keys");
-/// (creation in milliseconds, key id), for lists in order of creation.
-pub(super) const BY_CREATION: TableDefinition<'_, (i64, &[u8; 16]), ()> =
-    TableDefinition::new("keys_by_creation");
-/// Revision -> [`FeedRow`].
-pub(super) const FEED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("feed");
+use crate::store::keys::{
+    ChangeError, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
+};
 
 /// Changes kept in the feed. A gateway that is further behind reads all it
 /// knows again.
@@ -34,37 +32,84 @@ pub(super) enum Outcome {
     Already(KeyChange),
 }
 
-/// Begins a durable write. redb's default is an fsync at the commit; quick
-/// repair makes the start after a crash fast, for a little more writing.
-pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
-    let mut transaction = database.begin_write().map_err(failed)?;
-    transaction.set_quick_repair(true);
-    Ok(transaction)
-}
-
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(KEYS)?;
-    transaction.open_table(BY_CREATION)?;
-    transaction.open_table(FEED)?;
-    transaction.open_table(MARKERS)?;
-    events::create_table(transaction)?;
-    audit::create_table(transaction)?;
-    tokens::create_table(transaction)?;
-    registrations::create_tables(transaction)
-}
-
-/// Readies a store that was there: adds the tables that an older muster did
-/// not have, removes the markers of deleted keys that would have expired by
-/// `now`.
-pub(super) fn prepare(database: &Database, now: Timestamp) -> Result<(), StoreError> {
-    let are_known = tombstones::are_known(database)?;
-    let transaction = begin(database)?;
-    create_tables(&transaction).map_err(failed)?;
-    if !are_known {
-        tombstones::find(&transaction)?;
+#[async_trait]
+impl KeyStore for EmbeddedStore {
+    fn clock(&self) -> &StoreClock {
+        &self.shared.clock
     }
-    tombstones::remove_spent(&transaction, now)?;
-    transaction.commit().map_err(failed)
+
+    async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
+        let epoch = self.shared.epoch;
+        let (lookup, had_keys) = self.read(move |t| load(t, id)).await?;
+        Ok(Loaded {
+            epoch,
+            lookup,
+            had_keys,
+        })
+    }
+
+    async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
+        self.read(move |t| list(t, after, limit)).await
+    }
+
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+        let epoch = self.shared.epoch;
+        if after.epoch != epoch {
+            return Ok(None);
+        }
+        let feed = self.read(move |t| feed_after(t, epoch, after.revision));
+        Ok(Some(feed.await?).filter(|feed| feed.follows(after)))
+    }
+
+    async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
+        self.write(Ask::Create(key)).await
+    }
+
+    async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError> {
+        self.write(Ask::Edit(id, edit)).await
+    }
+
+    async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
+        self.write(Ask::Revoke(id)).await
+    }
+
+    async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
+        self.write(Ask::Delete(id)).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        self.write(Ask::Reassert(end)).await
+    }
+}
+
+impl EmbeddedStore {
+    /// Runs one atomic, durable change of a key and tells those who wait.
+    async fn write(&self, ask: Ask) -> Result<Written, ChangeError> {
+        let shared = Arc::clone(&self.shared);
+        let (change, is_new) = blocking(move || {
+            let transaction = begin(&shared.database)?;
+            let outcome = {
+                let mut key_step = KeyStep::open(&transaction, shared.epoch, shared.clock.now())?;
+                key_step.take(ask)?
+            };
+            match outcome {
+                // Nothing to write: the transaction is dropped, which undoes it.
+                Outcome::Already(change) => Ok((change, false)),
+                Outcome::Changed(change) => {
+                    transaction.commit().map_err(failed)?;
+                    shared.revision.send_replace(change.position.revision);
+                    Ok::<_, ChangeError>((change, true))
+                }
+            }
+        })
+        .await?;
+        Ok(Written {
+            change,
+            is_new,
+            enrolled: self.shared.enrolled.lock().clone(),
+            receipt: 0,
+        })
+    }
 }
 
 /// What is under an id, and whether any key was ever created.

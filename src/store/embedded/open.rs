@@ -10,18 +10,16 @@ use std::path::Path;
 use redb::backends::InMemoryBackend;
 use redb::{
     Builder, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
-    TableDefinition, TableError,
+    TableError,
 };
 
-use super::keys;
+use super::database::{self, EmbeddedStore, Identity, begin};
+use super::schema::{LAYOUT, META, create_tables};
+use super::tombstones;
 use crate::files::{self, Access};
-use crate::keys::{Epoch, Id, Revision};
-use crate::store::StoreClock;
-
-/// Facts about the file: `format`, `epoch`, `revision`, each as bytes.
-pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("muster_meta");
-/// The layout of tables and rows that this muster reads and writes.
-const LAYOUT: u64 = 1;
+use crate::keys::{Epoch, Id, Revision, Timestamp};
+use crate::store::clock::StoreClock;
+use crate::store::error::StoreError;
 
 /// Why the store file can't be used. It is left as it was.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +67,6 @@ pub enum OpenError {
     },
 }
 
-/// Which history the file holds, and how far it goes.
-#[derive(Debug)]
-pub(super) struct Identity {
-    pub epoch: Epoch,
-    pub revision: Revision,
-}
-
 /// Pages that redb keeps in memory, in bytes. Its own default, 1 GiB, grows with
 /// the agents' rows until it holds them all a second time; the system keeps the
 /// file's pages, too, and gives them up when memory is short.
@@ -85,6 +76,27 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder
+}
+
+impl EmbeddedStore {
+    /// Opens the store file, or makes it when there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file is not ours, is of a newer format, is in use
+    /// or can't be read; it is left as it was.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let (database, identity) = open(path)?;
+        Ok(Self::new(database, identity))
+    }
+
+    /// A store that is gone when the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the random numbers for its identity can't be had.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        let (database, identity) = in_memory()?;
+        Ok(Self::new(database, identity))
+    }
 }
 
 pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
@@ -97,7 +109,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
             .map_err(|e| failed(&name, e))
             .and_then(|t| identify(&t, &name))?;
         let now = StoreClock::default().now();
-        keys::prepare(&database, now).map_err(|e| failed(&name, e))?;
+        prepare(&database, now).map_err(|e| failed(&name, e))?;
         return Ok((database, identity));
     }
     // Made under another name first: a start that is cut off half way leaves no
@@ -210,12 +222,26 @@ fn found(database: &Database, name: &str) -> Result<Identity, OpenError> {
             meta.insert("epoch", random.as_slice())?;
             meta.insert("revision", 0_u64.to_be_bytes().as_slice())?;
         }
-        keys::create_tables(&transaction)?;
+        create_tables(&transaction)?;
         transaction.commit()?;
         Ok(())
     };
     lay_out().map_err(|e| failed(name, e))?;
     Ok(identity)
+}
+
+/// Readies a store that was there: adds the tables that an older muster did
+/// not have, removes the markers of deleted keys that would have expired by
+/// `now`.
+pub(super) fn prepare(database: &Database, now: Timestamp) -> Result<(), StoreError> {
+    let are_known = tombstones::are_known(database)?;
+    let transaction = begin(database)?;
+    create_tables(&transaction).map_err(database::failed)?;
+    if !are_known {
+        tombstones::find(&transaction)?;
+    }
+    tombstones::remove_spent(&transaction, now)?;
+    transaction.commit().map_err(database::failed)
 }
 
 fn identify(transaction: &ReadTransaction, name: &str) -> Result<Identity, OpenError> {
@@ -288,6 +314,8 @@ fn failed(name: &str, error: impl std::fmt::Display) -> OpenError {
 
 #[cfg(test)]
 mod tests {
+    use redb::TableDefinition;
+
     use super::*;
 
     #[test]

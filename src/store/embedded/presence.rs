@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::EmbeddedStore;
+use super::database::EmbeddedStore;
+use crate::store::error::StoreError;
 use crate::store::gateways::GatewayId;
-use crate::store::keys::StoreError;
 use crate::store::presence::{Board, BoardStore, BoardUpdate, Shown};
 
 #[async_trait]

@@ -2,35 +2,63 @@
 
 use std::ops::Bound::{Excluded, Unbounded};
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use async_trait::async_trait;
+use redb::{ReadTransaction, ReadableTable, Table, TableError, WriteTransaction};
 use uuid::Uuid;
 
-use super::failed;
+use super::database::{EmbeddedStore, failed};
+use super::schema::{AGENTS, BY_AGENT, Place, REGISTRATIONS, USES};
 use crate::keys::{KeyId, Timestamp};
 use crate::store::codec::{decode, encode, key_id};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 use crate::store::registration_rows::{
     RegistrationRow, UseRow, agent_row, registration_row, sound,
 };
-use crate::store::registrations::{AgentRecord, InstanceBatch, Registration};
+use crate::store::registrations::{
+    AgentRecord, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, Registration,
+};
 
-/// (key id, agent) -> [`RegistrationRow`].
-pub(super) const REGISTRATIONS: TableDefinition<'_, Place<'_>, &[u8]> =
-    TableDefinition::new("registrations");
-pub(super) type Place<'a> = (&'a [u8; 16], &'a [u8; 16]);
-/// Agent -> [`AgentRecord`] as [`agent_row`] writes it.
-pub(super) const AGENTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("agents");
-/// (agent, key id), to find an agent's registrations.
-pub(super) const BY_AGENT: TableDefinition<'_, Place<'_>, ()> =
-    TableDefinition::new("registrations_by_agent");
-/// Key id -> [`UseRow`]. Made by its first write: files from before have none.
-pub(super) const USES: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("key_uses");
+#[async_trait]
+impl InstanceStore for EmbeddedStore {
+    async fn registrations(
+        &self,
+        after: Option<(KeyId, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<Registration>, StoreError> {
+        self.read(move |t| registrations(t, after, limit)).await
+    }
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(REGISTRATIONS)?;
-    transaction.open_table(BY_AGENT)?;
-    transaction.open_table(AGENTS)?;
-    Ok(())
+    async fn agents(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<AgentRecord>, StoreError> {
+        self.read(move |t| agents(t, after, limit)).await
+    }
+
+    async fn key_uses(
+        &self,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
+        self.read(move |t| key_uses(t, after, limit)).await
+    }
+
+    async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
+        self.put_if(move |t| save(t, &batch).map(|gone| (gone, true)))
+            .await
+    }
+
+    async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {
+        self.put(move |t| forget(t, key)).await
+    }
+
+    async fn news(
+        &self,
+        _after: Option<InstanceCursor>,
+    ) -> Result<Option<InstanceNews>, StoreError> {
+        Ok(None)
+    }
 }
 
 pub(super) fn registrations(

@@ -8,20 +8,20 @@ use redb::{
 };
 use uuid::Uuid;
 
-use super::audit::AUDIT;
-use super::events::{self, EVENTS};
-use super::failed;
-use super::keys::{BY_CREATION, FEED, KEYS, read_revision};
+use super::database::failed;
+use super::events;
+use super::keys::read_revision;
 use super::open;
-use super::open::{META, OpenError, Reading};
-use super::registrations::{AGENTS, BY_AGENT, Place, REGISTRATIONS, USES};
+use super::open::{OpenError, Reading};
+use super::schema::{
+    AGENTS, AUDIT, BY_AGENT, BY_CREATION, EVENTS, FEED, KEYS, MARKERS, META, Place, REGISTRATIONS,
+    TOKENS, USES,
+};
 use super::settings;
-use super::tokens::TOKENS;
-use super::tombstones::MARKERS;
 use crate::keys::{Revision, Timestamp};
 use crate::store::StoreClock;
 use crate::store::codec::{decode, key_id, token_id};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 use crate::store::registration_rows::UseRow;
 use crate::store::scan::{Gone, OddKind, Oddity, Pages, Row, Survey};
 

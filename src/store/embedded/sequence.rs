@@ -1,14 +1,11 @@
 //! Tables of numbered rows: what is appended goes on without a hole.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 
-use super::failed;
-use super::open::META;
+use super::database::failed;
+use super::schema::{META, Rows};
 use crate::keys::Id;
-use crate::store::keys::StoreError;
-
-/// Number -> row. The newest is always kept, so its number is the counter.
-pub(super) type Rows = TableDefinition<'static, u64, &'static [u8]>;
+use crate::store::error::StoreError;
 
 /// Whether that batch is the last one that was appended, else notes that it is.
 /// One process writes at a time, so the last one's number, under the field, is

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable};
 
-use super::open::META;
-use super::{EmbeddedStore, failed};
-use crate::store::keys::StoreError;
+use super::database::{EmbeddedStore, failed};
+use super::schema::META;
+use crate::store::error::StoreError;
 use crate::store::settings::SettingStore;
 
 /// What their names begin with.

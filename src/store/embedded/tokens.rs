@@ -1,21 +1,38 @@
 //! The table of admin tokens. They are few: a list and a revoke read them all.
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use async_trait::async_trait;
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
-use super::failed;
+use super::database::{EmbeddedStore, failed};
+use super::schema::TOKENS;
 use crate::keys::{Timestamp, TokenId};
 use crate::store::codec::{TokenRow, decode, encode, token_id};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 use crate::store::token_changes::{decide_revoke, page};
-use crate::store::tokens::{TokenChangeError, TokenCursor, TokenPage, TokenRecord};
+use crate::store::tokens::{TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore};
 
-/// Token id -> [`TokenRow`].
-pub(super) const TOKENS: TableDefinition<'static, &'static [u8; 16], &'static [u8]> =
-    TableDefinition::new("tokens");
+#[async_trait]
+impl TokenStore for EmbeddedStore {
+    async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        self.read(move |t| load(t, id)).await
+    }
 
-pub(super) fn create_table(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(TOKENS)?;
-    Ok(())
+    async fn put_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        self.put(move |t| put(t, &token)).await
+    }
+
+    async fn tokens(
+        &self,
+        after: Option<TokenCursor>,
+        limit: usize,
+    ) -> Result<TokenPage, StoreError> {
+        self.read(move |t| list(t, after, limit)).await
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, TokenChangeError> {
+        let clock = self.shared.clock.clone();
+        self.put_if(move |t| revoke(t, id, clock.now())).await
+    }
 }
 
 pub(super) fn load(

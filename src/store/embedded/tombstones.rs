@@ -4,20 +4,13 @@
 //! marker is written. Invariant: a start reads no key that is not to go, so that
 //! it takes no longer the more keys there are.
 
-use redb::{
-    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableError, WriteTransaction};
 
-use super::failed;
-use super::keys::KEYS;
+use super::database::failed;
+use super::schema::{KEYS, MARKERS};
 use crate::keys::Timestamp;
 use crate::store::codec::{StoredKey, decode};
-use crate::store::keys::StoreError;
-
-/// (when the key would have expired, key id). Made by the first start: files
-/// from before have none.
-pub(super) const MARKERS: TableDefinition<'_, (i64, &[u8; 16]), ()> =
-    TableDefinition::new("deleted_keys_by_expiry");
+use crate::store::error::StoreError;
 
 type Keys<'t> = Table<'t, &'static [u8; 16], &'static [u8]>;
 type Markers<'t> = Table<'t, (i64, &'static [u8; 16]), ()>;
@@ -101,7 +94,7 @@ mod tests {
     use super::*;
     use crate::keys::{Digest, Revision};
     use crate::store::codec::{DeletedRow, HexDigest, encode};
-    use crate::store::embedded::{keys, open};
+    use crate::store::embedded::open;
 
     fn now() -> Timestamp {
         Timestamp::from_millis(1_000)
@@ -148,10 +141,10 @@ mod tests {
     fn a_file_from_before_is_read_whole_once() {
         let database = store(&[(1, marker(999)), (2, marker(1_000)), (3, marker(1_001))]);
         assert!(!are_known(&database).unwrap());
-        keys::prepare(&database, now()).unwrap();
+        open::prepare(&database, now()).unwrap();
         assert_eq!(left(&database), (vec![3], vec![3]));
         assert!(are_known(&database).unwrap());
-        keys::prepare(&database, Timestamp::from_millis(1_001)).unwrap();
+        open::prepare(&database, Timestamp::from_millis(1_001)).unwrap();
         assert_eq!(left(&database), (vec![], vec![]));
     }
 
@@ -167,7 +160,7 @@ mod tests {
             }
         }
         transaction.commit().unwrap();
-        keys::prepare(&database, now()).unwrap();
+        open::prepare(&database, now()).unwrap();
         assert_eq!(left(&database), (vec![1, 2], vec![]));
     }
 }

@@ -2,13 +2,15 @@
 
 use redis::cmd;
 
-use super::open::{RedisOpenError, RedisOptions, identity};
+use super::error::RedisOpenError;
+use super::open::identity;
+use super::options::RedisOptions;
 use super::schema::alias;
 use super::script::Step;
+use super::shared::{Over, RedisStore};
 use super::unscripted::Plain;
-use super::{Over, RedisStore};
 use crate::keys::Id;
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 
 /// What is where a gateway expects its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::Mutex;
 
-use super::open::{RedisOpenError, RedisOptions};
+use super::error::{RedisOpenError, failed};
+use super::options::RedisOptions;
 use super::sentinel::{Place, must_be_master};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 
 /// Where Redis is, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -188,10 +189,6 @@ fn spoils(error: &RedisError) -> bool {
         _ if error.code() == Some("NOREPLICAS") => true,
         _ => error.is_timeout() || error.is_connection_dropped(),
     }
-}
-
-pub(super) fn failed(error: RedisError) -> StoreError {
-    StoreError::Failed(format!("Redis: {error}"))
 }
 
 /// The version that a server says it is, `7.0.15`.

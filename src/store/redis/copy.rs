@@ -6,14 +6,16 @@
 
 use redis::{Pipeline, Value, cmd};
 
-use super::open::{RedisOpenError, RedisOptions, random_epoch_text};
+use super::error::RedisOpenError;
+use super::open::random_epoch_text;
+use super::options::RedisOptions;
 use super::schema::{
     FIELD_COPYING, FIELD_EPOCH, FIELD_EXPIRIES_UNTIL, FIELD_FORMAT, FIELD_HAD_KEYS, FIELD_REPLID,
     FIELD_REVISION, FIELD_STORE_ID, FORMAT, claim, place, registration, setting,
 };
 use super::unscripted::Plain;
 use crate::keys::{Id, Revision, Timestamp};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 use crate::store::scan::{Row, Stored, read_key};
 
 /// A copy that is not complete.

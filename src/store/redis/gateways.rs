@@ -1,21 +1,24 @@
 //! Who follows the feed, and the feed.
 
 use std::collections::{BTreeMap, HashMap};
-
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redis::{Cmd, cmd};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::schema::{FIELD_CHANGE, FIELD_FORMAT, FORMAT};
 use super::script::{Answer, Step};
-use super::{Over, Shared};
+use super::shared::{Over, RedisStore, Shared};
 use crate::keys::{KeyId, Position, Revision, Timestamp};
 use crate::store::codec::{FeedRow, decode, encode};
-use crate::store::gateways::{Enrolled, GatewayId, GatewayInfo, Heartbeat, Outcome, Standing};
+use crate::store::error::StoreError;
+use crate::store::feed::{Feed, KeyChange};
+use crate::store::gateways::{
+    Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Standing,
+};
 use crate::store::key_changes::to_change;
-use crate::store::keys::{Feed, KeyChange, StoreError};
 use crate::store::presence::Board;
 
 /// Changes given out in one call.
@@ -23,6 +26,130 @@ const FEED_BATCH: usize = 1_000;
 
 /// How long it can be asked what a revoke did.
 const OUTCOMES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[async_trait]
+impl GatewayStore for RedisStore {
+    async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
+        let shared = &*self.shared;
+        let info = gateway;
+        let now = shared.clock.now();
+        let answer = put(shared, &info, now, None).await?;
+        shared.saw(answer.revision);
+        let mut enrolled = shared.enrolled.lock();
+        enrolled.retain(|(other, _)| other.id != info.id);
+        enrolled.push((info, now));
+        Ok(Position {
+            epoch: answer.epoch,
+            revision: answer.revision,
+        })
+    }
+
+    async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
+        let shared = &*self.shared;
+        let position = heartbeat.position;
+        shared.saw(position.revision);
+        let id = heartbeat.gateway.to_string();
+        let beat = encode(&BeatRow {
+            at: shared.clock.now(),
+            applied: position.revision,
+            live_sessions: heartbeat.live_sessions,
+            standing: heartbeat.standing,
+            unknown: Map::new(),
+        })?;
+        let step = Step::new()
+            .run(cmd("HSET").arg(shared.schema.beats()).arg(&id).arg(beat))
+            .run(cmd("HEXISTS").arg(shared.schema.gateways()).arg(&id))
+            .run(&range_after(shared, position.revision))
+            .run(cmd("INFO").arg("replication"));
+        let mut step = step;
+        for outcome in &heartbeat.outcomes {
+            let name = shared.schema.outcomes(outcome.key);
+            let row = encode(&OutcomeRow::new(outcome))?;
+            step = step
+                .run(cmd("HSET").arg(&name).arg(&id).arg(row))
+                .run(cmd("EXPIRE").arg(&name).arg(OUTCOMES_KEPT.as_secs()));
+        }
+        let mut answer = shared.take(step, Over::Tail).await?;
+        answer.reply::<redis::Value>()?;
+        if !answer.reply::<bool>()? {
+            enrol_again(shared, heartbeat).await?;
+        }
+        let range: Range = answer.reply()?;
+        let info: String = answer.reply()?;
+        let now = Position {
+            epoch: answer.epoch,
+            revision: answer.revision,
+        };
+        shared.hear(now.revision);
+        // Entries of another history are no continuation of the caller's.
+        let entries = match now.epoch == position.epoch {
+            true => entries(range, now)?,
+            false => Vec::new(),
+        };
+        Ok(Feed {
+            position: now,
+            entries,
+            unprotected: shared.replicas.observe(&info),
+        })
+    }
+
+    async fn changed(&self, after: Position) {
+        let mut heard = self.shared.heard.subscribe();
+        // The sender lives as long as this store, so this can't fail.
+        let _ = heard.wait_for(|now| *now > after.revision).await;
+    }
+
+    async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError> {
+        let shared = &*self.shared;
+        let mut answer = shared
+            .take(with_enrolled(shared, Step::new()), Over::Loads)
+            .await?;
+        let position = Position {
+            epoch: answer.epoch,
+            revision: answer.revision,
+        };
+        Ok((read_enrolled(&mut answer)?, position))
+    }
+
+    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
+        let shared = &*self.shared;
+        let mut get = cmd("HGETALL");
+        get.arg(shared.schema.outcomes(key));
+        let rows: BTreeMap<String, Vec<u8>> = shared.ask(&get, Over::Loads).await?;
+        let mut all = Vec::new();
+        for (text, row) in rows {
+            let what = || format!("what {key}'s end did on the gateway {text:?}");
+            let row: OutcomeRow = decode(&row, what)?;
+            let outcome = Outcome {
+                key,
+                revision: row.revision,
+                closed: row.closed,
+                closing: row.closing,
+                at: row.at,
+            };
+            all.push((gateway_id(&text)?, outcome));
+        }
+        Ok(all)
+    }
+
+    async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
+        let shared = &*self.shared;
+        shared
+            .enrolled
+            .lock()
+            .retain(|(info, _)| info.id != gateway);
+        let id = gateway.to_string();
+        let step = Step::new()
+            .run(cmd("HDEL").arg(shared.schema.gateways()).arg(&id))
+            .run(cmd("HDEL").arg(shared.schema.beats()).arg(&id))
+            .run(
+                cmd("DEL")
+                    .arg(shared.schema.board(Board::Sessions, gateway))
+                    .arg(shared.schema.board(Board::Rejections, gateway)),
+            );
+        shared.take(step, Over::Tail).await.map(|_| ())
+    }
+}
 
 /// What a gateway said when it enrolled.
 #[derive(Serialize, Deserialize)]
@@ -69,19 +196,6 @@ impl OutcomeRow {
     }
 }
 
-pub(super) async fn enrol(shared: &Shared, info: GatewayInfo) -> Result<Position, StoreError> {
-    let now = shared.clock.now();
-    let answer = put(shared, &info, now, None).await?;
-    shared.saw(answer.revision);
-    let mut enrolled = shared.enrolled.lock();
-    enrolled.retain(|(other, _)| other.id != info.id);
-    enrolled.push((info, now));
-    Ok(Position {
-        epoch: answer.epoch,
-        revision: answer.revision,
-    })
-}
-
 /// Writes a gateway's row, and its first heartbeat unless it has one.
 async fn put(
     shared: &Shared,
@@ -107,54 +221,6 @@ async fn put(
         .run(cmd("HSET").arg(shared.schema.gateways()).arg(&id).arg(row))
         .run(cmd("HSETNX").arg(shared.schema.beats()).arg(&id).arg(beat));
     shared.take(step, Over::Tail).await
-}
-
-pub(super) async fn renew(shared: &Shared, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
-    let position = heartbeat.position;
-    shared.saw(position.revision);
-    let id = heartbeat.gateway.to_string();
-    let beat = encode(&BeatRow {
-        at: shared.clock.now(),
-        applied: position.revision,
-        live_sessions: heartbeat.live_sessions,
-        standing: heartbeat.standing,
-        unknown: Map::new(),
-    })?;
-    let step = Step::new()
-        .run(cmd("HSET").arg(shared.schema.beats()).arg(&id).arg(beat))
-        .run(cmd("HEXISTS").arg(shared.schema.gateways()).arg(&id))
-        .run(&range_after(shared, position.revision))
-        .run(cmd("INFO").arg("replication"));
-    let mut step = step;
-    for outcome in &heartbeat.outcomes {
-        let name = shared.schema.outcomes(outcome.key);
-        let row = encode(&OutcomeRow::new(outcome))?;
-        step = step
-            .run(cmd("HSET").arg(&name).arg(&id).arg(row))
-            .run(cmd("EXPIRE").arg(&name).arg(OUTCOMES_KEPT.as_secs()));
-    }
-    let mut answer = shared.take(step, Over::Tail).await?;
-    answer.reply::<redis::Value>()?;
-    if !answer.reply::<bool>()? {
-        enrol_again(shared, heartbeat).await?;
-    }
-    let range: Range = answer.reply()?;
-    let info: String = answer.reply()?;
-    let now = Position {
-        epoch: answer.epoch,
-        revision: answer.revision,
-    };
-    shared.hear(now.revision);
-    // Entries of another history are no continuation of the caller's.
-    let entries = match now.epoch == position.epoch {
-        true => entries(range, now)?,
-        false => Vec::new(),
-    };
-    Ok(Feed {
-        position: now,
-        entries,
-        unprotected: shared.replicas.observe(&info),
-    })
 }
 
 pub(super) async fn changes(shared: &Shared, after: Position) -> Result<Option<Feed>, StoreError> {
@@ -227,17 +293,6 @@ fn revision(entry: &str) -> Result<Revision, StoreError> {
     })
 }
 
-pub(super) async fn all(shared: &Shared) -> Result<(Vec<Enrolled>, Position), StoreError> {
-    let mut answer = shared
-        .take(with_enrolled(shared, Step::new()), Over::Loads)
-        .await?;
-    let position = Position {
-        epoch: answer.epoch,
-        revision: answer.revision,
-    };
-    Ok((read_enrolled(&mut answer)?, position))
-}
-
 /// The same where nothing needs to be written: what somebody wrote before is
 /// then known to be on a replica once this is.
 pub(super) async fn all_after_a_write(
@@ -258,51 +313,11 @@ pub(super) async fn all_after_a_write(
     Ok((read_enrolled(&mut answer)?, position))
 }
 
-pub(super) async fn outcomes(
-    shared: &Shared,
-    key: KeyId,
-) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
-    let mut get = cmd("HGETALL");
-    get.arg(shared.schema.outcomes(key));
-    let rows: BTreeMap<String, Vec<u8>> = shared.ask(&get, Over::Loads).await?;
-    let mut all = Vec::new();
-    for (text, row) in rows {
-        let what = || format!("what {key}'s end did on the gateway {text:?}");
-        let row: OutcomeRow = decode(&row, what)?;
-        let outcome = Outcome {
-            key,
-            revision: row.revision,
-            closed: row.closed,
-            closing: row.closing,
-            at: row.at,
-        };
-        all.push((gateway_id(&text)?, outcome));
-    }
-    Ok(all)
-}
-
 pub(super) fn gateway_id(text: &str) -> Result<GatewayId, StoreError> {
     text.parse().map_err(|_| StoreError::Corrupt {
         what: format!("the gateway {text:?}"),
         why: "its id is not one".into(),
     })
-}
-
-pub(super) async fn leave(shared: &Shared, gateway: GatewayId) -> Result<(), StoreError> {
-    shared
-        .enrolled
-        .lock()
-        .retain(|(info, _)| info.id != gateway);
-    let id = gateway.to_string();
-    let step = Step::new()
-        .run(cmd("HDEL").arg(shared.schema.gateways()).arg(&id))
-        .run(cmd("HDEL").arg(shared.schema.beats()).arg(&id))
-        .run(
-            cmd("DEL")
-                .arg(shared.schema.board(Board::Sessions, gateway))
-                .arg(shared.schema.board(Board::Rejections, gateway)),
-        );
-    shared.take(step, Over::Tail).await.map(|_| ())
 }
 
 /// Adds the question who is enrolled, for [`read_enrolled`].

@@ -4,16 +4,22 @@
 //! revision is still the one of the read and the store's clock is not past what
 //! the decision rests on; else it is decided again.
 
+use async_trait::async_trait;
 use redis::cmd;
 
+use super::gateways;
 use super::schema::{FIELD_CHANGE, FIELD_HAD_KEYS, FIELD_REVISION, parse_place, place};
 use super::script::{Step, Word};
-use super::{ATTEMPTS, Over, Shared, gateways};
+use super::shared::{ATTEMPTS, Over, RedisStore, Shared};
 use crate::keys::KeyId;
+use crate::keys::Position;
+use crate::store::clock::StoreClock;
 use crate::store::codec::{StoredKey, What, decode, encode};
+use crate::store::error::StoreError;
+use crate::store::feed::{Change, Feed, KeyChange};
 use crate::store::key_changes::{Ask, Decision, Write};
 use crate::store::keys::{
-    ChangeError, KeyChange, KeyCursor, KeyPage, Loaded, Lookup, StoreError, Written,
+    ChangeError, Durability, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
 };
 
 /// Changes kept in the feed. A gateway that is further behind reads all it
@@ -21,64 +27,100 @@ use crate::store::keys::{
 const FEED_KEPT: u64 = 10_000;
 type Row = Option<Vec<u8>>;
 
-pub(super) async fn load(shared: &Shared, id: KeyId) -> Result<Loaded, StoreError> {
-    let read = Step::new()
-        .run(cmd("GET").arg(shared.schema.key(id)))
-        .run(cmd("HEXISTS").arg(shared.schema.meta()).arg(FIELD_HAD_KEYS));
-    let mut answer = shared.take(read, Over::Loads).await?;
-    let row: Row = answer.reply()?;
-    let had_keys = answer.reply()?;
-    let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
-    Ok(Loaded {
-        epoch: answer.epoch,
-        lookup: match stored {
-            Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
-            Some(StoredKey::Deleted(_)) => Lookup::Deleted,
-            None => Lookup::Absent,
-        },
-        had_keys,
-    })
-}
+#[async_trait]
+impl KeyStore for RedisStore {
+    fn clock(&self) -> &StoreClock {
+        &self.shared.clock
+    }
 
-pub(super) async fn list(
-    shared: &Shared,
-    after: Option<KeyCursor>,
-    limit: usize,
-) -> Result<KeyPage, StoreError> {
-    let start = after.map_or("-".into(), |cursor| {
-        format!("({}", place(cursor.created_at, cursor.id))
-    });
-    let mut range = cmd("ZRANGE");
-    range.arg(shared.schema.keys()).arg(start).arg("+");
-    range.arg("BYLEX").arg("LIMIT").arg(0).arg(limit + 1);
-    let places: Vec<String> = shared.ask(&range, Over::Loads).await?;
-    let more = places.len() > limit;
-    let mut page = KeyPage::default();
-    let mut listed = Vec::new();
-    for text in places.iter().take(limit) {
-        listed.push(parse_place(text).ok_or_else(|| StoreError::Corrupt {
-            what: "the list of keys".into(),
-            why: format!("{text:?} is no place in it"),
-        })?);
+    async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
+        let shared = &*self.shared;
+        let read = Step::new()
+            .run(cmd("GET").arg(shared.schema.key(id)))
+            .run(cmd("HEXISTS").arg(shared.schema.meta()).arg(FIELD_HAD_KEYS));
+        let mut answer = shared.take(read, Over::Loads).await?;
+        let row: Row = answer.reply()?;
+        let had_keys = answer.reply()?;
+        let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
+        Ok(Loaded {
+            epoch: answer.epoch,
+            lookup: match stored {
+                Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
+                Some(StoredKey::Deleted(_)) => Lookup::Deleted,
+                None => Lookup::Absent,
+            },
+            had_keys,
+        })
     }
-    let Some((created_at, id)) = listed.last().copied() else {
-        return Ok(page);
-    };
-    page.next = more.then_some(KeyCursor { created_at, id });
-    let mut get = cmd("MGET");
-    for (_, id) in &listed {
-        get.arg(shared.schema.key(*id));
-    }
-    let rows: Vec<Row> = shared.ask(&get, Over::Loads).await?;
-    for ((_, id), row) in listed.into_iter().zip(rows) {
-        match row.map(|row| decode(&row, || id.to_string())) {
-            Some(Ok(StoredKey::Key(row))) => page.records.push(row.to_record(id)),
-            // Deleted since its place was read.
-            Some(Ok(StoredKey::Deleted(_))) | None => {}
-            Some(Err(_)) => page.unreadable.push(id),
+
+    async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
+        let shared = &*self.shared;
+        let start = after.map_or("-".into(), |cursor| {
+            format!("({}", place(cursor.created_at, cursor.id))
+        });
+        let mut range = cmd("ZRANGE");
+        range.arg(shared.schema.keys()).arg(start).arg("+");
+        range.arg("BYLEX").arg("LIMIT").arg(0).arg(limit + 1);
+        let places: Vec<String> = shared.ask(&range, Over::Loads).await?;
+        let more = places.len() > limit;
+        let mut page = KeyPage::default();
+        let mut listed = Vec::new();
+        for text in places.iter().take(limit) {
+            listed.push(parse_place(text).ok_or_else(|| StoreError::Corrupt {
+                what: "the list of keys".into(),
+                why: format!("{text:?} is no place in it"),
+            })?);
         }
+        let Some((created_at, id)) = listed.last().copied() else {
+            return Ok(page);
+        };
+        page.next = more.then_some(KeyCursor { created_at, id });
+        let mut get = cmd("MGET");
+        for (_, id) in &listed {
+            get.arg(shared.schema.key(*id));
+        }
+        let rows: Vec<Row> = shared.ask(&get, Over::Loads).await?;
+        for ((_, id), row) in listed.into_iter().zip(rows) {
+            match row.map(|row| decode(&row, || id.to_string())) {
+                Some(Ok(StoredKey::Key(row))) => page.records.push(row.to_record(id)),
+                // Deleted since its place was read.
+                Some(Ok(StoredKey::Deleted(_))) | None => {}
+                Some(Err(_)) => page.unreadable.push(id),
+            }
+        }
+        Ok(page)
     }
-    Ok(page)
+
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+        gateways::changes(&self.shared, after).await
+    }
+
+    async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
+        change(&self.shared, Ask::Create(key)).await
+    }
+
+    async fn edit(&self, id: KeyId, edit: KeyEdit) -> Result<Written, ChangeError> {
+        change(&self.shared, Ask::Edit(id, edit)).await
+    }
+
+    async fn revoke(&self, id: KeyId) -> Result<Written, ChangeError> {
+        change(&self.shared, Ask::Revoke(id)).await
+    }
+
+    async fn delete(&self, id: KeyId) -> Result<Written, ChangeError> {
+        change(&self.shared, Ask::Delete(id)).await
+    }
+
+    async fn settle(&self, written: &Written) -> Durability {
+        let Shared {
+            replicas, writes, ..
+        } = &*self.shared;
+        replicas.settle(writes, written.receipt).await
+    }
+
+    async fn reassert(&self, end: Change) -> Result<Written, ChangeError> {
+        change(&self.shared, Ask::Reassert(end)).await
+    }
 }
 
 pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeError> {

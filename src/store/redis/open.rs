@@ -1,120 +1,33 @@
 //! Opening the store: is it there, new enough, ours, and the one we know?
 
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::{RedisError, Value, cmd};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Link, Repeat, Target, server_version};
+use super::error::{MINIMUM, RedisOpenError, login};
+use super::options::RedisOptions;
 use super::replicas::Replicas;
 use super::schema::{
     FIELD_COPYING, FIELD_EPOCH, FIELD_FORMAT, FIELD_REPLID, FIELD_REVISION, FIELD_STORE_ID, FORMAT,
     Schema,
 };
 use super::script::random_epoch;
-use super::{RedisStore, Shared};
+use super::shared::{RedisStore, Shared};
 use crate::keys::{Id, Revision};
 use crate::store::clock::StoreClock;
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 
-/// The oldest server that will do: 7.0 is what the tests run against. Scripts
-/// of older ones are not replicated by their effects alone.
-const MINIMUM: (u32, u32) = (7, 0);
 /// How long one wait for the feed lasts, at the server.
 const HINT_WAIT: Duration = Duration::from_secs(1);
 /// After a failed wait for the feed.
 const HINT_PAUSE: Duration = Duration::from_millis(200);
-
-/// Where the store is, and how long to wait for it.
-#[derive(Debug, Clone)]
-pub struct RedisOptions {
-    /// `redis://[USER:PASSWORD@]HOST:PORT/DB`, `rediss://…` for TLS, or
-    /// `redis-sentinel://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]`.
-    pub url: secrecy::SecretString,
-    /// Where the URL has none.
-    pub password: Option<secrecy::SecretString>,
-    /// The CAs to trust over TLS, PEM; `None`: those of the system.
-    pub ca: Option<Vec<u8>>,
-    /// What the names of its keys begin with, in braces.
-    pub prefix: String,
-    /// For the TCP connection and the login.
-    pub connect_deadline: Duration,
-    /// For each answer.
-    pub answer_deadline: Duration,
-    /// Replicas that must have a change before it is called durable; `None`: one
-    /// where there are any, and with Sentinel.
-    pub replicas: Option<u32>,
-    /// How long they are waited for.
-    pub replicas_deadline: Duration,
-    /// The store that this gateway knows; `None` at its first start.
-    pub known: Option<Id>,
-}
-
-/// Why the store was not opened.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RedisOpenError {
-    /// The URL is not one.
-    #[error("store: not a Redis URL ({0}); give redis://HOST:PORT/DB")]
-    Url(String),
-    /// The CA file is of no use.
-    #[error("redis-ca-file: no CA certificates in PEM ({0})")]
-    Ca(String),
-    /// The login was refused.
-    #[error("store: Redis refused the login ({0}); check its user, its password and its rights")]
-    Login(String),
-    /// Its certificate is from no CA that is trusted, or for another name.
-    #[error("store: Redis's certificate is refused ({0}); give its CA as --redis-ca-file")]
-    Certificate(String),
-    /// The server is too old.
-    #[error("store: Redis is version {found}; muster needs {}.{} or newer", MINIMUM.0, MINIMUM.1)]
-    TooOld {
-        /// The version that it says.
-        found: String,
-    },
-    /// Something else lies under the prefix.
-    #[error("store: {what} in Redis is not muster's ({why}); choose another --redis-prefix or DB")]
-    NotOurs {
-        /// Under which name.
-        what: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A newer muster wrote it.
-    #[error("store: its format is {found}, this muster reads {FORMAT}; run a newer muster")]
-    Newer {
-        /// Its format.
-        found: String,
-    },
-    /// `muster store copy` was interrupted, or is at work.
-    #[error(
-        "store: a copy that was begun at {begun} is not complete; wait for it, or begin it anew \
-         with muster store copy --again"
-    )]
-    Copying {
-        /// When.
-        begun: String,
-    },
-    /// There is something where a copy should go.
-    #[error(
-        "store: there is something under this prefix already ({found}); copy to a Redis, a DB or \
-         a --redis-prefix without it"
-    )]
-    Taken {
-        /// A name of it.
-        found: String,
-    },
-    /// It can't be asked now: may pass.
-    #[error(transparent)]
-    Unavailable(#[from] StoreError),
-    /// There are no random numbers for an id.
-    #[error("no random numbers from the operating system: {0}")]
-    NoRandomness(String),
-}
 
 impl RedisStore {
     /// Opens the store, or makes it where there is none and none is known. An
@@ -256,25 +169,6 @@ pub(super) fn random_epoch_text() -> Result<String, RedisOpenError> {
     Ok(epoch.to_string())
 }
 
-/// A refused login does not pass by itself, nor does a wrong certificate.
-pub(super) fn login(error: StoreError) -> RedisOpenError {
-    let text = error.to_string();
-    let refused = [
-        "NOAUTH",
-        "WRONGPASS",
-        "NOPERM",
-        "AuthenticationFailed",
-        "authentication failed",
-    ];
-    if refused.iter().any(|word| text.contains(word)) {
-        RedisOpenError::Login(text)
-    } else if text.contains("invalid peer certificate") {
-        RedisOpenError::Certificate(text)
-    } else {
-        RedisOpenError::Unavailable(error)
-    }
-}
-
 pub(super) fn new_enough(version: &str) -> bool {
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
     let found: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -331,7 +225,6 @@ async fn hints(shared: Weak<Shared>, link: Link) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::redis::connection::failed;
 
     #[test]
     fn versions_compare_by_number() {
@@ -341,18 +234,5 @@ mod tests {
         for old in ["6.2.14", "0", "", "x.y"] {
             assert!(!new_enough(old), "{old}");
         }
-    }
-
-    #[test]
-    fn a_refused_login_is_told_from_an_outage() {
-        let error = |text: &str| failed(RedisError::from((redis::ErrorKind::Io, "", text.into())));
-        assert!(matches!(
-            login(error("WRONGPASS invalid username-password pair")),
-            RedisOpenError::Login(_)
-        ));
-        assert!(matches!(
-            login(error("Connection refused")),
-            RedisOpenError::Unavailable(_)
-        ));
     }
 }

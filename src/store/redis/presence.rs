@@ -9,10 +9,10 @@ use redis::{Cmd, cmd};
 
 use super::gateways::{GatewayRow, gateway_id};
 use super::script::Step;
-use super::{Over, RedisStore, Shared};
+use super::shared::{Over, RedisStore, Shared};
 use crate::store::codec::decode;
+use crate::store::error::StoreError;
 use crate::store::gateways::GatewayId;
-use crate::store::keys::StoreError;
 use crate::store::presence::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
 
 /// How long a board stands unconfirmed. With the second for which a reader keeps

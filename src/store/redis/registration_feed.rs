@@ -8,11 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use redis::{Cmd, cmd};
 use uuid::Uuid;
 
+use super::registrations;
 use super::schema::{FIELD_AGENTS, FIELD_FORGOTTEN, FIELD_USES, FIELD_WRITER};
 use super::script::Step;
-use super::{Over, Shared, registrations};
+use super::shared::{Over, Shared};
 use crate::keys::{Id, KeyId};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 use crate::store::registrations::{InstanceBatch, InstanceCursor, InstanceNews};
 
 /// Entries kept; a gateway that is further behind reads all again. Each stands

@@ -7,12 +7,14 @@ mod registrations;
 
 use redis::cmd;
 
-use super::open::{RedisOpenError, RedisOptions, identity};
+use super::error::RedisOpenError;
+use super::open::identity;
+use super::options::RedisOptions;
 use super::schema::{FIELD_CHANGE, FIELD_EXPIRIES_UNTIL, FIELD_REVISION, Name, parse_place};
 use super::unscripted::Plain;
 use crate::keys::{Id, KeyId, Revision, Timestamp, TokenId};
 use crate::store::codec::decode;
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 use crate::store::scan::{Gone, OddKind, Oddity, PAGE, Pages, Row, Survey};
 
 /// Begins to survey the store; `None`: there is none.

@@ -7,10 +7,11 @@ use std::sync::LazyLock;
 
 use redis::{Arg, Cmd, FromRedisValue, RedisError, Script, Value};
 
-use super::connection::{Link, Repeat, failed};
+use super::connection::{Link, Repeat};
+use super::error::failed;
 use super::schema::Schema;
 use crate::keys::{Epoch, Id, Revision, Timestamp};
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script.lua")));
 

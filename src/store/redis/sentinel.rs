@@ -17,8 +17,9 @@ use redis::{
 };
 use secrecy::ExposeSecret;
 
-use super::open::{RedisOpenError, RedisOptions};
-use crate::store::keys::StoreError;
+use super::error::{RedisOpenError, failed};
+use super::options::RedisOptions;
+use crate::store::error::StoreError;
 
 /// What a URL that names sentinels begins with.
 const SENTINEL: &str = "redis-sentinel://";
@@ -152,7 +153,7 @@ impl Sentinels {
                     let master = self.master.clone();
                     let master = master.set_addr(ConnectionAddr::Tcp(address, port));
                     return Ok(Found {
-                        client: Client::open(master).map_err(super::connection::failed)?,
+                        client: Client::open(master).map_err(failed)?,
                         named: Some(format!("{at}, which the sentinel {host} names")),
                     });
                 }

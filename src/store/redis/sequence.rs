@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use redis::{Cmd, cmd};
 
-use super::Shared;
 use super::script::{Answer, Step};
+use super::shared::Shared;
 use crate::keys::Id;
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 
 /// How long a writer's last batch is known: it is sent again within the outage
 /// that took the answer.

@@ -5,8 +5,8 @@ use redis::cmd;
 
 use super::schema::setting;
 use super::script::Step;
-use super::{Over, RedisStore};
-use crate::store::keys::StoreError;
+use super::shared::{Over, RedisStore};
+use crate::store::error::StoreError;
 use crate::store::settings::SettingStore;
 
 #[async_trait]

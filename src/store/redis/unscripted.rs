@@ -4,9 +4,11 @@
 use redis::{Cmd, FromRedisValue, Pipeline};
 
 use super::connection::{Link, Repeat, Target, server_version};
-use super::open::{RedisOpenError, RedisOptions, login, new_enough};
+use super::error::{RedisOpenError, login};
+use super::open::new_enough;
+use super::options::RedisOptions;
 use super::schema::Schema;
-use crate::store::keys::StoreError;
+use crate::store::error::StoreError;
 
 /// A connection and the names under the prefix.
 pub(super) struct Plain {

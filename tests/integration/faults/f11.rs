@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use muster::keys::Timestamp;
 use muster::server::config::Config;
-use muster::store::KeyStore;
 use muster::store::redis::RedisStore;
+use muster::store::{GatewayStore, KeyStore};
 
 use tokio::task::JoinHandle;
 use tonic::Status;

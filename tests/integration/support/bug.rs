@@ -4,7 +4,7 @@
 use std::sync::{Mutex, OnceLock};
 
 use muster::keys::{Epoch, KeyId, Position};
-use muster::store::{Change, ChangeError, Feed, KeyChange, KeyStore, Lookup, Written};
+use muster::store::{Change, ChangeError, Feed, FeedStore, KeyChange, KeyStore, Lookup, Written};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Planted {
 }
 
 /// A revoke as if it had been written.
-pub async fn pretended(store: &impl KeyStore, id: KeyId) -> Result<Written, ChangeError> {
+pub async fn pretended(store: &impl FeedStore, id: KeyId) -> Result<Written, ChangeError> {
     let loaded = store.load(id).await?;
     let (enrolled, now) = store.gateways().await?;
     let Lookup::Present(mut record) = loaded.lookup else {

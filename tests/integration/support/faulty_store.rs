@@ -10,10 +10,10 @@ use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, AppendOnce, AuditPage, AuditStore, Board, BoardStore, BoardUpdate, Change,
     ChangeError, ClaimStore, Deed, Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo,
-    Heartbeat, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit,
-    KeyPage, KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, SettingStore, Shown, Store,
-    StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore,
-    Written,
+    GatewayStore, Heartbeat, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, KeyCursor,
+    KeyEdit, KeyPage, KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, SettingStore,
+    Shown, Store, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord,
+    TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -186,7 +186,10 @@ impl<S: Store> KeyStore for FaultyStore<S> {
         self.up()?;
         self.inner.reassert(end).await
     }
+}
 
+#[async_trait]
+impl<S: Store> GatewayStore for FaultyStore<S> {
     async fn enrol(&self, gateway: GatewayInfo) -> Result<Position, StoreError> {
         self.up()?;
         let position = self.inner.enrol(gateway).await?;

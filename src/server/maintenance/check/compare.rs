@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::{Counts, Finding, KEPT, Kind, Report};
+use super::report::KEPT;
+use super::{Counts, Finding, Kind, Report};
 use crate::keys::{KeyId, KeyStatus, Revision, Timestamp};
 use crate::store::scan::{
     OddKind, Row, Stored, check_audit, check_event, check_registration, read_agent, read_change,

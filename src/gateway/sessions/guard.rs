@@ -1,0 +1,65 @@
+//! The handle that a session's stream holds.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::registry::Registry;
+use super::session::{EndReason, SessionId, Slot};
+use crate::keys::KeyId;
+
+/// The handle that a session's stream holds: the session lives as long as it.
+/// Given out by [`Registry::admit`] alone.
+pub struct SessionGuard {
+    pub(super) registry: Arc<Registry>,
+    pub(super) slot: Arc<Slot>,
+}
+
+impl SessionGuard {
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.registry.session_id(self.slot.number)
+    }
+
+    /// The session's key.
+    pub fn key(&self) -> KeyId {
+        self.slot.key
+    }
+
+    /// Waits for the session's end, which the stream has to obey.
+    pub async fn ended(&self) -> EndReason {
+        loop {
+            if let Some(end) = self.slot.end.get() {
+                return end.reason;
+            }
+            self.slot.ended.notified().await;
+        }
+    }
+
+    /// The stream ends of its own: says why, unless it was ended before.
+    pub fn close(self, reason: EndReason) {
+        self.slot.end(reason, None);
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.slot.end(EndReason::PeerLeft, None);
+        let Some(end) = self.slot.end.get() else {
+            return;
+        };
+        let was_ended = end.tally.is_some();
+        self.registry.leave(&self.slot, end.reason, was_ended);
+        if let Some(tally) = &end.tally {
+            tally.one_closed();
+        }
+    }
+}
+
+impl fmt::Debug for SessionGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionGuard")
+            .field("id", &format_args!("{}", self.id()))
+            .field("key", &self.key())
+            .finish_non_exhaustive()
+    }
+}

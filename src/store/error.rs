@@ -1,0 +1,24 @@
+//! Faults of the store.
+
+/// A fault of the store, never of who asked: answered as UNAVAILABLE.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The backend did not do it; `0` says why.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// A record is there, but its checksum or its content is wrong.
+    #[error("the stored record of {what} is damaged: {why}")]
+    Corrupt {
+        /// Whose record.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another store answers than the one that this gateway knows: emptied,
+    /// swapped, or restored from nothing. Nothing was read or changed.
+    #[error(
+        "this is not the store that this gateway knows: {0}; restore it, or give the right \
+         --store; to go on with this one, type: muster store adopt"
+    )]
+    Foreign(String),
+}

@@ -1,0 +1,111 @@
+//! Faults of Redis, and which of them pass by themselves.
+
+use redis::RedisError;
+
+use super::schema::FORMAT;
+use crate::store::error::StoreError;
+
+/// The oldest server that will do: 7.0 is what the tests run against. Scripts
+/// of older ones are not replicated by their effects alone.
+pub(super) const MINIMUM: (u32, u32) = (7, 0);
+/// Why the store was not opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RedisOpenError {
+    /// The URL is not one.
+    #[error("store: not a Redis URL ({0}); give redis://HOST:PORT/DB")]
+    Url(String),
+    /// The CA file is of no use.
+    #[error("redis-ca-file: no CA certificates in PEM ({0})")]
+    Ca(String),
+    /// The login was refused.
+    #[error("store: Redis refused the login ({0}); check its user, its password and its rights")]
+    Login(String),
+    /// Its certificate is from no CA that is trusted, or for another name.
+    #[error("store: Redis's certificate is refused ({0}); give its CA as --redis-ca-file")]
+    Certificate(String),
+    /// The server is too old.
+    #[error("store: Redis is version {found}; muster needs {}.{} or newer", MINIMUM.0, MINIMUM.1)]
+    TooOld {
+        /// The version that it says.
+        found: String,
+    },
+    /// Something else lies under the prefix.
+    #[error("store: {what} in Redis is not muster's ({why}); choose another --redis-prefix or DB")]
+    NotOurs {
+        /// Under which name.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A newer muster wrote it.
+    #[error("store: its format is {found}, this muster reads {FORMAT}; run a newer muster")]
+    Newer {
+        /// Its format.
+        found: String,
+    },
+    /// `muster store copy` was interrupted, or is at work.
+    #[error(
+        "store: a copy that was begun at {begun} is not complete; wait for it, or begin it anew \
+         with muster store copy --again"
+    )]
+    Copying {
+        /// When.
+        begun: String,
+    },
+    /// There is something where a copy should go.
+    #[error(
+        "store: there is something under this prefix already ({found}); copy to a Redis, a DB or \
+         a --redis-prefix without it"
+    )]
+    Taken {
+        /// A name of it.
+        found: String,
+    },
+    /// It can't be asked now: may pass.
+    #[error(transparent)]
+    Unavailable(#[from] StoreError),
+    /// There are no random numbers for an id.
+    #[error("no random numbers from the operating system: {0}")]
+    NoRandomness(String),
+}
+
+pub(super) fn failed(error: RedisError) -> StoreError {
+    StoreError::Failed(format!("Redis: {error}"))
+}
+
+/// A refused login does not pass by itself, nor does a wrong certificate.
+pub(super) fn login(error: StoreError) -> RedisOpenError {
+    let text = error.to_string();
+    let refused = [
+        "NOAUTH",
+        "WRONGPASS",
+        "NOPERM",
+        "AuthenticationFailed",
+        "authentication failed",
+    ];
+    if refused.iter().any(|word| text.contains(word)) {
+        RedisOpenError::Login(text)
+    } else if text.contains("invalid peer certificate") {
+        RedisOpenError::Certificate(text)
+    } else {
+        RedisOpenError::Unavailable(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_login_is_told_from_an_outage() {
+        let error = |text: &str| failed(RedisError::from((redis::ErrorKind::Io, "", text.into())));
+        assert!(matches!(
+            login(error("WRONGPASS invalid username-password pair")),
+            RedisOpenError::Login(_)
+        ));
+        assert!(matches!(
+            login(error("Connection refused")),
+            RedisOpenError::Unavailable(_)
+        ));
+    }
+}

@@ -1,0 +1,115 @@
+//! The connections of this process, and what it knows of the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use redis::Cmd;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::Link;
+use super::replicas::Replicas;
+use super::schema::Schema;
+use super::script::{Answer, Caller, Step};
+use crate::keys::{Id, Revision, Timestamp};
+use crate::store::clock::StoreClock;
+use crate::store::error::StoreError;
+use crate::store::gateways::GatewayInfo;
+
+/// The store of several gateways. Clones share it.
+#[derive(Clone)]
+pub struct RedisStore {
+    pub(super) shared: Arc<Shared>,
+    /// Ends with the last clone.
+    pub(super) _hints: Arc<AbortOnDropHandle<()>>,
+}
+
+pub(super) struct Shared {
+    pub(super) schema: Schema,
+    pub(super) id: Id,
+    /// Of this process, at random: tells its entries in the feed of instances.
+    pub(super) writer: Id,
+    pub(super) clock: StoreClock,
+    /// For loads of keys, and other reads: many at once.
+    pub(super) loads: Link,
+    /// For changes.
+    pub(super) writes: Link,
+    /// For the lease and the feed alone: nothing else may hold them up.
+    pub(super) tail: Link,
+    pub(super) replicas: Replicas,
+    /// The greatest revision that this process applied or wrote.
+    pub(super) seen: AtomicU64,
+    /// The greatest revision that the store has been heard of.
+    pub(super) heard: watch::Sender<Revision>,
+    /// Who enrolled through this process, to enrol again when it was forgotten.
+    pub(super) enrolled: Mutex<Vec<(GatewayInfo, Timestamp)>>,
+}
+
+/// Times a guarded step is decided anew because others changed the same counter
+/// meanwhile. Each time one of them got through, so with fewer writers at once
+/// it suffices.
+pub(super) const ATTEMPTS: u32 = 100;
+
+/// Which connection a step goes over.
+#[derive(Clone, Copy)]
+pub(super) enum Over {
+    Loads,
+    Writes,
+    Tail,
+}
+
+impl Shared {
+    pub(super) async fn take(&self, step: Step, over: Over) -> Result<Answer, StoreError> {
+        let caller = Caller {
+            schema: &self.schema,
+            store_id: &self.id,
+            seen: Revision(self.seen.load(Ordering::Relaxed)),
+        };
+        let link = match over {
+            Over::Loads => &self.loads,
+            Over::Writes => &self.writes,
+            Over::Tail => &self.tail,
+        };
+        let sent = Instant::now();
+        let answer = step.take(&caller, link).await?;
+        self.clock.observe(self.shifted(answer.now), sent.elapsed());
+        Ok(answer)
+    }
+
+    /// Takes a step of one command and returns its reply.
+    pub(super) async fn ask<T: redis::FromRedisValue>(
+        &self,
+        command: &Cmd,
+        over: Over,
+    ) -> Result<T, StoreError> {
+        self.take(Step::new().run(command), over).await?.reply()
+    }
+
+    /// A moment of the server's own clock on the clock that tests may shift.
+    pub(super) fn shifted(&self, server: Timestamp) -> Timestamp {
+        Timestamp::from_millis(server.as_millis() + self.clock.shift_millis())
+    }
+
+    /// And back.
+    pub(super) fn unshifted(&self, moment: Timestamp) -> Timestamp {
+        Timestamp::from_millis(moment.as_millis() - self.clock.shift_millis())
+    }
+
+    /// This process applied or wrote that revision.
+    pub(super) fn saw(&self, revision: Revision) {
+        self.seen.fetch_max(revision.0, Ordering::Relaxed);
+    }
+
+    /// The store is at that revision: wakes who follows the feed.
+    pub(super) fn hear(&self, revision: Revision) {
+        self.heard.send_if_modified(|heard| {
+            let newer = revision > *heard;
+            if newer {
+                *heard = revision;
+            }
+            newer
+        });
+    }
+}
