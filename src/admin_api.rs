@@ -6,29 +6,26 @@
 //! reflection's too.
 
 mod about;
+mod auth;
 mod calls;
 mod console;
 mod error;
 mod grpc;
 mod not_ready;
 mod rest;
-mod roles;
 mod service;
+mod state;
 
 use std::sync::Arc;
 
+use axum::middleware;
 use tonic::service::Routes;
 
-use crate::control::audit::Audit;
-use crate::control::gateways::Gateways;
-use crate::control::instances::InstanceAdmin;
-use crate::control::keys::KeyAdmin;
-use crate::control::settings::Settings;
-use crate::control::tokens::Tokens;
-use crate::gateway::events::Events;
-use crate::gateway::presence::Presence;
-use crate::gateway::registrations::Instances;
-use crate::gateway::telemetry_senders::Senders;
+pub use about::About;
+pub use not_ready::Door;
+pub use service::AdminService;
+pub use state::AdminState;
+
 use crate::proto::admin::v1::DESCRIPTORS;
 use crate::proto::admin::v1::agent_service_server::AgentServiceServer;
 use crate::proto::admin::v1::audit_service_server::AuditServiceServer;
@@ -40,102 +37,64 @@ use crate::proto::admin::v1::session_service_server::SessionServiceServer;
 use crate::proto::admin::v1::settings_service_server::SettingsServiceServer;
 use crate::proto::admin::v1::token_service_server::TokenServiceServer;
 
-pub use about::About;
-use grpc::authenticate::Authenticate;
-pub use not_ready::Door;
-use rest::Rest;
-pub use service::AdminService;
-
-/// What the admin API is a door to.
-pub struct Behind {
-    /// Keys.
-    pub keys: Arc<KeyAdmin>,
-    /// Live sessions and refusals, of all gateways.
-    pub presence: Arc<Presence>,
-    /// Agents and instances.
-    pub instances: Arc<Instances>,
-    /// Who sends telemetry.
-    pub senders: Arc<Senders>,
-    /// What happened.
-    pub events: Arc<Events>,
-    /// Admin tokens: also who may come in.
-    pub tokens: Tokens,
-    /// The gateways of the store.
-    pub gateways: Gateways,
-    /// Who changed what.
-    pub audit: Arc<Audit>,
-    /// The gateway that answers.
-    pub about: About,
-    /// What is set for all of them.
-    pub settings: Settings,
-}
-
 /// The service that the admin listener serves: gRPC, REST and the console on one
 /// port.
 ///
 /// # Errors
 /// When our own descriptors can't be read: a build fault.
-pub fn service(behind: Behind) -> Result<AdminService, tonic_reflection::server::Error> {
-    let Behind {
+pub fn service(state: AdminState) -> Result<AdminService, tonic_reflection::server::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+    };
+    let AdminState {
         keys,
         presence,
         instances,
+        instance_admin,
         senders,
         events,
         tokens,
         gateways,
         audit,
-        about,
         settings,
-    } = behind;
-    let instance_admin = InstanceAdmin::new(
-        Arc::clone(&instances),
-        Arc::clone(&presence),
-        Arc::clone(&events),
-    );
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-    };
-    let rest = rest::router(Rest {
-        keys: Arc::clone(&keys),
-        instances: Arc::clone(&instances),
-        presence: Arc::clone(&presence),
-        events: Arc::clone(&events),
-        gateways: gateways.clone(),
-        tokens: tokens.clone(),
-        audit: Arc::clone(&audit),
-        senders: Arc::clone(&senders),
-        about: Arc::new(about),
-        instance_admin: instance_admin.clone(),
-        settings: settings.clone(),
-    });
-    let key_service = grpc::keys::Keys::new(keys, senders);
-    let agent_service = grpc::agents::Agents::new(instances, Arc::clone(&presence), instance_admin);
-    let session_service = grpc::sessions::Sessions::new(Arc::clone(&presence));
-    let rejection_service = grpc::rejections::Refused::new(presence);
-    let gateway_service = grpc::gateways::GatewayAdmin::new(gateways);
-    let audit_service = grpc::audit::Trail::new(Arc::clone(&audit));
-    let token_service = grpc::tokens::TokenAdmin::new(tokens.clone());
-    let routes = Routes::new(KeyServiceServer::new(key_service))
-        .add_service(AgentServiceServer::new(agent_service))
+        about: _,
+    } = state.clone();
+    let routes = Routes::new(KeyServiceServer::new(grpc::keys::Keys::new(keys, senders)))
+        .add_service(AgentServiceServer::new(grpc::agents::Agents::new(
+            instances,
+            Arc::clone(&presence),
+            instance_admin,
+        )))
         .add_service(EventServiceServer::new(grpc::events::EventStream::new(
             events,
         )))
-        .add_service(SessionServiceServer::new(session_service))
-        .add_service(GatewayServiceServer::new(gateway_service))
-        .add_service(TokenServiceServer::new(token_service))
+        .add_service(SessionServiceServer::new(grpc::sessions::Sessions::new(
+            Arc::clone(&presence),
+        )))
+        .add_service(GatewayServiceServer::new(
+            grpc::gateways::GatewayAdmin::new(gateways),
+        ))
+        .add_service(TokenServiceServer::new(grpc::tokens::TokenAdmin::new(
+            tokens,
+        )))
         .add_service(SettingsServiceServer::new(
             grpc::settings::SettingsAdmin::new(settings),
         ))
-        .add_service(RejectionServiceServer::new(rejection_service))
-        .add_service(AuditServiceServer::new(audit_service))
+        .add_service(RejectionServiceServer::new(grpc::rejections::Refused::new(
+            presence,
+        )))
+        .add_service(AuditServiceServer::new(grpc::audit::Trail::new(audit)))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.
         .add_service(reflection().build_v1alpha()?)
-        .prepare();
+        .prepare()
+        .into_axum_router();
     Ok(AdminService {
-        grpc: Authenticate::new(routes, tokens, audit),
-        rest,
+        grpc: routes.layer(middleware::from_fn_with_state(
+            state.clone(),
+            grpc::authorize::authorize,
+        )),
+        rest: rest::router(state),
     })
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod agent_config;
 pub mod audit;
+pub(crate) mod error;
 pub mod gateways;
 pub(crate) mod instances;
 pub mod keys;

@@ -1,149 +1,176 @@
-//! What of an operator's calls goes into the audit trail: one table.
+//! The calls of the admin API: one table for gRPC and REST.
 //!
-//! Invariant: a call that changes something is in the table; a test holds it
-//! against the protos and against the REST document.
+//! Owns: the least role of each call, and its action in the audit trail.
+//! Invariants: a call that is not in the table is refused; a call that changes
+//! something has an action. Tests hold the table against the protos and the REST
+//! document.
 
+use Role::{Admin, Operator, Viewer};
 use http::Method;
 
-use crate::control::audit::{Action, Actor, Audit};
-use crate::store::DeedResult;
+use crate::store::Role;
 
-/// Calls of the gRPC API that change something.
-const GRPC: &[(&str, &str)] = &[
-    ("/muster.admin.v1.KeyService/CreateKey", "key.create"),
-    ("/muster.admin.v1.KeyService/EditKey", "key.edit"),
-    ("/muster.admin.v1.KeyService/RevokeKey", "key.revoke"),
-    ("/muster.admin.v1.KeyService/DeleteKey", "key.delete"),
-    ("/muster.admin.v1.KeyService/DeleteKeys", "key.delete"),
-    (
-        "/muster.admin.v1.AgentService/DeleteInstances",
-        "instance.delete",
-    ),
-    (
-        "/muster.admin.v1.SettingsService/SetInstanceCleanup",
-        "settings.edit",
-    ),
-    (
-        "/muster.admin.v1.SessionService/DisconnectSession",
-        "session.disconnect",
-    ),
-    (
-        "/muster.admin.v1.GatewayService/ForgetGateway",
-        "gateway.forget",
-    ),
-    ("/muster.admin.v1.TokenService/CreateToken", "token.create"),
-    ("/muster.admin.v1.TokenService/RevokeToken", "token.revoke"),
-];
-
-/// The same of REST, by what follows the namespace.
-const REST: &[(Method, &str, &str)] = &[
-    (Method::POST, "/data-plane-keys", "key.create"),
-    (Method::PATCH, "/data-plane-keys", "key.delete"),
-    (Method::PATCH, "/data-plane-keys/{id}", "key.edit"),
-    (Method::DELETE, "/data-plane-keys/{id}", "key.delete"),
-    (Method::PUT, "/data-plane-keys/{id}/revoke", "key.revoke"),
-    (Method::PATCH, "/instances", "instance.delete"),
-    (Method::DELETE, "/instances/{id}", "instance.delete"),
-    (Method::PATCH, "/settings/instance-cleanup", "settings.edit"),
-    (Method::PUT, "/settings/instance-cleanup", "settings.edit"),
-    (Method::DELETE, "/sessions/{id}", "session.disconnect"),
-    (Method::DELETE, "/gateways/{id}", "gateway.forget"),
-    (Method::POST, "/tokens", "token.create"),
-    (Method::DELETE, "/tokens/{id}", "token.revoke"),
-];
-
-/// The action of a gRPC call; `None`: it changes nothing.
-pub(super) fn of_grpc(path: &str) -> Option<&'static str> {
-    let found = GRPC.iter().find(|(call, _)| *call == path);
-    found.map(|(_, action)| *action)
+/// A call, over whichever protocol it comes in.
+pub(super) struct Call {
+    /// Its gRPC methods, behind `/muster.admin.v1.`.
+    grpc: &'static [&'static str],
+    /// Its REST methods and routes, behind `/namespaces/{namespace}`.
+    rest: &'static [(Method, &'static str)],
+    /// The least role that may make it.
+    pub role: Role,
+    /// Its action in the audit trail; `None`: it changes nothing.
+    pub action: Option<&'static str>,
 }
 
-/// The action of a REST call by its route; `None`: it changes nothing.
-pub(super) fn of_rest(method: &Method, route: &str) -> Option<&'static str> {
-    let (_, rest) = route.split_once("/namespaces/{namespace}")?;
-    let found = REST
-        .iter()
-        .find(|(m, path, _)| m == method && *path == rest);
-    found.map(|(_, _, action)| *action)
-}
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
 
-/// How a whole call went.
-pub(super) struct End {
-    pub result: DeedResult,
-    pub reason: Option<String>,
-    /// The target, where the call did not come to name one.
-    pub target: Option<String>,
-}
-
-/// Notes what a call did, thing by thing.
-pub(super) async fn note(audit: &Audit, name: &'static str, actor: &Actor, end: End) {
-    let mut actions: Vec<_> = actor
-        .take_parts()
-        .into_iter()
-        .map(|part| {
-            let (result, reason) = part.end.unwrap_or((end.result, end.reason.clone()));
-            Action {
-                name,
-                target: Some(part.target),
-                detail: part.detail,
-                result,
-                reason,
-            }
-        })
-        .collect();
-    if actions.is_empty() {
-        actions.push(Action {
-            name,
-            target: end.target,
-            detail: String::new(),
-            result: end.result,
-            reason: end.reason,
-        });
+const fn read(
+    grpc: &'static [&'static str],
+    rest: &'static [(Method, &'static str)],
+    role: Role,
+) -> Call {
+    Call {
+        grpc,
+        rest,
+        role,
+        action: None,
     }
-    audit.note(actor.origin(), actions).await;
+}
+
+const fn change(
+    action: &'static str,
+    grpc: &'static [&'static str],
+    rest: &'static [(Method, &'static str)],
+    role: Role,
+) -> Call {
+    Call {
+        grpc,
+        rest,
+        role,
+        action: Some(action),
+    }
+}
+
+#[rustfmt::skip]
+static CALLS: &[Call] = &[
+    read(&["KeyService/GetKey"],
+        &[(GET, "/data-plane-keys/{id}"), (GET, "/data-plane-keys/{id}/revocation"),
+          (GET, "/data-plane-keys/{id}/telemetry-senders")], Viewer),
+    read(&["KeyService/ListKeys"], &[(GET, "/data-plane-keys")], Viewer),
+    change("key.create", &["KeyService/CreateKey"], &[(POST, "/data-plane-keys")], Admin),
+    change("key.edit", &["KeyService/EditKey"], &[(PATCH, "/data-plane-keys/{id}")], Operator),
+    change("key.revoke", &["KeyService/RevokeKey"], &[(PUT, "/data-plane-keys/{id}/revoke")], Operator),
+    change("key.delete", &["KeyService/DeleteKey", "KeyService/DeleteKeys"],
+        &[(DELETE, "/data-plane-keys/{id}"), (PATCH, "/data-plane-keys")], Admin),
+    read(&["AgentService/ListAgents"], &[(GET, "/agents")], Viewer),
+    read(&["AgentService/GetAgent"], &[(GET, "/agents/{id}")], Viewer),
+    read(&["AgentService/ListInstances"], &[(GET, "/instances"), (GET, "/instances/{id}")], Viewer),
+    change("instance.delete", &["AgentService/DeleteInstances"],
+        &[(PATCH, "/instances"), (DELETE, "/instances/{id}")], Admin),
+    read(&["SessionService/ListSessions"], &[(GET, "/sessions")], Viewer),
+    change("session.disconnect", &["SessionService/DisconnectSession"], &[(DELETE, "/sessions/{id}")], Operator),
+    read(&["RejectionService/ListRejections"], &[(GET, "/rejections")], Viewer),
+    read(&["EventService/StreamEvents"], &[(GET, "/events")], Viewer),
+    read(&["GatewayService/ListGateways"], &[(GET, "/gateways")], Viewer),
+    change("gateway.forget", &["GatewayService/ForgetGateway"], &[(DELETE, "/gateways/{id}")], Admin),
+    read(&["TokenService/ListTokens"], &[(GET, "/tokens")], Admin),
+    read(&[], &[(GET, "/tokens/mine")], Viewer),
+    change("token.create", &["TokenService/CreateToken"], &[(POST, "/tokens")], Admin),
+    change("token.revoke", &["TokenService/RevokeToken"], &[(DELETE, "/tokens/{id}")], Admin),
+    read(&["AuditService/ListAudit"], &[(GET, "/audit")], Viewer),
+    read(&["SettingsService/GetInstanceCleanup"], &[(GET, "/settings/instance-cleanup")], Viewer),
+    change("settings.edit", &["SettingsService/SetInstanceCleanup"],
+        &[(PATCH, "/settings/instance-cleanup"), (PUT, "/settings/instance-cleanup")], Admin),
+    read(&[], &[(GET, "/about"), (GET, "/agent-config")], Viewer),
+];
+
+/// The descriptions of the gRPC API, which any token may read.
+static REFLECTION: Call = read(&[], &[], Viewer);
+const REFLECTION_PATHS: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// The call of a gRPC path; `None`: there is none.
+pub(super) fn of_grpc(path: &str) -> Option<&'static Call> {
+    if REFLECTION_PATHS.contains(&path) {
+        return Some(&REFLECTION);
+    }
+    let method = path.strip_prefix("/muster.admin.v1.")?;
+    CALLS.iter().find(|call| call.grpc.contains(&method))
+}
+
+/// The call of a REST method and route; `None`: there is none.
+pub(super) fn of_rest(method: &Method, route: &str) -> Option<&'static Call> {
+    let (_, route) = route.split_once("/namespaces/{namespace}")?;
+    let method = match *method {
+        // A HEAD is answered as the GET, without its body.
+        Method::HEAD => &Method::GET,
+        _ => method,
+    };
+    CALLS
+        .iter()
+        .find(|call| call.rest.iter().any(|(m, r)| m == method && *r == route))
 }
 
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use prost_types::FileDescriptorSet;
+    use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-    use super::super::roles::least_role;
     use super::*;
     use crate::proto::admin::v1::DESCRIPTORS;
-    use crate::store::Role;
 
-    #[test]
-    fn every_call_that_a_viewer_may_not_make_is_in_the_table() {
-        let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
-        let mut seen = 0;
-        for file in &set.file {
-            for service in &file.service {
-                for method in &service.method {
-                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
-                    // Tokens are listed by admins alone, and yet only looked at.
-                    let looks = least_role(&path) == Some(Role::Viewer)
-                        || method.name().starts_with("List");
-                    assert_eq!(of_grpc(&path).is_none(), looks, "{path}");
-                    seen += usize::from(!looks);
-                }
-            }
-        }
-        assert_eq!(seen, GRPC.len());
+    /// The comment of a method; its place in a file is
+    /// `[6 (services), service, 2 (methods), method]`.
+    fn comment(file: &FileDescriptorProto, service: usize, method: usize) -> String {
+        let path = [6, service, 2, method].map(|n| i32::try_from(n).unwrap());
+        let info = file.source_code_info.as_ref().unwrap();
+        let place = info.location.iter().find(|place| place.path == path);
+        place.unwrap().leading_comments().replace('\n', " ")
     }
 
     #[test]
-    fn every_route_that_is_not_read_alone_is_in_the_table() {
+    fn every_grpc_method_is_in_the_table_and_its_comment_says_the_role() {
+        let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+        let mut seen = 0;
+        for file in &set.file {
+            for (s, service) in file.service.iter().enumerate() {
+                for (m, method) in service.method.iter().enumerate() {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    let call = of_grpc(&path).unwrap_or_else(|| panic!("{path}: add it"));
+                    let said = comment(file, s, m);
+                    let role = format!("Role: {}.", call.role);
+                    assert!(said.contains(&role), "{path}: its comment lacks {role:?}");
+                    // Tokens are listed by admins alone, and yet only read.
+                    let reads = call.role == Viewer || method.name().starts_with("List");
+                    assert_eq!(call.action.is_none(), reads, "{path}");
+                    seen += 1;
+                }
+            }
+        }
+        let in_table: usize = CALLS.iter().map(|call| call.grpc.len()).sum();
+        assert_eq!(seen, in_table, "a method in the table does not exist");
+        assert!(of_grpc("/muster.admin.v1.KeyService/Nothing").is_none());
+    }
+
+    #[test]
+    fn every_rest_route_is_in_the_table_and_has_an_action_unless_it_is_a_get() {
         let document = serde_json::to_value(super::super::rest::document()).unwrap();
         let mut seen = 0;
         for (path, methods) in document["paths"].as_object().unwrap() {
             for method in methods.as_object().unwrap().keys() {
                 let method: Method = method.to_uppercase().parse().unwrap();
-                let action = of_rest(&method, path);
-                assert_eq!(action.is_none(), method == Method::GET, "{method} {path}");
-                seen += usize::from(action.is_some());
+                let call = of_rest(&method, path).unwrap_or_else(|| panic!("{method} {path}"));
+                assert_eq!(call.action.is_none(), method == GET, "{method} {path}");
+                seen += 1;
             }
         }
-        assert_eq!(seen, REST.len());
+        let in_table: usize = CALLS.iter().map(|call| call.rest.len()).sum();
+        assert_eq!(seen, in_table, "a route in the table does not exist");
     }
 }

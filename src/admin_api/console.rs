@@ -7,7 +7,7 @@
 //! files that are embedded here.
 
 mod assets;
-mod cookie;
+pub(super) mod cookie;
 mod headers;
 mod not_ready;
 mod session;
@@ -15,14 +15,13 @@ mod session;
 use axum::Router;
 use axum::routing::{get, post};
 
-use super::rest::Rest;
-
-pub(super) use cookie::{presented, provenance};
 pub(super) use headers::harden;
 pub(super) use not_ready::while_shut;
 
+use super::state::AdminState;
+
 /// The console's own routes.
-pub(super) fn routes() -> Router<Rest> {
+pub(super) fn routes() -> Router<AdminState> {
     Router::new()
         .route("/", get(assets::index))
         .route("/assets/{*path}", get(assets::file))

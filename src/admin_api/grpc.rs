@@ -2,7 +2,7 @@
 
 pub mod agents;
 pub mod audit;
-pub mod authenticate;
+pub mod authorize;
 pub mod convert;
 pub mod events;
 pub mod gateways;

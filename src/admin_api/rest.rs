@@ -3,22 +3,21 @@
 //!
 //! Owns: the routes, and what every answer of them has in common. Must not know:
 //! rules of keys: it calls what the admin gRPC calls.
-//! Invariants: every route says which role it needs, in its handler's
-//! arguments; every answer that is not a success has one shape.
+//! Invariants: no route is answered without a caller whose role allows it; every
+//! answer that is not a success has one shape.
 
 mod about;
 mod agents;
 mod audit;
-mod auth;
+mod authorize;
 mod deletes;
 mod document;
-mod error;
+pub(super) mod error;
 mod events;
 mod filter;
 mod gateways;
 mod instances;
 mod keys;
-mod noted;
 mod page;
 mod params;
 mod rejections;
@@ -44,76 +43,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::About;
-use crate::control::audit::Audit;
-use crate::control::gateways::Gateways;
-use crate::control::instances::InstanceAdmin;
-use crate::control::keys::KeyAdmin;
-use crate::control::settings::Settings;
-use crate::control::tokens::Tokens;
-use crate::gateway::events::Events;
-use crate::gateway::presence::Presence;
-use crate::gateway::registrations::Instances;
-use crate::gateway::telemetry_senders::Senders;
-use crate::store::StoreClock;
-
 use super::console;
-pub(super) use auth::CONSOLE;
-use auth::Scheme;
-pub(super) use error::{ApiError, Fault};
-use noted::Noted;
-
-/// What the routes work on.
-#[derive(Clone)]
-pub(super) struct Rest {
-    pub keys: Arc<KeyAdmin>,
-    pub instances: Arc<Instances>,
-    pub presence: Arc<Presence>,
-    pub events: Arc<Events>,
-    pub gateways: Gateways,
-    pub tokens: Tokens,
-    pub audit: Arc<Audit>,
-    pub senders: Arc<Senders>,
-    pub about: Arc<About>,
-    pub instance_admin: InstanceAdmin,
-    pub settings: Settings,
-}
-
-/// The path of a list, for the document.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "describes what params.rs reads")]
-struct Namespaced {
-    /// The only one is `default`.
-    namespace: String,
-}
-
-/// The path of one row, for the document.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "describes what params.rs reads")]
-struct One {
-    /// The only one is `default`.
-    namespace: String,
-    /// The row's id.
-    id: String,
-}
-
-/// Of which key, for the document.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what params.rs reads")]
-struct OfKey {
-    /// Only those of this key.
-    key_object_id: Option<String>,
-}
+use super::state::AdminState;
+use crate::store::StoreClock;
+use authorize::{Scheme, authorize};
+use document::REQUEST_ID;
+use error::{ApiError, ErrorCause};
 
 /// Where NGINX One has its API, and where muster's own lies.
 const BASES: [&str; 2] = ["/api/nginx/one", "/api/v1"];
 /// Bytes of a request's body: fifty keys' ids and their actions fit many times.
 const BODY: usize = 64 * 1024;
-/// The request's id, in the answer's headers and in the body of an error.
-const REQUEST_ID: &str = "x-request-id";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -130,10 +70,11 @@ const REQUEST_ID: &str = "x-request-id";
 struct Document;
 
 /// All routes, and the document that describes them.
-pub(super) fn router(rest: Rest) -> Router {
+pub(super) fn router(state: AdminState) -> Router {
     let (routes, document) = described();
+    let routes = routes.route_layer(middleware::from_fn_with_state(state.clone(), authorize));
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
-    let mut router: Router<Rest> = Router::new().route(
+    let mut router: Router<AdminState> = Router::new().route(
         "/api/openapi.json",
         get(async move || ([(CONTENT_TYPE, "application/json")], document.to_string())),
     );
@@ -142,11 +83,13 @@ pub(super) fn router(rest: Rest) -> Router {
     }
     router
         .merge(console::routes())
-        .fallback(|| std::future::ready(ApiError::from(Fault::NoSuchRoute)))
-        .method_not_allowed_fallback(|| std::future::ready(ApiError::from(Fault::NoSuchMethod)))
+        .fallback(|| std::future::ready(ApiError::from(ErrorCause::NoSuchRoute)))
+        .method_not_allowed_fallback(|| {
+            std::future::ready(ApiError::from(ErrorCause::NoSuchMethod))
+        })
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(middleware::from_fn_with_state(rest.clone(), finish))
-        .with_state(rest)
+        .layer(middleware::from_fn_with_state(state.clone(), finish))
+        .with_state(state)
 }
 
 /// What describes the routes.
@@ -155,7 +98,7 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
     described().1
 }
 
-fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
+fn described() -> (Router<AdminState>, utoipa::openapi::OpenApi) {
     let routes = || {
         OpenApiRouter::new()
             .routes(routes!(keys::list, keys::create, deletes::delete_several))
@@ -187,29 +130,12 @@ fn described() -> (Router<Rest>, utoipa::openapi::OpenApi) {
     (routes().into(), document)
 }
 
-/// Gives the request its id, an error its body, and what is done its record.
-async fn finish(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
+/// Gives the request its id, and an error its body.
+async fn finish(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let id = request_id();
-    let noted = Noted::of(&mut request);
-    let answered = async move {
-        let mut response = next.run(request).await;
-        let error = response.extensions_mut().remove::<ApiError>();
-        (response, error)
-    };
-    let (mut response, error) = match noted {
-        None => answered.await,
-        Some(noted) => {
-            let audit = Arc::clone(&rest.audit);
-            let noted = async move {
-                let (response, error) = answered.await;
-                noted.end(&audit, response.status(), error.as_ref()).await;
-                (response, error)
-            };
-            rest.audit.to_the_end(noted).await
-        }
-    };
-    if let Some(error) = error {
-        response = error.told(&id, rest.tokens.now());
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        response = error.into_body(&id, state.tokens.now());
     }
     finished(response, &id)
 }
@@ -225,9 +151,9 @@ fn finished(mut response: Response, id: &str) -> Response {
 
 /// What every call is answered while the gateway waits for its store.
 pub(super) fn refusal(why: &str) -> Response {
-    let error = ApiError::from(Fault::NotYet(why.to_owned()));
+    let error = ApiError::from(ErrorCause::NotYet(why.to_owned()));
     let id = request_id();
-    finished(error.told(&id, StoreClock::default().now()), &id)
+    finished(error.into_body(&id, StoreClock::default().now()), &id)
 }
 
 /// Random; all zeros should the system have no random numbers, for an id is

@@ -11,15 +11,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
-use tonic::service::Routes;
 use tower_service::Service;
-
-use super::grpc::authenticate::Authenticate;
 
 /// What the admin listener serves.
 #[derive(Clone)]
 pub struct AdminService {
-    pub(super) grpc: Authenticate<Routes>,
+    pub(super) grpc: Router,
     pub(super) rest: Router,
 }
 
@@ -39,8 +36,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if is_grpc(&request) {
-            let answer = self.grpc.call(request);
-            Box::pin(async move { answer.await.map(|response| response.map(Body::new)) })
+            Box::pin(self.grpc.call(request))
         } else {
             Box::pin(self.rest.call(request))
         }

@@ -14,12 +14,13 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::control::agent_config::quote::clean;
-use crate::net::address::AgentAddress;
-use block::{AuthBlock, CA_THERE, CommandBlock, ServerBlock, TlsBlock, Trust};
-
 pub use block::Block;
 pub use target::{MOUNT, Target};
+
+use crate::control::agent_config::quote::clean;
+use crate::control::error::{AdminError, ErrorKind};
+use crate::net::address::AgentAddress;
+use block::{AuthBlock, CA_THERE, CommandBlock, ServerBlock, TlsBlock, Trust};
 
 /// Where the key goes on the agent's host.
 const KEY_THERE: &str = "/etc/nginx-agent/muster.key";
@@ -65,6 +66,18 @@ pub enum AgentConfigError {
     /// The working directory is gone.
     #[error("no working directory: {0}")]
     WorkingDirectory(#[from] io::Error),
+}
+
+impl AdminError for AgentConfigError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::PodCantReach(_) => ErrorKind::Conflict,
+            Self::Address { .. }
+            | Self::Undiallable(_)
+            | Self::Ca { .. }
+            | Self::WorkingDirectory(_) => ErrorKind::Unavailable,
+        }
+    }
 }
 
 /// What is asked for.

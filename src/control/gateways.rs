@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::audit::Actor;
+use crate::control::error::{AdminError, ErrorKind};
 use crate::gateway::sessions::Registry;
 use crate::keys::{Revision, Timestamp};
 use crate::store::{Enrolled, FeedStore, GatewayId, StoreError};
@@ -37,6 +38,16 @@ pub enum GatewayError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl AdminError for GatewayError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Alive { .. } => ErrorKind::Conflict,
+            Self::Store(error) => error.kind(),
+        }
+    }
 }
 
 /// Knows the gateways of the store.

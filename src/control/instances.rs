@@ -10,6 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::control::audit::Actor;
+use crate::control::error::{AdminError, ErrorKind};
 use crate::gateway::events::Events;
 use crate::gateway::presence::Presence;
 use crate::gateway::registrations::{InstanceId, Instances};
@@ -35,6 +36,16 @@ pub enum InstanceAdminError {
     /// The store failed. It is forgotten here, and written once the store answers.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl AdminError for InstanceAdminError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Reported { .. } => ErrorKind::Conflict,
+            Self::Store(error) => error.kind(),
+        }
+    }
 }
 
 /// Forgets instances.

@@ -20,6 +20,7 @@ pub use listing::Keys;
 pub use outcome::{GatewayOutcome, RevokeOutcome};
 
 use crate::control::audit::{Actor, Audit};
+use crate::control::error::{AdminError, CreateError, ErrorKind};
 use crate::gateway::events::Events;
 use crate::gateway::key_feed::Revocations;
 use crate::gateway::presence::{Elsewhere, Presence};
@@ -40,20 +41,12 @@ pub enum KeyAdminError {
     /// The store's step refused or failed.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// A create whose write may or may not have happened.
-    #[error("outcome unknown: if {key} exists, revoke it and create again ({cause})")]
-    CreateUnknown {
-        /// The id that the key has, if it exists.
-        key: KeyId,
-        /// What the store said.
-        cause: StoreError,
-    },
+    /// Whether the key was created is not known, or it was not.
+    #[error(transparent)]
+    Create(#[from] CreateError),
     /// An edit that changes nothing.
     #[error("nothing to change: give a name, an expires_at, or both")]
     EmptyEdit,
-    /// There are no random numbers to make a key of.
-    #[error("no random numbers from the operating system: {0}")]
-    NoRandomness(String),
 }
 
 impl KeyAdminError {
@@ -61,15 +54,27 @@ impl KeyAdminError {
     fn noted(self, actor: &Actor) -> Self {
         match &self {
             Self::Change(ChangeError::Store(error)) => actor.failed(error),
-            Self::CreateUnknown { .. } => {
+            Self::Create(CreateError::Unknown { .. }) => {
                 actor.ended(DeedResult::Unknown, Some(self.to_string()));
             }
-            Self::NoRandomness(_) => actor.ended(DeedResult::Failed, Some(self.to_string())),
+            Self::Create(CreateError::NoRandomness(_)) => {
+                actor.ended(DeedResult::Failed, Some(self.to_string()));
+            }
             Self::Change(_) | Self::EmptyEdit => {
                 actor.ended(DeedResult::Refused, Some(self.to_string()));
             }
         }
         self
+    }
+}
+
+impl AdminError for KeyAdminError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Change(error) => error.kind(),
+            Self::Create(error) => error.kind(),
+            Self::EmptyEdit => ErrorKind::Invalid,
+        }
     }
 }
 
@@ -195,7 +200,7 @@ impl KeyAdmin {
     ) -> Result<CreatedKey, KeyAdminError> {
         check_name(&name)?;
         let minted = mint(Kind::DataPlaneKey)
-            .map_err(|error| KeyAdminError::NoRandomness(error.to_string()))?;
+            .map_err(|error| CreateError::NoRandomness(error.to_string()))?;
         let key = KeyId(minted.id);
         actor.on(key, quoted(&name));
         let created = self.store.create(NewKey {
@@ -205,8 +210,12 @@ impl KeyAdmin {
             expires_at,
         });
         let written = created.await.map_err(|error| {
-            let error = match error {
-                ChangeError::Store(cause) => KeyAdminError::CreateUnknown { key, cause },
+            let error: KeyAdminError = match error {
+                ChangeError::Store(cause) => CreateError::Unknown {
+                    id: key.to_string(),
+                    cause,
+                }
+                .into(),
                 other => other.into(),
             };
             error.noted(actor)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::audit::Actor;
+use crate::control::error::{AdminError, ErrorKind};
 use crate::store::{SettingStore, StoreError};
 
 /// How the store calls it.
@@ -43,6 +44,15 @@ pub enum SettingsError {
     /// The store failed. Whether it was written is not known.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl AdminError for SettingsError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TooLong(_) => ErrorKind::Invalid,
+            Self::Store(error) => error.kind(),
+        }
+    }
 }
 
 /// The settings of a store.

@@ -18,6 +18,7 @@ pub use bootstrap::{
 };
 
 use crate::control::audit::Actor;
+use crate::control::error::{AdminError, CreateError, ErrorKind};
 use crate::keys::{
     CredentialError, Digest, KeyStatus, Kind, PresentedToken, RuleError, Timestamp, TokenId,
     check_future, check_name, mint,
@@ -59,17 +60,30 @@ pub enum TokenAdminError {
     /// A bad name or expiry.
     #[error(transparent)]
     Rule(#[from] RuleError),
-    /// A create whose write may or may not have happened.
-    #[error("outcome unknown: if {token} exists, revoke it and create again ({cause})")]
-    CreateUnknown {
-        /// The id that the token has, if it exists.
-        token: TokenId,
-        /// What the store said.
-        cause: StoreError,
-    },
-    /// There are no random numbers to make a token of.
-    #[error("no random numbers from the operating system: {0}")]
-    NoRandomness(String),
+    /// Whether the token was created is not known, or it was not.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+}
+
+impl AdminError for TokenError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Credential(_) | Self::Unknown | Self::Revoked(_) | Self::Expired(_) => {
+                ErrorKind::Unauthenticated
+            }
+            Self::Unavailable(error) => error.kind(),
+        }
+    }
+}
+
+impl AdminError for TokenAdminError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Change(error) => error.kind(),
+            Self::Rule(error) => error.kind(),
+            Self::Create(error) => error.kind(),
+        }
+    }
 }
 
 impl From<StoreError> for TokenAdminError {
@@ -137,8 +151,8 @@ impl Tokens {
         check_name(&name)?;
         let now = self.now();
         expires_at.map_or(Ok(()), |at| check_future(at, now))?;
-        let minted = mint(Kind::AdminToken)
-            .map_err(|error| TokenAdminError::NoRandomness(error.to_string()))?;
+        let minted =
+            mint(Kind::AdminToken).map_err(|error| CreateError::NoRandomness(error.to_string()))?;
         by.on(TokenId(minted.id), format!("{name:?}, {role}"));
         let record = TokenRecord {
             id: TokenId(minted.id),
@@ -152,8 +166,8 @@ impl Tokens {
         let written = self.store.put_token(record.clone()).await;
         written.map_err(|cause| {
             by.failed(&cause);
-            TokenAdminError::CreateUnknown {
-                token: record.id,
+            CreateError::Unknown {
+                id: record.id.to_string(),
                 cause,
             }
         })?;

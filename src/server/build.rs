@@ -15,10 +15,11 @@ use super::observer::Connections;
 use super::ops_listener::OpsListener;
 use super::run::Parts;
 use super::{Addresses, DataDir, Server, StartError};
-use crate::admin_api::{self, About};
+use crate::admin_api::{self, About, AdminState};
 use crate::agent_api;
 use crate::control::audit::Audit;
 use crate::control::gateways::Gateways;
+use crate::control::instances::InstanceAdmin;
 use crate::control::keys::KeyAdmin;
 use crate::control::settings::Settings;
 use crate::control::tokens::Tokens;
@@ -206,16 +207,21 @@ pub(super) async fn build(
     let forget_after = config.instances.forget_unavailable_after;
     let settings = Settings::new(store.clone(), forget_after);
     settings.tell_which_counts().await;
-    let admin_service = admin_api::service(admin_api::Behind {
+    let admin_service = admin_api::service(AdminState {
         keys: key_admin,
         presence: Arc::clone(&presence),
         instances: Arc::clone(&instances),
+        instance_admin: InstanceAdmin::new(
+            Arc::clone(&instances),
+            Arc::clone(&presence),
+            Arc::clone(&events),
+        ),
         senders,
         events: Arc::clone(&events),
         tokens: Tokens::new(store.clone(), store.clock().clone()),
         gateways: Gateways::new(store.clone(), Arc::clone(&registry)),
         audit: Arc::clone(&audit),
-        about: About {
+        about: Arc::new(About {
             gateway_name: config.gateway_name.clone(),
             agent_address: dialled.to_string(),
             agent_address_named: config.tls.agent_address.is_some(),
@@ -224,7 +230,7 @@ pub(super) async fn build(
                 StorePlace::Redis(_) => "redis",
             },
             data_dir: data_dir.absolute(),
-        },
+        }),
         settings: settings.clone(),
     })?;
 

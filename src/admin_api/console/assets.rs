@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use crate::admin_api::rest::{ApiError, Fault};
+use crate::admin_api::rest::error::{ApiError, ErrorCause};
 
 macro_rules! embedded {
     ($($path:literal)*) => {
@@ -133,7 +133,7 @@ pub(super) fn answer(path: &str, request: &HeaderMap) -> Option<Response> {
 
 /// The page that everything is on.
 pub(super) async fn index(headers: HeaderMap) -> Result<Response, ApiError> {
-    answer(INDEX, &headers).ok_or_else(|| Fault::NoSuchRoute.into())
+    answer(INDEX, &headers).ok_or_else(|| ErrorCause::NoSuchRoute.into())
 }
 
 /// What the page is made of.
@@ -142,7 +142,7 @@ pub(super) async fn file(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let found = path.and_then(|Path(path)| answer(&path, &headers));
-    found.ok_or_else(|| Fault::NoSuchRoute.into())
+    found.ok_or_else(|| ErrorCause::NoSuchRoute.into())
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 //! site's page can have made it, or if it changes nothing.
 
 use axum::http::header::{COOKIE, HOST, ORIGIN};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 
-use crate::admin_api::rest::{CONSOLE, Fault};
+use crate::admin_api::rest::error::ErrorCause;
 
+/// The header of each of the console's calls; another site's page can't set it.
+pub(in crate::admin_api) const CONSOLE: &str = "x-muster-console";
 /// The prefix has browsers take it over TLS alone, for this host alone.
 const NAME: &str = "__Host-muster";
 /// It goes with the browser's session; scripts do not see it, and no other
@@ -36,26 +37,30 @@ pub(in crate::admin_api) fn presented(headers: &mut HeaderMap) -> Option<Vec<u8>
 /// Whether the console itself made this request, if it changes something: it
 /// says so in a header that another site's page can't set unasked, and its
 /// page is of this host.
-pub(in crate::admin_api) fn provenance(parts: &Parts) -> Result<(), Fault> {
-    if parts.method == Method::GET || parts.method == Method::HEAD {
+pub(in crate::admin_api) fn check_origin(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), ErrorCause> {
+    if method == Method::GET || method == Method::HEAD {
         return Ok(());
     }
-    if parts.headers.get(CONSOLE).map(HeaderValue::as_bytes) != Some(b"1") {
-        return Err(Fault::NotConsole(format!(
+    if headers.get(CONSOLE).map(HeaderValue::as_bytes) != Some(b"1") {
+        return Err(ErrorCause::NotConsole(format!(
             "{CONSOLE}: 1 is missing: with a cookie the console alone may change something; \
              send `authorization: Bearer mat_…` instead"
         )));
     }
-    let Some(origin) = parts.headers.get(ORIGIN) else {
+    let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
-    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = parts.uri.authority().map(|a| a.as_str()).or(host);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(|a| a.as_str()).or(host);
     let own = host.map(|host| format!("https://{host}"));
     let is_own = |own: String| origin.as_bytes().eq_ignore_ascii_case(own.as_bytes());
     match own.is_some_and(is_own) {
         true => Ok(()),
-        false => Err(Fault::NotConsole(
+        false => Err(ErrorCause::NotConsole(
             "origin: the request comes from a page of another host; a proxy before the console \
              has to pass on the host that the browser asked for"
                 .into(),
@@ -79,6 +84,11 @@ pub(super) fn clear() -> Option<HeaderValue> {
 mod tests {
     use super::*;
     use axum::http::Request;
+    use axum::http::request::Parts;
+
+    fn provenance(parts: &Parts) -> Result<(), ErrorCause> {
+        check_origin(&parts.method, &parts.uri, &parts.headers)
+    }
 
     fn request(method: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().method(method).uri("/x");

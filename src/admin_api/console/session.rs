@@ -13,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::cookie;
-use crate::admin_api::grpc::authenticate::peer;
-use crate::admin_api::rest::{ApiError, Fault, Rest};
+use crate::admin_api::auth::peer;
+use crate::admin_api::rest::error::{ApiError, ErrorCause};
+use crate::admin_api::state::AdminState;
 use crate::control::tokens;
 use crate::control::tokens::TokenError;
 
@@ -26,19 +27,19 @@ pub(super) struct SignIn {
 }
 
 pub(super) async fn sign_in(
-    State(rest): State<Rest>,
+    State(state): State<AdminState>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let from = peer(&request);
     let (parts, body) = request.into_parts();
-    cookie::provenance(&parts)?;
-    let read = Json::from_request(Request::from_parts(parts, body), &rest).await;
+    cookie::check_origin(&parts.method, &parts.uri, &parts.headers)?;
+    let read = Json::from_request(Request::from_parts(parts, body), &state).await;
     let Json(SignIn { token }) = read.map_err(|error: JsonRejection| {
         // Without its words, which quote what may be a token.
         let rule = format!("must be {{\"token\": \"mat_…\"}} ({})", error.status());
-        Fault::invalid("body", rule)
+        ErrorCause::invalid("body", rule)
     })?;
-    let judged = rest.tokens.judge(Some(token.as_bytes())).await;
+    let judged = state.tokens.judge(Some(token.as_bytes())).await;
     let (actor, refused) = match &judged {
         Ok(record) => (tokens::actor(record), None),
         Err(error) => {
@@ -51,14 +52,14 @@ pub(super) async fn sign_in(
             (actor, Some(error.to_string()))
         }
     };
-    rest.audit.sign_in(from, actor, refused).await;
+    state.audit.sign_in(from, actor, refused).await;
     judged?;
     Ok(answer(cookie::set(bare(&token))))
 }
 
 pub(super) async fn sign_out(request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    cookie::provenance(&parts)?;
+    cookie::check_origin(&parts.method, &parts.uri, &parts.headers)?;
     Ok(answer(cookie::clear()))
 }
 

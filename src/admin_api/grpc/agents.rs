@@ -7,9 +7,9 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::authenticate::actor;
+use super::authorize::caller;
 use super::{convert, page};
-use crate::admin_api::error::{invalid, store_status};
+use crate::admin_api::error::{invalid, status};
 use crate::control::audit::Actor;
 use crate::control::instances::InstanceAdmin;
 use crate::gateway::presence::Presence;
@@ -99,7 +99,7 @@ fn optional_key(id: &str) -> Result<Option<KeyId>, Status> {
 impl Agents {
     async fn connected(&self) -> Result<HashSet<Uuid>, Status> {
         let connected = self.presence.connected().await;
-        connected.map_err(|error| store_status(&error))
+        connected.map_err(|error| status(&error))
     }
 }
 
@@ -197,7 +197,7 @@ impl AgentService for Agents {
         &self,
         request: Request<pb::DeleteInstancesRequest>,
     ) -> Result<Response<pb::DeleteInstancesResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let ids = convert::ids_to_delete(request.into_inner().object_ids)?;
         let mut outcomes = Vec::with_capacity(ids.len());
         for id in ids {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{convert, page};
-use crate::admin_api::error::{invalid, store_status};
+use crate::admin_api::error::{invalid, status};
 use crate::control::audit::{Audit, AuditFilter};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::audit_service_server::AuditService;
@@ -44,7 +44,7 @@ impl AuditService for Trail {
             result: result.transpose()?,
         };
         let found = self.audit.page(&filter, before, size).await;
-        let found = found.map_err(|error| store_status(&error))?;
+        let found = found.map_err(|error| status(&error))?;
         Ok(Response::new(pb::ListAuditResponse {
             records: found.records.into_iter().map(wire).collect(),
             next_page_token: found.next.map_or_else(String::new, |next| next.to_string()),

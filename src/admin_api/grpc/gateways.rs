@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use tonic::{Request, Response, Status};
 
-use super::authenticate::actor;
+use super::authorize::caller;
 use super::{convert, page};
-use crate::admin_api::error::{gateway_status, invalid};
+use crate::admin_api::error::{invalid, status};
 use crate::control::gateways::{GatewayError, Gateways};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::gateway_service_server::GatewayService;
@@ -38,7 +38,7 @@ impl GatewayService for GatewayAdmin {
         let size = page::size(request.page_size)?;
         let after: Option<GatewayId> = page::token(&request.page_token)?;
         let all = self.gateways.all().await.map_err(GatewayError::from);
-        let (enrolled, revision) = all.map_err(|e| gateway_status(&e))?;
+        let (enrolled, revision) = all.map_err(|e| status(&e))?;
         let mut rest = enrolled
             .into_iter()
             .filter(|gateway| after.is_none_or(|after| gateway.info.id > after));
@@ -77,14 +77,14 @@ impl GatewayService for GatewayAdmin {
         &self,
         request: Request<pb::ForgetGatewayRequest>,
     ) -> Result<Response<pb::ForgetGatewayResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let id: GatewayId = request
             .get_ref()
             .gateway_id
             .parse()
             .map_err(|error| invalid("gateway_id", error))?;
         let forgotten = self.gateways.forget(&actor, id).await;
-        forgotten.map_err(|e| gateway_status(&e))?;
+        forgotten.map_err(|e| status(&e))?;
         Ok(Response::new(pb::ForgetGatewayResponse {}))
     }
 }

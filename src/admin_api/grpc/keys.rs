@@ -6,9 +6,9 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 
-use super::authenticate::actor;
+use super::authorize::caller;
 use super::{convert, page};
-use crate::admin_api::error::{invalid, key_status};
+use crate::admin_api::error::{invalid, status};
 use crate::control::audit::Actor;
 use crate::control::keys::{GatewayOutcome, KeyAdmin, KeyAdminError};
 use crate::gateway::presence::Elsewhere;
@@ -117,7 +117,7 @@ impl Keys {
 }
 
 fn refused(error: KeyAdminError) -> Status {
-    key_status(&error)
+    status(&error)
 }
 
 fn gateway_outcome(outcome: GatewayOutcome) -> pb::GatewayOutcome {
@@ -140,7 +140,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::CreateKeyRequest>,
     ) -> Result<Response<pb::CreateKeyResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let request = request.into_inner();
         let expires_at = convert::from_wire("expires_at", request.expires_at)?;
         let created = self
@@ -213,7 +213,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::EditKeyRequest>,
     ) -> Result<Response<pb::EditKeyResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let request = request.into_inner();
         let key = convert::key_id("object_id", &request.object_id)?;
         let edit = KeyEdit {
@@ -234,7 +234,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::RevokeKeyRequest>,
     ) -> Result<Response<pb::RevokeKeyResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let key = convert::key_id("object_id", &request.get_ref().object_id)?;
         let wait = convert::wait("wait", request.get_ref().wait.as_ref())?;
         let outcome = self.admin.revoke(&actor, key, wait).await;
@@ -259,7 +259,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::DeleteKeyRequest>,
     ) -> Result<Response<pb::DeleteKeyResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let key = convert::key_id("object_id", &request.get_ref().object_id)?;
         let deleted = self.admin.delete(&actor, key).await;
         let durability = deleted.map_err(refused)?;
@@ -273,7 +273,7 @@ impl KeyService for Keys {
         &self,
         request: Request<pb::DeleteKeysRequest>,
     ) -> Result<Response<pb::DeleteKeysResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let ids = convert::ids_to_delete(request.into_inner().object_ids)?;
         let mut outcomes = Vec::with_capacity(ids.len());
         for id in ids {

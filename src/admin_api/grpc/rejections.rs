@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{convert, page};
-use crate::admin_api::error::{invalid, store_status};
+use crate::admin_api::error::{invalid, status};
 use crate::gateway::presence::{Presence, RejectionPlace, RejectionThere};
 use crate::gateway::rejections::Filter;
 use crate::gateway::sessions::SessionId;
@@ -61,7 +61,7 @@ impl RejectionService for Refused {
         };
         let filter = Filter { key, agent };
         let found = self.presence.rejections(filter, before, size).await;
-        let found = found.map_err(|error| store_status(&error))?;
+        let found = found.map_err(|error| status(&error))?;
         let next_page_token = match found.last() {
             Some(last) if found.len() == size => place_token(last),
             _ => String::new(),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tonic::{Request, Response, Status};
 
-use super::authenticate::actor;
+use super::authorize::caller;
 use super::{convert, page};
-use crate::admin_api::error::{invalid, store_status};
+use crate::admin_api::error::{invalid, status};
 use crate::gateway::presence::{Disconnected, Presence};
 use crate::gateway::sessions::SessionId;
 use crate::proto::admin::v1 as pb;
@@ -41,7 +41,7 @@ impl SessionService for Sessions {
             id => Some(convert::key_id("key_object_id", id)?),
         };
         let found = self.presence.sessions(key, after, size).await;
-        let found = found.map_err(|error| store_status(&error))?;
+        let found = found.map_err(|error| status(&error))?;
         let next_page_token = match found.last() {
             Some(last) if found.len() == size => last.view.id.to_string(),
             _ => String::new(),
@@ -57,7 +57,7 @@ impl SessionService for Sessions {
         request: Request<pb::DisconnectSessionRequest>,
     ) -> Result<Response<pb::DisconnectSessionResponse>, Status> {
         let started = Instant::now();
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let id: SessionId = request
             .get_ref()
             .session_id
@@ -67,7 +67,7 @@ impl SessionService for Sessions {
         let disconnected = self.presence.disconnect(id, CLOSE_WAIT).await;
         match disconnected.map_err(|error| {
             actor.failed(&error);
-            store_status(&error)
+            status(&error)
         })? {
             Disconnected::NotFound => Err(Status::not_found(format!(
                 "{id}: there is no such live session; `muster sessions list` shows them"

@@ -2,8 +2,8 @@
 
 use tonic::{Request, Response, Status};
 
-use super::authenticate::actor;
-use crate::admin_api::error::{invalid, settings_status, store_status};
+use super::authorize::caller;
+use crate::admin_api::error::{invalid, status};
 use crate::control::settings::{InstanceCleanup, Settings};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::settings_service_server::SettingsService;
@@ -33,7 +33,7 @@ impl SettingsService for SettingsAdmin {
         _: Request<pb::GetInstanceCleanupRequest>,
     ) -> Result<Response<pb::GetInstanceCleanupResponse>, Status> {
         let cleanup = self.settings.instance_cleanup().await;
-        let cleanup = cleanup.map_err(|error| store_status(&error))?;
+        let cleanup = cleanup.map_err(|error| status(&error))?;
         Ok(Response::new(pb::GetInstanceCleanupResponse {
             instance_cleanup: Some(shown(cleanup)),
         }))
@@ -43,11 +43,11 @@ impl SettingsService for SettingsAdmin {
         &self,
         request: Request<pb::SetInstanceCleanupRequest>,
     ) -> Result<Response<pb::SetInstanceCleanupResponse>, Status> {
-        let actor = actor(&request)?;
+        let actor = caller(&request)?.actor;
         let hours = request.get_ref().age_out_duration;
         let hours = hours.ok_or_else(|| invalid("age_out_duration", "give it: hours, 0: never"))?;
         let set = self.settings.set_instance_cleanup(&actor, hours).await;
-        let set = set.map_err(|error| settings_status(&error))?;
+        let set = set.map_err(|error| status(&error))?;
         Ok(Response::new(pb::SetInstanceCleanupResponse {
             instance_cleanup: Some(shown(set)),
         }))

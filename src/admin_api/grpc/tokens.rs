@@ -3,9 +3,10 @@
 use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status};
 
-use super::authenticate::{actor, caller};
+use super::authorize::caller;
 use super::{convert, page};
-use crate::admin_api::error::{invalid, token_change_status};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::error::{invalid, status};
 use crate::control::tokens::{TokenAdminError, Tokens};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::token_service_server::TokenService;
@@ -56,7 +57,7 @@ fn from_wire(role: i32) -> Result<Role, Status> {
 }
 
 fn refused(error: TokenAdminError) -> Status {
-    token_change_status(&error)
+    status(&error)
 }
 
 #[tonic::async_trait]
@@ -65,7 +66,10 @@ impl TokenService for TokenAdmin {
         &self,
         request: Request<pb::CreateTokenRequest>,
     ) -> Result<Response<pb::CreateTokenResponse>, Status> {
-        let (actor, caller) = (actor(&request)?, caller(&request)?);
+        let Caller {
+            actor,
+            token: caller,
+        } = caller(&request)?;
         let request = request.into_inner();
         let role = from_wire(request.role)?;
         let expires_at = convert::from_wire("expires_at", request.expires_at)?;
@@ -84,7 +88,7 @@ impl TokenService for TokenAdmin {
         &self,
         request: Request<pb::ListTokensRequest>,
     ) -> Result<Response<pb::ListTokensResponse>, Status> {
-        let caller = caller(&request)?;
+        let caller = caller(&request)?.token;
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
         let after = page::place(&request.page_token)?
@@ -105,7 +109,10 @@ impl TokenService for TokenAdmin {
         &self,
         request: Request<pb::RevokeTokenRequest>,
     ) -> Result<Response<pb::RevokeTokenResponse>, Status> {
-        let (actor, caller) = (actor(&request)?, caller(&request)?);
+        let Caller {
+            actor,
+            token: caller,
+        } = caller(&request)?;
         let token = request
             .get_ref()
             .object_id

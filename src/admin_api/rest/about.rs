@@ -5,10 +5,11 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::Viewer;
-use super::error::{ApiError, ErrorBody, Fault};
-use super::params::{Namespace, Parameters};
+use super::error::{ApiError, ErrorBody, ErrorCause};
+use super::params;
+use super::params::{Namespace, NoParameters, Parameters};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::control::agent_config::{Target, Wanted};
 
 /// The gateway that answers.
@@ -39,16 +40,15 @@ pub(super) struct AgentConfig {
 }
 
 /// The gateway that answers.
-#[utoipa::path(get, path = "/namespaces/{namespace}/about", params(super::Namespaced),
+#[utoipa::path(get, path = "/namespaces/{namespace}/about", params(params::Namespaced),
     responses((status = 200, body = AboutShown), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn about(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Json<AboutShown>, ApiError> {
-    parameters.only(&[])?;
-    let about = &rest.about;
+    let about = &state.about;
     Ok(Json(AboutShown {
         version: env!("CARGO_PKG_VERSION"),
         gateway_name: about.gateway_name.clone(),
@@ -60,12 +60,12 @@ pub(super) async fn about(
 
 /// What `muster agent-config --for` prints on the gateway that answers.
 #[utoipa::path(get, path = "/namespaces/{namespace}/agent-config",
-    params(super::Namespaced, Place),
+    params(params::Namespaced, Place),
     responses((status = 200, body = AgentConfig), (status = "4XX", body = ErrorBody),
         (status = 409, description = "agents there can't reach this gateway", body = ErrorBody)))]
 pub(super) async fn agent_config(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<AgentConfig>, ApiError> {
@@ -74,14 +74,14 @@ pub(super) async fn agent_config(
         .one("for")?
         .unwrap_or_default()
         .parse()
-        .map_err(|error| Fault::invalid("for", error))?;
+        .map_err(|error| ErrorCause::invalid("for", error))?;
     let wanted = Wanted {
-        data_dir: rest.about.data_dir.clone(),
+        data_dir: state.about.data_dir.clone(),
         ..Wanted::default()
     };
     // It reads files.
     let made = tokio::task::spawn_blocking(move || wanted.text(target)).await;
-    let text = made.map_err(|error| Fault::Broken(error.to_string()))??;
+    let text = made.map_err(|error| ErrorCause::Broken(error.to_string()))??;
     Ok(Json(AgentConfig {
         r#for: target.as_str(),
         text,

@@ -9,14 +9,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Rest;
-use super::auth::Viewer;
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::filter::{self, Order};
 use super::page::{self, Rows};
-use super::params::{Namespace, Parameters, RowId};
+use super::params;
+use super::params::{Namespace, NoParameters, Parameters, RowId};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::gateway::registrations::Under;
 use crate::store::{AgentRecord, Registration};
 
@@ -128,11 +129,11 @@ fn value(field: Field, agent: &AgentRecord) -> String {
 
 /// The agents, in order of their ids.
 #[utoipa::path(get, path = "/namespaces/{namespace}/agents",
-    params(super::Namespaced, page::Asked, walk::Asked, filter::Sorted, search::Asked, Wanted),
+    params(params::Namespaced, page::Asked, walk::Asked, filter::Sorted, search::Asked, Wanted),
     responses((status = 200, body = Rows<Agent>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Agent>>, ApiError> {
@@ -152,8 +153,8 @@ pub(super) async fn list(
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
     let walk = Walk::of("agents", &parameters, order)?;
     let search = Search::of(&parameters)?;
-    let live = rest.presence.live_by_agent().await?;
-    let total = rest.instances.total();
+    let live = state.presence.live_by_agent().await?;
+    let total = state.instances.total();
     let see = |agent: &Arc<AgentRecord>| {
         let is_wanted = wanted.is_none_or(|wanted| wanted == live.contains_key(&agent.agent))
             && finds(&search, agent);
@@ -163,7 +164,7 @@ pub(super) async fn list(
             row: Arc::clone(agent),
         })
     };
-    let found = rest.instances.look(under, see);
+    let found = state.instances.look(under, see);
     let rows = walk.cut(total, found, |record| {
         let live = live.get(&record.agent).copied().unwrap_or(0);
         Agent::new((*record).clone(), live)
@@ -195,19 +196,18 @@ pub(super) struct Wanted {
 }
 
 /// One agent.
-#[utoipa::path(get, path = "/namespaces/{namespace}/agents/{id}", params(super::One),
+#[utoipa::path(get, path = "/namespaces/{namespace}/agents/{id}", params(params::One),
     responses((status = 200, body = AgentSheet), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn get(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     RowId(id): RowId,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Json<AgentSheet>, ApiError> {
-    parameters.only(&[])?;
-    let none = || Fault::NotFound("system_id: there is no such agent".into());
+    let none = || ErrorCause::NotFound("system_id: there is no such agent".into());
     let id = Uuid::try_parse(&id).map_err(|_| none())?;
-    let live = rest.presence.live_by_agent().await?;
-    let (record, registrations) = rest.instances.agent(id).ok_or_else(none)?;
+    let live = state.presence.live_by_agent().await?;
+    let (record, registrations) = state.instances.agent(id).ok_or_else(none)?;
     Ok(Json(AgentSheet {
         agent: Agent::new(record, live.get(&id).copied().unwrap_or(0)),
         registrations: registrations.into_iter().map(Into::into).collect(),

@@ -5,10 +5,11 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Rest;
-use super::auth::Viewer;
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
+use super::params;
 use super::params::{Namespace, Parameters};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::control::audit::AuditFilter;
 use crate::keys::Timestamp;
 use crate::store::{AuditRecord, DeedResult};
@@ -101,11 +102,11 @@ pub(super) struct AuditRows {
 
 /// The changes that operators made or were refused, by any door of any gateway,
 /// the newest first.
-#[utoipa::path(get, path = "/namespaces/{namespace}/audit", params(super::Namespaced, Asked),
+#[utoipa::path(get, path = "/namespaces/{namespace}/audit", params(params::Namespaced, Asked),
     responses((status = 200, body = AuditRows), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<AuditRows>, ApiError> {
@@ -114,10 +115,10 @@ pub(super) async fn list(
     let since = parameters.one("since")?.map(Timestamp::parse_rfc3339);
     let since = since
         .transpose()
-        .map_err(|error| Fault::invalid("since", error))?;
+        .map_err(|error| ErrorCause::invalid("since", error))?;
     let result = parameters.one("result")?.map(|word| {
         DeedResult::parse(word)
-            .ok_or_else(|| Fault::invalid("result", "must be ok, refused, failed or unknown"))
+            .ok_or_else(|| ErrorCause::invalid("result", "must be ok, refused, failed or unknown"))
     });
     let filter = AuditFilter {
         actor: text("actor")?,
@@ -128,12 +129,12 @@ pub(super) async fn list(
     };
     let limit = parameters.number("limit", 1)?.unwrap_or(DEFAULT_LIMIT);
     if limit > MAX_LIMIT {
-        return Err(Fault::invalid("limit", format!("must be 1 to {MAX_LIMIT}")).into());
+        return Err(ErrorCause::invalid("limit", format!("must be 1 to {MAX_LIMIT}")).into());
     }
     let before = parameters.one("page_token")?.map(str::parse).transpose();
     let before =
-        before.map_err(|_| Fault::invalid("page_token", "not one that a page gave out"))?;
-    let page = rest.audit.page(&filter, before, limit).await?;
+        before.map_err(|_| ErrorCause::invalid("page_token", "not one that a page gave out"))?;
+    let page = state.audit.page(&filter, before, limit).await?;
     Ok(Json(AuditRows {
         items: page.records.into_iter().map(AuditShown::from).collect(),
         next_page_token: page.next.map(|next| next.to_string()),

@@ -6,10 +6,11 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::Admin;
-use super::error::{ApiError, ErrorBody, Fault};
-use super::params::{Body, Key, Namespace, Parameters, RowId};
+use super::error::{ApiError, ErrorBody, ErrorCause};
+use super::params;
+use super::params::{Body, Key, Namespace, NoParameters, RowId};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::control::audit::Actor;
 use crate::gateway::registrations::InstanceId;
 use crate::keys::KeyId;
@@ -50,73 +51,69 @@ pub(super) enum Outcome {
 }
 
 /// Forgets a revoked or expired key.
-#[utoipa::path(delete, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
+#[utoipa::path(delete, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(params::One),
     responses((status = 204), (status = "4XX", body = ErrorBody),
         (status = 409, description = "it is neither revoked nor expired", body = ErrorBody)))]
 pub(super) async fn delete(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     Key(key): Key,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    parameters.only(&[])?;
-    rest.keys.delete(&actor, key).await?;
+    state.keys.delete(&actor, key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Forgets 1 to 50 revoked or expired keys; each is decided for itself.
-#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys", params(super::Namespaced),
+#[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys", params(params::Namespaced),
     request_body = Vec<RowAction>,
     responses((status = 200, body = Vec<RowOutcome>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn delete_several(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
     Body(rows): Body<Vec<RowAction>>,
 ) -> Result<Json<Vec<RowOutcome>>, ApiError> {
-    parameters.only(&[])?;
     some(&rows)?;
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
-        outcomes.push(delete_one(&rest, &actor, row).await);
+        outcomes.push(delete_one(&state, &actor, row).await);
     }
     Ok(Json(outcomes))
 }
 
 /// Forgets an instance; 409 while its connected agent reports it.
-#[utoipa::path(delete, path = "/namespaces/{namespace}/instances/{id}", params(super::One),
+#[utoipa::path(delete, path = "/namespaces/{namespace}/instances/{id}", params(params::One),
     responses((status = 204), (status = "4XX", body = ErrorBody),
         (status = 409, description = "its connected agent reports it", body = ErrorBody)))]
 pub(super) async fn delete_instance(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     RowId(id): RowId,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    parameters.only(&[])?;
     let id = id.parse::<InstanceId>();
-    let id = id.map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
-    rest.instance_admin.delete(&actor, id).await?;
+    let id = id.map_err(|error| ErrorCause::NotFound(format!("object_id: {error}")))?;
+    state.instance_admin.delete(&actor, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Forgets 1 to 50 instances; each is decided for itself.
-#[utoipa::path(patch, path = "/namespaces/{namespace}/instances", params(super::Namespaced),
+#[utoipa::path(patch, path = "/namespaces/{namespace}/instances", params(params::Namespaced),
     request_body = Vec<RowAction>,
     responses((status = 200, body = Vec<RowOutcome>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn delete_several_instances(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
     Body(rows): Body<Vec<RowAction>>,
 ) -> Result<Json<Vec<RowOutcome>>, ApiError> {
-    parameters.only(&[])?;
     some(&rows)?;
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
-        outcomes.push(delete_one_instance(&rest, &actor, row).await);
+        outcomes.push(delete_one_instance(&state, &actor, row).await);
     }
     Ok(Json(outcomes))
 }
@@ -126,7 +123,7 @@ fn some(rows: &[RowAction]) -> Result<(), ApiError> {
         return Ok(());
     }
     let rule = format!("{} rows given; 1 to {MOST} at a time", rows.len());
-    Err(Fault::invalid("body", rule).into())
+    Err(ErrorCause::invalid("body", rule).into())
 }
 
 impl RowOutcome {
@@ -146,7 +143,7 @@ impl RowOutcome {
     }
 }
 
-async fn delete_one_instance(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
+async fn delete_one_instance(state: &AdminState, actor: &Actor, row: RowAction) -> RowOutcome {
     let RowAction {
         object_id,
         action: Action::Delete,
@@ -160,16 +157,16 @@ async fn delete_one_instance(rest: &Rest, actor: &Actor, row: RowAction) -> RowO
             return told.failed(Outcome::Invalid, why);
         }
     };
-    if let Ok((agent, _)) = rest.instance_admin.get(id) {
+    if let Ok((agent, _)) = state.instance_admin.get(id) {
         told.name = agent.hostname.clone();
     }
-    match rest.instance_admin.delete(actor, id).await {
+    match state.instance_admin.delete(actor, id).await {
         Ok(()) => told,
         Err(error) => told.failed(Outcome::Failed, error.to_string()),
     }
 }
 
-async fn delete_one(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
+async fn delete_one(state: &AdminState, actor: &Actor, row: RowAction) -> RowOutcome {
     let RowAction {
         object_id,
         action: Action::Delete,
@@ -183,10 +180,10 @@ async fn delete_one(rest: &Rest, actor: &Actor, row: RowAction) -> RowOutcome {
             return told.failed(Outcome::Invalid, why);
         }
     };
-    if let Ok(record) = rest.keys.get(key).await {
+    if let Ok(record) = state.keys.get(key).await {
         told.name = record.name;
     }
-    match rest.keys.delete(actor, key).await {
+    match state.keys.delete(actor, key).await {
         Ok(_) => told,
         Err(error) => told.failed(Outcome::Failed, error.to_string()),
     }

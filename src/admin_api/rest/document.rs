@@ -7,8 +7,8 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{OpenApi, RefOr, Response};
 
-use super::REQUEST_ID;
-
+/// The request's id, in the answer's headers and in the body of an error.
+pub(super) const REQUEST_ID: &str = "x-request-id";
 /// How a handler says that its errors are like everybody's.
 const ALIKE: &str = "4XX";
 /// What every call may answer besides: each checks its parameters, its token and

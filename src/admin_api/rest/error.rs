@@ -8,19 +8,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admin_api::error::RoleError;
-use crate::control::agent_config::AgentConfigError;
-use crate::control::gateways::GatewayError;
-use crate::control::instances::InstanceAdminError;
-use crate::control::keys::KeyAdminError;
-use crate::control::settings::SettingsError;
-use crate::control::tokens::{TokenAdminError, TokenError};
+use crate::control::error::{AdminError, ErrorKind};
 use crate::keys::Timestamp;
-use crate::store::{ChangeError, StoreError, TokenChangeError};
 
-/// Why a request is refused or failed.
+/// Why a request is refused or failed, where only REST can tell.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::admin_api) enum Fault {
+pub(in crate::admin_api) enum ErrorCause {
     #[error("there is no such path; /api/openapi.json lists them")]
     NoSuchRoute,
     #[error("the path has no such method; /api/openapi.json lists them")]
@@ -39,29 +32,11 @@ pub(in crate::admin_api) enum Fault {
     RevokePending,
     #[error("{0}")]
     NotConsole(String),
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    #[error(transparent)]
-    Role(#[from] RoleError),
-    #[error(transparent)]
-    Key(#[from] KeyAdminError),
-    #[error(transparent)]
-    TokenChange(#[from] TokenAdminError),
-    #[error(transparent)]
-    Gateway(#[from] GatewayError),
-    #[error(transparent)]
-    Instance(#[from] InstanceAdminError),
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    AgentConfig(#[from] AgentConfigError),
     #[error("a fault of muster: {0}")]
     Broken(String),
 }
 
-impl Fault {
+impl ErrorCause {
     pub fn invalid(field: &str, rule: impl std::fmt::Display) -> Self {
         Self::Invalid {
             field: field.into(),
@@ -76,76 +51,26 @@ impl Fault {
             }
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid { .. } => StatusCode::BAD_REQUEST,
-            Self::Token(
-                TokenError::Credential(_)
-                | TokenError::Unknown
-                | TokenError::Revoked(_)
-                | TokenError::Expired(_),
-            ) => StatusCode::UNAUTHORIZED,
-            Self::NotYet(_)
-            | Self::RevokePending
-            | Self::Token(TokenError::Unavailable(_))
-            | Self::Store(_)
-            | Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::AgentConfig(error) => match error {
-                AgentConfigError::PodCantReach(_) => StatusCode::CONFLICT,
-                AgentConfigError::Address { .. }
-                | AgentConfigError::Undiallable(_)
-                | AgentConfigError::Ca { .. }
-                | AgentConfigError::WorkingDirectory(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
-            Self::Role(_) | Self::NotConsole(_) => StatusCode::FORBIDDEN,
-            Self::Key(error) => key_status(error),
-            Self::TokenChange(error) => token_status(error),
-            Self::Gateway(error) => match error {
-                GatewayError::NotFound(_) => StatusCode::NOT_FOUND,
-                GatewayError::Alive { .. } => StatusCode::CONFLICT,
-                GatewayError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
-            Self::Instance(error) => match error {
-                InstanceAdminError::NotFound(_) => StatusCode::NOT_FOUND,
-                InstanceAdminError::Reported { .. } => StatusCode::CONFLICT,
-                InstanceAdminError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
-            Self::Settings(error) => match error {
-                SettingsError::TooLong(_) => StatusCode::BAD_REQUEST,
-                SettingsError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            },
-        }
-    }
-}
-
-fn key_status(error: &KeyAdminError) -> StatusCode {
-    match error {
-        KeyAdminError::Change(change) => match change {
-            ChangeError::NotFound(_) => StatusCode::NOT_FOUND,
-            // The contract has 400 for an expiry that comes too late, and 409
-            // for a delete that comes too early.
-            ChangeError::Revoked(_) | ChangeError::Expired { .. } | ChangeError::Rule(_) => {
-                StatusCode::BAD_REQUEST
+            Self::NotConsole(_) => StatusCode::FORBIDDEN,
+            Self::NotYet(_) | Self::RevokePending | Self::Broken(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
             }
-            ChangeError::StillValid(_) => StatusCode::CONFLICT,
-            ChangeError::Meanwhile { .. } => StatusCode::PRECONDITION_FAILED,
-            ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        },
-        KeyAdminError::EmptyEdit => StatusCode::BAD_REQUEST,
-        KeyAdminError::CreateUnknown { .. } | KeyAdminError::NoRandomness(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
         }
     }
 }
 
-fn token_status(error: &TokenAdminError) -> StatusCode {
-    match error {
-        TokenAdminError::Change(change) => match change {
-            TokenChangeError::NotFound(_) => StatusCode::NOT_FOUND,
-            TokenChangeError::LastAdmin(_) => StatusCode::CONFLICT,
-            TokenChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        },
-        TokenAdminError::Rule(_) => StatusCode::BAD_REQUEST,
-        TokenAdminError::CreateUnknown { .. } | TokenAdminError::NoRandomness(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+/// The HTTP status of an error of each kind.
+fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        // The contract has 400 for an expiry that comes too late, and 409 for a
+        // delete that comes too early.
+        ErrorKind::Invalid | ErrorKind::TooLate => StatusCode::BAD_REQUEST,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Changed => StatusCode::PRECONDITION_FAILED,
+        ErrorKind::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -156,12 +81,20 @@ pub(in crate::admin_api) struct ApiError {
     message: String,
 }
 
-impl<F: Into<Fault>> From<F> for ApiError {
-    fn from(fault: F) -> Self {
-        let fault = fault.into();
+impl From<ErrorCause> for ApiError {
+    fn from(cause: ErrorCause) -> Self {
         Self {
-            status: fault.status(),
-            message: fault.to_string(),
+            status: cause.status(),
+            message: cause.to_string(),
+        }
+    }
+}
+
+impl<E: AdminError> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self {
+            status: status(error.kind()),
+            message: error.to_string(),
         }
     }
 }
@@ -192,8 +125,8 @@ impl ApiError {
         &self.message
     }
 
-    /// With its body.
-    pub fn told(self, request_id: &str, now: Timestamp) -> Response {
+    /// The response with its body.
+    pub fn into_body(self, request_id: &str, now: Timestamp) -> Response {
         let body = ErrorBody {
             message: self.message,
             request_id: request_id.to_owned(),

@@ -14,10 +14,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::Viewer;
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
+use super::params;
 use super::params::{Namespace, Parameters};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::gateway::events::{Cursor, Events};
 use crate::keys::KeyId;
 use crate::net::listener::Call;
@@ -118,12 +119,12 @@ impl Reader {
 /// of the type `missed` tell how many are not kept any more, and those of the type
 /// `alive` come every 15 s in which there is nothing else to tell.
 #[utoipa::path(get, path = "/namespaces/{namespace}/events",
-    params(super::Namespaced, super::OfKey, Place),
+    params(params::Namespaced, params::OfKey, Place),
     responses((status = 200, body = StreamPart, content_type = "text/event-stream"),
         (status = "4XX", body = ErrorBody)))]
 pub(super) async fn follow(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     call: Option<Extension<Arc<Call>>>,
     headers: HeaderMap,
@@ -134,16 +135,16 @@ pub(super) async fn follow(
         None => parameters.number("since_id", 0)?.unwrap_or(0) as u64,
         Some(id) => {
             let id = id.to_str().ok().and_then(|id| id.parse().ok());
-            id.ok_or_else(|| Fault::invalid(LAST_EVENT_ID, "must be an event's id"))?
+            id.ok_or_else(|| ErrorCause::invalid(LAST_EVENT_ID, "must be an event's id"))?
         }
     };
-    rest.events.settle().await;
+    state.events.settle().await;
     let reader = Reader {
-        at: rest.events.cursor(since),
+        at: state.events.cursor(since),
         key: parameters.key("key_object_id")?,
         follow: parameters.flag("follow")?.unwrap_or(true),
         drain: call.map_or_else(CancellationToken::new, |call| call.drain().clone()),
-        events: rest.events,
+        events: state.events,
     };
     let runs = stream::unfold(reader, Reader::next);
     let events = runs.flat_map(|run| stream::iter(run.into_iter().map(Ok)));

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::error::{ApiError, Fault};
+use super::error::{ApiError, ErrorCause};
 use super::params::Parameters;
 
 /// The parameters of an order.
@@ -63,18 +63,18 @@ impl<F: Copy> Filter<F> {
                 ops.len(),
                 values.len()
             );
-            return Err(Fault::invalid("filter_fields", rule).into());
+            return Err(ErrorCause::invalid("filter_fields", rule).into());
         }
         let mut wanted = Vec::with_capacity(fields.len());
         for ((name, op), joined) in fields.into_iter().zip(ops).zip(values) {
             let field = field(name)
-                .ok_or_else(|| Fault::invalid("filter_fields", format!("must be {names}")))?;
+                .ok_or_else(|| ErrorCause::invalid("filter_fields", format!("must be {names}")))?;
             if op != "IN" {
-                return Err(Fault::invalid("filter_ops", "must be IN").into());
+                return Err(ErrorCause::invalid("filter_ops", "must be IN").into());
             }
             if joined.chars().count() > MAX_VALUES {
                 let rule = format!("an element has {MAX_VALUES} characters at most");
-                return Err(Fault::invalid("filter_values", rule).into());
+                return Err(ErrorCause::invalid("filter_values", rule).into());
             }
             wanted.push((field, joined.split('|').map(str::to_owned).collect()));
         }
@@ -107,14 +107,16 @@ impl<F: Copy> Order<F> {
         let mut fields = Vec::new();
         for name in parameters.all("sort_fields").flat_map(|all| all.split(',')) {
             let known = field(name);
-            let unknown = || Fault::invalid("sort_fields", format!("must be {names}"));
+            let unknown = || ErrorCause::invalid("sort_fields", format!("must be {names}"));
             fields.push(known.ok_or_else(unknown)?);
         }
         let descending = match parameters.one("sort_dir")? {
             None | Some("Descending") => true,
             Some("Ascending") => false,
             Some(_) => {
-                return Err(Fault::invalid("sort_dir", "must be Ascending or Descending").into());
+                return Err(
+                    ErrorCause::invalid("sort_dir", "must be Ascending or Descending").into(),
+                );
             }
         };
         Ok(Self { fields, descending })

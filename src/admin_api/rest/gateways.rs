@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::{Admin, Viewer};
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::page::{self, Page, Rows};
-use super::params::{Namespace, Parameters, RowId};
-use crate::control::gateways::GatewayError;
+use super::params;
+use super::params::{Namespace, NoParameters, Parameters, RowId};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::store::GatewayId;
 
 /// A gateway.
@@ -47,18 +47,18 @@ pub(super) struct Gateway {
 
 /// The enrolled gateways, in order of their ids.
 #[utoipa::path(get, path = "/namespaces/{namespace}/gateways",
-    params(super::Namespaced, page::Asked),
+    params(params::Namespaced, page::Asked),
     responses((status = 200, body = Rows<Gateway>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Gateway>>, ApiError> {
     let parameters = parameters.only(&page::PARAMETERS)?;
     let page = Page::of(&parameters)?;
-    let (gateways, revision) = rest.gateways.all().await?;
-    let (own, now) = (rest.gateways.own(), rest.gateways.now());
+    let (gateways, revision) = state.gateways.all().await?;
+    let (own, now) = (state.gateways.own(), state.gateways.now());
     let total = gateways.len();
     let rows = page.cut(total, gateways, |gateway| {
         let age = gateway.view_age(now).as_millis();
@@ -83,20 +83,19 @@ pub(super) async fn list(
 }
 
 /// Forgets a gateway that died: a revoke waits for it no longer.
-#[utoipa::path(delete, path = "/namespaces/{namespace}/gateways/{id}", params(super::One),
+#[utoipa::path(delete, path = "/namespaces/{namespace}/gateways/{id}", params(params::One),
     responses((status = 204), (status = "4XX", body = ErrorBody),
         (status = 409, description = "it is alive", body = ErrorBody)))]
 pub(super) async fn forget(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     RowId(id): RowId,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    parameters.only(&[])?;
     let id: GatewayId = id
         .parse()
-        .map_err(|error| Fault::NotFound(format!("gateway_id: {error}")))?;
-    let forgotten = rest.gateways.forget(&actor, id).await;
-    forgotten.map_err(|error: GatewayError| Fault::from(error))?;
+        .map_err(|error| ErrorCause::NotFound(format!("gateway_id: {error}")))?;
+    let forgotten = state.gateways.forget(&actor, id).await;
+    forgotten?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,14 +7,15 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::Viewer;
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::filter::{self, Filter, Order};
 use super::page::{self, Rows};
-use super::params::{Namespace, Parameters, RowId};
+use super::params;
+use super::params::{Namespace, NoParameters, Parameters, RowId};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::gateway::registrations::{InstanceId, InstanceStatus};
 use crate::store::{AgentRecord, InstanceRecord};
 
@@ -155,11 +156,11 @@ impl<'a> Seen<'a> {
 
 /// The instances.
 #[utoipa::path(get, path = "/namespaces/{namespace}/instances",
-    params(super::Namespaced, page::Asked, walk::Asked, filter::Asked, search::Asked),
+    params(params::Namespaced, page::Asked, walk::Asked, filter::Asked, search::Asked),
     responses((status = 200, body = Rows<Instance>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Instance>>, ApiError> {
@@ -169,8 +170,8 @@ pub(super) async fn list(
     let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
     let walk = Walk::of("instances", &parameters, order)?;
-    let connected = rest.presence.connected().await?;
-    let agents = rest.instances.all();
+    let connected = state.presence.connected().await?;
+    let agents = state.instances.all();
     let mut found = Vec::new();
     let mut total = 0;
     for agent in &agents {
@@ -200,19 +201,18 @@ pub(super) async fn list(
 }
 
 /// One instance.
-#[utoipa::path(get, path = "/namespaces/{namespace}/instances/{id}", params(super::One),
+#[utoipa::path(get, path = "/namespaces/{namespace}/instances/{id}", params(params::One),
     responses((status = 200, body = Instance), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn get(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     RowId(id): RowId,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Json<Instance>, ApiError> {
-    parameters.only(&[])?;
-    let connected = rest.presence.connected().await?;
+    let connected = state.presence.connected().await?;
     let id = id.parse::<InstanceId>();
-    let id = id.map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
-    let (agent, instance) = rest.instance_admin.get(id)?;
+    let id = id.map_err(|error| ErrorCause::NotFound(format!("object_id: {error}")))?;
+    let (agent, instance) = state.instance_admin.get(id)?;
     let seen = Seen {
         agent: &agent,
         instance: &instance,

@@ -10,14 +10,15 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::{Admin, Operator, Viewer};
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::filter::{self, Filter, Order};
 use super::page::{self, Rows};
-use super::params::{Body, IfMatch, Key, Namespace, Parameters};
+use super::params;
+use super::params::{Body, IfMatch, Key, Namespace, NoParameters, Parameters};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::gateway::presence::Elsewhere;
 use crate::keys::{KeyRecord, Timestamp};
 use crate::store::KeyEdit;
@@ -139,10 +140,10 @@ fn value(field: Field, key: &KeyRecord, now: Timestamp) -> Cow<'_, str> {
 /// A time of a request.
 pub(super) fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
     let parsed = text.map(|text| Timestamp::parse_rfc3339(&text)).transpose();
-    parsed.map_err(|error| Fault::invalid(field, error).into())
+    parsed.map_err(|error| ErrorCause::invalid(field, error).into())
 }
 
-impl Rest {
+impl AdminState {
     /// A key as it is shown.
     fn shown(&self, key: &KeyRecord, elsewhere: &Elsewhere) -> DataPlaneKey {
         let usage = self.keys.usage(key.id, elsewhere);
@@ -175,11 +176,11 @@ impl Rest {
 
 /// The keys, revoked and expired ones too.
 #[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys",
-    params(super::Namespaced, page::Asked, walk::Asked, filter::Asked, search::Asked),
+    params(params::Namespaced, page::Asked, walk::Asked, filter::Asked, search::Asked),
     responses((status = 200, body = Rows<DataPlaneKey>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<DataPlaneKey>>, ApiError> {
@@ -189,9 +190,9 @@ pub(super) async fn list(
     let filter = Filter::of(&parameters, filter_field, FILTER_FIELDS)?;
     let order = Order::of(&parameters, sort_field, SORT_FIELDS)?;
     let walk = Walk::of("keys", &parameters, order)?;
-    let all = rest.keys.all().await?;
-    let elsewhere = rest.keys.elsewhere().await?;
-    let now = rest.keys.now();
+    let all = state.keys.all().await?;
+    let elsewhere = state.keys.elsewhere().await?;
+    let now = state.keys.now();
     let wanted = all
         .values()
         .filter(|key| search.is_any() || search.finds(&[&key.name, &key.id.to_string()]))
@@ -202,25 +203,24 @@ pub(super) async fn list(
         row: key,
     });
     let rows = walk.cut(all.len(), found.collect(), |key| {
-        rest.shown(key, &elsewhere)
+        state.shown(key, &elsewhere)
     });
     Ok(Json(rows))
 }
 
 /// Adds a key. The answer has its secret, which is seen nowhere else.
-#[utoipa::path(post, path = "/namespaces/{namespace}/data-plane-keys", params(super::Namespaced),
+#[utoipa::path(post, path = "/namespaces/{namespace}/data-plane-keys", params(params::Namespaced),
     request_body = NewDataPlaneKey,
     responses((status = 200, body = AddedDataPlaneKey), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn create(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
     Body(new): Body<NewDataPlaneKey>,
 ) -> Result<Json<AddedDataPlaneKey>, ApiError> {
-    parameters.only(&[])?;
     let expires_at = time("expires_at", new.expires_at)?;
-    let created = rest.keys.create(&actor, new.name, expires_at).await?;
+    let created = state.keys.create(&actor, new.name, expires_at).await?;
     Ok(Json(AddedDataPlaneKey {
         object_id: created.record.id.to_string(),
         expires_at: created.record.expires_at.to_string(),
@@ -230,19 +230,18 @@ pub(super) async fn create(
 }
 
 /// One key; its revision is its ETag.
-#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(super::One),
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}", params(params::One),
     responses((status = 200, body = DataPlaneKey, headers(("ETag" = String))),
         (status = "4XX", body = ErrorBody)))]
 pub(super) async fn get(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     Key(key): Key,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Tagged, ApiError> {
-    parameters.only(&[])?;
-    let record = rest.keys.get(key).await?;
-    let elsewhere = rest.keys.elsewhere().await?;
-    Ok(tagged(&record, rest.shown(&record, &elsewhere)))
+    let record = state.keys.get(key).await?;
+    let elsewhere = state.keys.elsewhere().await?;
+    Ok(tagged(&record, state.shown(&record, &elsewhere)))
 }
 
 /// A key with its revision as its ETag.
@@ -255,26 +254,25 @@ fn tagged(record: &KeyRecord, shown: DataPlaneKey) -> Tagged {
 /// Changes a key's name, its expiry, or both. With `If-Match`, only if it is as
 /// the GET of that ETag told; else 412.
 #[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys/{id}",
-    params(super::One, ("If-Match" = Option<String>, Header,
+    params(params::One, ("If-Match" = Option<String>, Header,
         description = "the ETag of the key's GET; or *: whatever it is at")),
     request_body = DataPlaneKeyEdit,
     responses((status = 200, body = DataPlaneKey, headers(("ETag" = String))),
         (status = "4XX", body = ErrorBody),
         (status = 412, description = "somebody changed it meanwhile", body = ErrorBody)))]
 pub(super) async fn edit(
-    State(rest): State<Rest>,
-    Operator(actor): Operator,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     Key(key): Key,
     IfMatch(if_revision): IfMatch,
-    parameters: Parameters,
+    _: NoParameters,
     Body(edit): Body<DataPlaneKeyEdit>,
 ) -> Result<Tagged, ApiError> {
-    parameters.only(&[])?;
     let edit = KeyEdit {
         expires_at: time("expires_at", edit.expires_at)?,
         name: edit.name,
         if_revision,
     };
-    let (record, _) = rest.keys.edit(&actor, key, edit).await?;
-    Ok(tagged(&record, rest.changed(&record).await))
+    let (record, _) = state.keys.edit(&actor, key, edit).await?;
+    Ok(tagged(&record, state.changed(&record).await))
 }

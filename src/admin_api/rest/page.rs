@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, Fault};
+use super::error::{ApiError, ErrorCause};
 use super::params::Parameters;
 
 /// Rows of a page when nothing is said.
@@ -46,7 +46,7 @@ impl Page {
         if parameters.flag("paginated")? == Some(false) {
             for (name, given) in [("limit", limit), ("offset", offset)] {
                 if given.is_some() {
-                    return Err(Fault::invalid(name, "goes with paginated=true alone").into());
+                    return Err(ErrorCause::invalid(name, "goes with paginated=true alone").into());
                 }
             }
             return Ok(Self {
@@ -55,7 +55,7 @@ impl Page {
             });
         }
         if limit.is_some_and(|limit| limit > MAX_LIMIT) {
-            return Err(Fault::invalid("limit", format!("must be 0 to {MAX_LIMIT}")).into());
+            return Err(ErrorCause::invalid("limit", format!("must be 0 to {MAX_LIMIT}")).into());
         }
         Ok(Self {
             limit: limit.unwrap_or(DEFAULT_LIMIT),

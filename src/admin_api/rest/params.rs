@@ -9,12 +9,41 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::Rest;
-use super::error::{ApiError, Fault};
+use super::error::{ApiError, ErrorCause};
+use crate::admin_api::state::AdminState;
 use crate::keys::{DEFAULT_NAMESPACE, KeyId, Revision};
 
 /// The greatest number of a parameter: the greatest `int64`.
 const MAX_NUMBER: usize = i64::MAX as usize;
+
+/// The path of a list, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes what the extractors read")]
+pub(super) struct Namespaced {
+    /// The only one is `default`.
+    namespace: String,
+}
+
+/// The path of one row, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes what the extractors read")]
+pub(super) struct One {
+    /// The only one is `default`.
+    namespace: String,
+    /// The row's id.
+    id: String,
+}
+
+/// Of which key, for the document.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what the extractors read")]
+pub(super) struct OfKey {
+    /// Only those of this key.
+    key_object_id: Option<String>,
+}
 
 /// The path of a list.
 #[derive(Deserialize)]
@@ -25,16 +54,16 @@ struct InNamespace {
 /// The namespace of the path, which exists.
 pub(super) struct Namespace;
 
-impl FromRequestParts<Rest> for Namespace {
+impl FromRequestParts<AdminState> for Namespace {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
-        let found = Path::<InNamespace>::from_request_parts(parts, rest).await;
-        let Path(InNamespace { namespace }) = found.map_err(|_| Fault::NoSuchRoute)?;
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, ApiError> {
+        let found = Path::<InNamespace>::from_request_parts(parts, state).await;
+        let Path(InNamespace { namespace }) = found.map_err(|_| ErrorCause::NoSuchRoute)?;
         if namespace == DEFAULT_NAMESPACE {
             Ok(Self)
         } else {
-            Err(Fault::NoSuchNamespace(namespace).into())
+            Err(ErrorCause::NoSuchNamespace(namespace).into())
         }
     }
 }
@@ -48,13 +77,13 @@ struct OneOf {
 /// The id that the path names, in an existing namespace.
 pub(super) struct RowId(pub String);
 
-impl FromRequestParts<Rest> for RowId {
+impl FromRequestParts<AdminState> for RowId {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
-        Namespace::from_request_parts(parts, rest).await?;
-        let found = Path::<OneOf>::from_request_parts(parts, rest).await;
-        let Path(OneOf { id }) = found.map_err(|_| Fault::NoSuchRoute)?;
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, ApiError> {
+        Namespace::from_request_parts(parts, state).await?;
+        let found = Path::<OneOf>::from_request_parts(parts, state).await;
+        let Path(OneOf { id }) = found.map_err(|_| ErrorCause::NoSuchRoute)?;
         Ok(Self(id))
     }
 }
@@ -62,13 +91,13 @@ impl FromRequestParts<Rest> for RowId {
 /// The key that the path names. One that can't exist does not.
 pub(super) struct Key(pub KeyId);
 
-impl FromRequestParts<Rest> for Key {
+impl FromRequestParts<AdminState> for Key {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
-        let RowId(id) = RowId::from_request_parts(parts, rest).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, ApiError> {
+        let RowId(id) = RowId::from_request_parts(parts, state).await?;
         let key = id.parse::<KeyId>();
-        let key = key.map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
+        let key = key.map_err(|error| ErrorCause::NotFound(format!("object_id: {error}")))?;
         Ok(Self(key))
     }
 }
@@ -92,7 +121,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
         let quoted = text.and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
         let revision = quoted.and_then(|number| number.parse().ok());
         let rule = "must be * or the one ETag of the key's GET, with its quotes";
-        let revision = revision.ok_or_else(|| Fault::invalid("If-Match", rule))?;
+        let revision = revision.ok_or_else(|| ErrorCause::invalid("If-Match", rule))?;
         Ok(Self(Some(Revision(revision))))
     }
 }
@@ -100,12 +129,13 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
 /// The parameters after the `?`.
 pub(super) struct Parameters(Vec<(String, String)>);
 
-impl FromRequestParts<Rest> for Parameters {
+impl FromRequestParts<AdminState> for Parameters {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, ApiError> {
-        let found = Query::<Vec<(String, String)>>::from_request_parts(parts, rest).await;
-        let Query(pairs) = found.map_err(|error| Fault::invalid("query", error.body_text()))?;
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, ApiError> {
+        let found = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(pairs) =
+            found.map_err(|error| ErrorCause::invalid("query", error.body_text()))?;
         Ok(Self(pairs))
     }
 }
@@ -121,7 +151,7 @@ impl Parameters {
             None => Ok(self),
             Some((name, _)) => {
                 let rule = format!("no such parameter; there are {}", known.join(", "));
-                Err(Fault::invalid(&shown(name), rule).into())
+                Err(ErrorCause::invalid(&shown(name), rule).into())
             }
         }
     }
@@ -138,7 +168,7 @@ impl Parameters {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
-            (_, Some(_)) => Err(Fault::invalid(name, "given twice; give it once").into()),
+            (_, Some(_)) => Err(ErrorCause::invalid(name, "given twice; give it once").into()),
         }
     }
 
@@ -151,13 +181,13 @@ impl Parameters {
     /// A key's id that may be there once.
     pub fn key(&self, name: &str) -> Result<Option<KeyId>, ApiError> {
         let parsed = self.one(name)?.map(str::parse).transpose();
-        parsed.map_err(|error| Fault::invalid(name, error).into())
+        parsed.map_err(|error| ErrorCause::invalid(name, error).into())
     }
 
     /// An agent's id that may be there once.
     pub fn agent(&self, name: &str) -> Result<Option<Uuid>, ApiError> {
         let parsed = self.one(name)?.map(Uuid::try_parse).transpose();
-        parsed.map_err(|_| Fault::invalid(name, "must be a UUID").into())
+        parsed.map_err(|_| ErrorCause::invalid(name, "must be a UUID").into())
     }
 
     /// A number that may be there once.
@@ -170,7 +200,7 @@ impl Parameters {
             Ok(number) if (least..=MAX_NUMBER).contains(&number) => Ok(Some(number)),
             _ => {
                 let rule = format!("must be a whole number from {least} to {MAX_NUMBER}");
-                Err(Fault::invalid(name, rule).into())
+                Err(ErrorCause::invalid(name, rule).into())
             }
         }
     }
@@ -181,8 +211,20 @@ impl Parameters {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => Err(Fault::invalid(name, "must be true or false").into()),
+            Some(_) => Err(ErrorCause::invalid(name, "must be true or false").into()),
         }
+    }
+}
+
+/// Refuses any parameter.
+pub(super) struct NoParameters;
+
+impl FromRequestParts<AdminState> for NoParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, ApiError> {
+        let parameters = Parameters::from_request_parts(parts, state).await?;
+        parameters.only(&[]).map(|_| Self)
     }
 }
 
@@ -197,14 +239,14 @@ impl Parameters {
 /// The request's body, JSON of exactly these fields.
 pub(super) struct Body<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Rest> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<AdminState> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, rest: &Rest) -> Result<Self, ApiError> {
-        let read = axum::Json::<T>::from_request(request, rest).await;
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, ApiError> {
+        let read = axum::Json::<T>::from_request(request, state).await;
         match read {
             Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(error) => Err(Fault::invalid("body", why(&error)).into()),
+            Err(error) => Err(ErrorCause::invalid("body", why(&error)).into()),
         }
     }
 }

@@ -5,11 +5,12 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::Viewer;
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::page::{self, Page, Rows};
+use super::params;
 use super::params::{Namespace, Parameters};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::gateway::presence::RejectionThere;
 use crate::gateway::rejections::{Filter, Reason};
 
@@ -60,11 +61,11 @@ impl From<RejectionThere> for Rejection {
 
 /// The last refusals of all gateways, grouped, newest first.
 #[utoipa::path(get, path = "/namespaces/{namespace}/rejections",
-    params(super::Namespaced, page::Asked, super::OfKey, Wanted),
+    params(params::Namespaced, page::Asked, params::OfKey, Wanted),
     responses((status = 200, body = Rows<Rejection>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Rejection>>, ApiError> {
@@ -76,11 +77,12 @@ pub(super) async fn list(
         agent: parameters.agent("system_id")?,
     };
     let reason = parameters.one("reason")?.map(|word| {
-        let none = || Fault::invalid("reason", "there is no such one; docs/refusals.md has all");
+        let none =
+            || ErrorCause::invalid("reason", "there is no such one; docs/refusals.md has all");
         Reason::parse(word).ok_or_else(none)
     });
     let reason = reason.transpose()?;
-    let all = rest
+    let all = state
         .presence
         .rejections(Filter::default(), None, usize::MAX);
     let mut found = all.await?;

@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::{Operator, Viewer};
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::keys::DataPlaneKey;
-use super::params::{Key, Parameters};
+use super::params;
+use super::params::{Key, NoParameters};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::control::keys::GatewayOutcome;
 
 /// How far the revoke of a key has come.
@@ -74,36 +75,34 @@ impl From<GatewayOutcome> for RevocationThere {
 
 /// Ends a key for good, and every session of it. The answer does not wait for
 /// the gateways: `…/revocation` tells how far they are.
-#[utoipa::path(put, path = "/namespaces/{namespace}/data-plane-keys/{id}/revoke", params(super::One),
+#[utoipa::path(put, path = "/namespaces/{namespace}/data-plane-keys/{id}/revoke", params(params::One),
     responses((status = 202, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn revoke(
-    State(rest): State<Rest>,
-    Operator(actor): Operator,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     Key(key): Key,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<(StatusCode, Json<DataPlaneKey>), ApiError> {
-    parameters.only(&[])?;
-    let outcome = rest.keys.revoke(&actor, key, Some(Duration::ZERO)).await?;
+    let outcome = state.keys.revoke(&actor, key, Some(Duration::ZERO)).await?;
     // Pending, and of a key that is not known here.
-    let record = outcome.record.ok_or(Fault::RevokePending)?;
-    let shown = rest.changed(&record).await;
+    let record = outcome.record.ok_or(ErrorCause::RevokePending)?;
+    let shown = state.changed(&record).await;
     Ok((StatusCode::ACCEPTED, Json(shown)))
 }
 
 /// What each gateway did about a key's revoke so far.
-#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}/revocation", params(super::One),
+#[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}/revocation", params(params::One),
     responses((status = 200, body = Revocation), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn revocation(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     Key(key): Key,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Json<Revocation>, ApiError> {
-    parameters.only(&[])?;
-    let record = rest.keys.get(key).await?;
-    let gateways = rest.keys.revocation(&record).await?;
+    let record = state.keys.get(key).await?;
+    let gateways = state.keys.revocation(&record).await?;
     let (Some(gateways), Some(at)) = (gateways, record.revoked_at) else {
-        return Err(Fault::NotFound(format!("{key} was not revoked")).into());
+        return Err(ErrorCause::NotFound(format!("{key} was not revoked")).into());
     };
     Ok(Json(Revocation {
         object_id: key.to_string(),

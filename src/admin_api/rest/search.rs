@@ -2,7 +2,7 @@
 //!
 //! Builds nothing for a row: it is asked under the lock that joins wait for.
 
-use super::error::{ApiError, Fault};
+use super::error::{ApiError, ErrorCause};
 use super::params::Parameters;
 
 /// The parameter of a search.
@@ -30,7 +30,7 @@ impl<'a> Search<'a> {
         let text = parameters.one(PARAMETER)?.unwrap_or_default();
         if text.chars().count() > MAX {
             let rule = format!("has {MAX} characters at most");
-            return Err(Fault::invalid(PARAMETER, rule).into());
+            return Err(ErrorCause::invalid(PARAMETER, rule).into());
         }
         Ok(Self(text))
     }

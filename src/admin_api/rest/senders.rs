@@ -5,11 +5,12 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::Viewer;
 use super::error::{ApiError, ErrorBody};
 use super::page::{self, Page, Rows};
+use super::params;
 use super::params::{Key, Parameters};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::gateway::telemetry_senders::Sender;
 
 /// Who exported telemetry under a key in the last 5 minutes.
@@ -43,18 +44,18 @@ impl From<Sender> for TelemetrySender {
 
 /// Who sent telemetry under a key to the gateway that answers, newest first.
 #[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}/telemetry-senders",
-    params(super::One, page::Asked),
+    params(params::One, page::Asked),
     responses((status = 200, body = Rows<TelemetrySender>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     Key(key): Key,
     parameters: Parameters,
 ) -> Result<Json<Rows<TelemetrySender>>, ApiError> {
     let parameters = parameters.only(&page::PARAMETERS)?;
     let page = Page::of(&parameters)?;
-    rest.keys.get(key).await?;
-    let found = rest.senders.of(key, rest.keys.now());
+    state.keys.get(key).await?;
+    let found = state.senders.of(key, state.keys.now());
     Ok(Json(
         page.cut(found.len(), found, |sender| Some(sender.into())),
     ))

@@ -8,14 +8,15 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::{Operator, Viewer};
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::filter::{self, Order};
 use super::page::{self, Rows};
-use super::params::{Namespace, Parameters, RowId};
+use super::params;
+use super::params::{Namespace, NoParameters, Parameters, RowId};
 use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::gateway::presence::{Disconnected, SessionThere};
 use crate::gateway::sessions::SessionId;
 use crate::store::GatewayId;
@@ -44,7 +45,7 @@ pub(super) struct Session {
     opened_at: String,
 }
 
-impl Rest {
+impl AdminState {
     fn session(&self, there: SessionThere) -> Session {
         let view = there.view;
         Session {
@@ -85,11 +86,11 @@ pub(super) struct Wanted {
 
 /// The sessions, in order of their ids; they sort by `opened_at`.
 #[utoipa::path(get, path = "/namespaces/{namespace}/sessions",
-    params(super::Namespaced, page::Asked, walk::Asked, filter::Sorted, search::Asked, super::OfKey, Wanted),
+    params(params::Namespaced, page::Asked, walk::Asked, filter::Sorted, search::Asked, params::OfKey, Wanted),
     responses((status = 200, body = Rows<Session>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<Session>>, ApiError> {
@@ -116,14 +117,14 @@ pub(super) async fn list(
     let gateway = parameters.one("gateway_id")?.map(str::parse::<GatewayId>);
     let gateway = gateway
         .transpose()
-        .map_err(|error| Fault::invalid("gateway_id", error))?;
-    let mut found = rest.presence.sessions(None, None, usize::MAX).await?;
+        .map_err(|error| ErrorCause::invalid("gateway_id", error))?;
+    let mut found = state.presence.sessions(None, None, usize::MAX).await?;
     let total = found.len();
     found.retain(|there| {
         key.is_none_or(|key| there.view.key == key)
             && agent.is_none_or(|agent| there.view.agent == agent)
             && gateway.is_none_or(|gateway| there.view.id.gateway == gateway)
-            && rest.finds(&search, there)
+            && state.finds(&search, there)
     });
     // Of one length, so that they sort as numbers.
     let by = |there: &SessionThere| format!("{:020}", there.view.opened_at.as_millis());
@@ -132,27 +133,26 @@ pub(super) async fn list(
         id: (there.view.id.gateway.to_string(), there.view.id.number),
         row: there,
     });
-    let rows = walk.cut(total, ranked.collect(), |there| rest.session(there));
+    let rows = walk.cut(total, ranked.collect(), |there| state.session(there));
     Ok(Json(rows))
 }
 
 /// Ends a session, on whichever gateway it lives. Its agent may come back at
 /// once: to keep it out, revoke its key.
-#[utoipa::path(delete, path = "/namespaces/{namespace}/sessions/{id}", params(super::One),
+#[utoipa::path(delete, path = "/namespaces/{namespace}/sessions/{id}", params(params::One),
     responses((status = 204, description = "its stream has closed"),
         (status = 202, description = "it was ended, its stream still stands"),
         (status = "4XX", body = ErrorBody)))]
 pub(super) async fn disconnect(
-    State(rest): State<Rest>,
-    Operator(actor): Operator,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     RowId(id): RowId,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    parameters.only(&[])?;
-    let none = || Fault::NotFound("session_id: there is no such live session".into());
+    let none = || ErrorCause::NotFound("session_id: there is no such live session".into());
     let id: SessionId = id.parse().map_err(|_| none())?;
     actor.on(id, "");
-    let disconnected = rest.presence.disconnect(id, CLOSE_WAIT).await;
+    let disconnected = state.presence.disconnect(id, CLOSE_WAIT).await;
     match disconnected.inspect_err(|error| actor.failed(error))? {
         Disconnected::NotFound => Err(none().into()),
         Disconnected::Ended { closed } => {

@@ -5,10 +5,11 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::{Admin, Viewer};
 use super::error::{ApiError, ErrorBody};
-use super::params::{Body, Namespace, Parameters};
+use super::params;
+use super::params::{Body, Namespace, NoParameters};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::control::audit::Actor;
 
 /// When agents that are not connected are forgotten, with their instances.
@@ -23,16 +24,15 @@ pub(super) struct SettingsInstanceCleanup {
 /// The cleanup as it is set in the store; where it is not, as this gateway was
 /// started (`--forget-unavailable-after`), in hours, of which a part counts as one.
 #[utoipa::path(get, path = "/namespaces/{namespace}/settings/instance-cleanup",
-    params(super::Namespaced),
+    params(params::Namespaced),
     responses((status = 200, body = SettingsInstanceCleanup), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn get(
-    State(rest): State<Rest>,
-    _: Viewer,
+    State(state): State<AdminState>,
+    _: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Json<SettingsInstanceCleanup>, ApiError> {
-    parameters.only(&[])?;
-    let cleanup = rest.settings.instance_cleanup().await?;
+    let cleanup = state.settings.instance_cleanup().await?;
     Ok(Json(SettingsInstanceCleanup {
         age_out_duration: cleanup.hours(),
     }))
@@ -40,41 +40,39 @@ pub(super) async fn get(
 
 /// Sets it for all gateways of the store, which obey within a minute.
 #[utoipa::path(patch, path = "/namespaces/{namespace}/settings/instance-cleanup",
-    params(super::Namespaced), request_body = SettingsInstanceCleanup,
+    params(params::Namespaced), request_body = SettingsInstanceCleanup,
     responses((status = 200, body = SettingsInstanceCleanup), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn edit(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
     Body(wanted): Body<SettingsInstanceCleanup>,
 ) -> Result<Json<SettingsInstanceCleanup>, ApiError> {
-    parameters.only(&[])?;
-    set(&rest, &actor, &wanted).await
+    set(&state, &actor, &wanted).await
 }
 
 /// The same: NGINX One has it as a PUT.
 #[utoipa::path(put, path = "/namespaces/{namespace}/settings/instance-cleanup",
-    params(super::Namespaced), request_body = SettingsInstanceCleanup,
+    params(params::Namespaced), request_body = SettingsInstanceCleanup,
     responses((status = 200, body = SettingsInstanceCleanup), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn replace(
-    State(rest): State<Rest>,
-    Admin(actor): Admin,
+    State(state): State<AdminState>,
+    Caller { actor, .. }: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
     Body(wanted): Body<SettingsInstanceCleanup>,
 ) -> Result<Json<SettingsInstanceCleanup>, ApiError> {
-    parameters.only(&[])?;
-    set(&rest, &actor, &wanted).await
+    set(&state, &actor, &wanted).await
 }
 
 async fn set(
-    rest: &Rest,
+    state: &AdminState,
     actor: &Actor,
     wanted: &SettingsInstanceCleanup,
 ) -> Result<Json<SettingsInstanceCleanup>, ApiError> {
     let hours = wanted.age_out_duration;
-    let set = rest.settings.set_instance_cleanup(actor, hours).await?;
+    let set = state.settings.set_instance_cleanup(actor, hours).await?;
     Ok(Json(SettingsInstanceCleanup {
         age_out_duration: set.hours(),
     }))

@@ -6,12 +6,13 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Rest;
-use super::auth::{AdminToken, Token};
-use super::error::{ApiError, ErrorBody, Fault};
+use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::keys::time;
 use super::page::{self, Page, Rows};
-use super::params::{Body, Namespace, Parameters, RowId};
+use super::params;
+use super::params::{Body, Namespace, NoParameters, Parameters, RowId};
+use crate::admin_api::auth::Caller;
+use crate::admin_api::state::AdminState;
 use crate::keys::TokenId;
 use crate::store::{Role, TokenRecord};
 
@@ -89,7 +90,7 @@ impl From<RoleWord> for Role {
     }
 }
 
-impl Rest {
+impl AdminState {
     fn token(&self, token: &TokenRecord, caller: &TokenRecord) -> TokenShown {
         TokenShown {
             object_id: token.id.to_string(),
@@ -106,11 +107,11 @@ impl Rest {
 
 /// The tokens, in order of creation.
 #[utoipa::path(get, path = "/namespaces/{namespace}/tokens",
-    params(super::Namespaced, page::Asked),
+    params(params::Namespaced, page::Asked),
     responses((status = 200, body = Rows<TokenShown>), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn list(
-    State(rest): State<Rest>,
-    AdminToken(_, caller): AdminToken,
+    State(state): State<AdminState>,
+    Caller { token: caller, .. }: Caller,
     _: Namespace,
     parameters: Parameters,
 ) -> Result<Json<Rows<TokenShown>>, ApiError> {
@@ -119,7 +120,7 @@ pub(super) async fn list(
     let mut all = Vec::new();
     let mut after = None;
     loop {
-        let batch = rest.tokens.list(after, BATCH).await?;
+        let batch = state.tokens.list(after, BATCH).await?;
         all.extend(batch.records);
         after = batch.next;
         if after.is_none() {
@@ -127,61 +128,64 @@ pub(super) async fn list(
         }
     }
     let total = all.len();
-    let rows = page.cut(total, all, |token| Some(rest.token(&token, &caller)));
+    let rows = page.cut(total, all, |token| Some(state.token(&token, &caller)));
     Ok(Json(rows))
 }
 
 /// Makes a token. The answer has its secret, which is seen nowhere else.
-#[utoipa::path(post, path = "/namespaces/{namespace}/tokens", params(super::Namespaced),
+#[utoipa::path(post, path = "/namespaces/{namespace}/tokens", params(params::Namespaced),
     request_body = NewToken,
     responses((status = 200, body = MadeToken), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn create(
-    State(rest): State<Rest>,
-    AdminToken(actor, caller): AdminToken,
+    State(state): State<AdminState>,
+    Caller {
+        actor,
+        token: caller,
+    }: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
     Body(new): Body<NewToken>,
 ) -> Result<Json<MadeToken>, ApiError> {
-    parameters.only(&[])?;
     let expires_at = time("expires_at", new.expires_at)?;
-    let created = rest
+    let created = state
         .tokens
         .create(&actor, new.name, new.role.into(), expires_at);
     let created = created.await?;
     Ok(Json(MadeToken {
-        shown: rest.token(&created.record, &caller),
+        shown: state.token(&created.record, &caller),
         token: created.secret.expose_secret().to_owned(),
     }))
 }
 
 /// Revokes a token: the next call with it is refused. Never the last valid
 /// admin token.
-#[utoipa::path(delete, path = "/namespaces/{namespace}/tokens/{id}", params(super::One),
+#[utoipa::path(delete, path = "/namespaces/{namespace}/tokens/{id}", params(params::One),
     responses((status = 200, body = TokenShown), (status = "4XX", body = ErrorBody),
         (status = 409, description = "it is the last valid admin token", body = ErrorBody)))]
 pub(super) async fn revoke(
-    State(rest): State<Rest>,
-    AdminToken(actor, caller): AdminToken,
+    State(state): State<AdminState>,
+    Caller {
+        actor,
+        token: caller,
+    }: Caller,
     RowId(id): RowId,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Json<TokenShown>, ApiError> {
-    parameters.only(&[])?;
     let id: TokenId = id
         .parse()
-        .map_err(|error| Fault::NotFound(format!("object_id: {error}")))?;
-    let revoked = rest.tokens.revoke(&actor, id).await?;
-    Ok(Json(rest.token(&revoked, &caller)))
+        .map_err(|error| ErrorCause::NotFound(format!("object_id: {error}")))?;
+    let revoked = state.tokens.revoke(&actor, id).await?;
+    Ok(Json(state.token(&revoked, &caller)))
 }
 
 /// The token that makes this call: who am I, and what may I do?
-#[utoipa::path(get, path = "/namespaces/{namespace}/tokens/mine", params(super::Namespaced),
+#[utoipa::path(get, path = "/namespaces/{namespace}/tokens/mine", params(params::Namespaced),
     responses((status = 200, body = TokenShown), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn mine(
-    State(rest): State<Rest>,
-    Token(caller): Token,
+    State(state): State<AdminState>,
+    Caller { token: caller, .. }: Caller,
     _: Namespace,
-    parameters: Parameters,
+    _: NoParameters,
 ) -> Result<Json<TokenShown>, ApiError> {
-    parameters.only(&[])?;
-    Ok(Json(rest.token(&caller, &caller)))
+    Ok(Json(state.token(&caller, &caller)))
 }

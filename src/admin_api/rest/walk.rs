@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::{ApiError, Fault};
+use super::error::{ApiError, ErrorCause};
 use super::filter::Order;
 use super::page::{Page, Rows};
 use super::params::Parameters;
@@ -94,7 +94,7 @@ impl<F: Copy, I: Ord + Serialize + DeserializeOwned> Walk<F, I> {
             for other in ["offset", "paginated"] {
                 if parameters.one(other)?.is_some() {
                     let rule = format!("goes without {other}");
-                    return Err(Fault::invalid("page_token", rule).into());
+                    return Err(ErrorCause::invalid("page_token", rule).into());
                 }
             }
             let rule = "not one that this list gave out with these filters and this order; \
@@ -102,7 +102,7 @@ impl<F: Copy, I: Ord + Serialize + DeserializeOwned> Walk<F, I> {
             let place = walk
                 .read(token)
                 .filter(|place| place.by.len() == walk.order.len());
-            walk.after = Some(place.ok_or_else(|| Fault::invalid("page_token", rule))?);
+            walk.after = Some(place.ok_or_else(|| ErrorCause::invalid("page_token", rule))?);
         }
         Ok(walk)
     }

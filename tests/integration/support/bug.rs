@@ -4,7 +4,7 @@
 use std::sync::{Mutex, OnceLock};
 
 use muster::keys::{Epoch, KeyId, Position};
-use muster::store::{Change, ChangeError, Feed, FeedStore, KeyChange, KeyStore, Lookup, Written};
+use muster::store::{Change, ChangeError, Feed, FeedStore, KeyChange, Lookup, Written};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
