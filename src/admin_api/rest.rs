@@ -72,16 +72,17 @@ struct Document;
 /// All routes, and the document that describes them.
 pub(super) fn router(state: AdminState) -> Router {
     let (routes, document) = described();
-    let routes = routes.route_layer(middleware::from_fn_with_state(state.clone(), authorize));
     let document: Arc<str> = document.to_json().unwrap_or_default().into();
-    let mut router: Router<AdminState> = Router::new().route(
-        "/api/openapi.json",
-        get(async move || ([(CONTENT_TYPE, "application/json")], document.to_string())),
-    );
+    let mut api: Router<AdminState> = Router::new();
     for base in BASES {
-        router = router.nest(base, routes.clone());
+        api = api.nest(base, routes.clone());
     }
-    router
+    // Around the bases, so that it sees the whole path.
+    api.route_layer(middleware::from_fn_with_state(state.clone(), authorize))
+        .route(
+            "/api/openapi.json",
+            get(async move || ([(CONTENT_TYPE, "application/json")], document.to_string())),
+        )
         .merge(console::routes())
         .fallback(|| std::future::ready(ApiError::from(ErrorCause::NoSuchRoute)))
         .method_not_allowed_fallback(|| {

@@ -64,7 +64,7 @@ pub fn redis_options(
     let password = config.redis_password_file.as_deref().map(read_password);
     let ca = config.redis_ca_file.as_deref().map(read_ca);
     Ok(Some(RedisOptions {
-        url: url.secret().clone(),
+        url: url.clone(),
         password: password.transpose()?,
         ca: ca.transpose()?,
         prefix: config.redis_prefix.clone(),

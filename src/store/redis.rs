@@ -30,6 +30,7 @@ mod settings;
 mod shared;
 mod tokens;
 mod unscripted;
+mod url;
 
 pub use adopt::Standing;
 pub use copy::{CopyEnd, CopyTarget};
@@ -37,3 +38,4 @@ pub use error::RedisOpenError;
 pub use options::RedisOptions;
 pub use scan::survey;
 pub use shared::RedisStore;
+pub use url::RedisUrl;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use muster::store::redis::{RedisOpenError, RedisStore};
+use muster::store::redis::{RedisOpenError, RedisStore, RedisUrl};
 use muster::store::{GatewayStore, KeyStore, Lookup};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -51,7 +51,7 @@ impl Tls {
 
     async fn open(&self, url: &str, ca: Option<&str>) -> Result<RedisStore, RedisOpenError> {
         let mut options = self.server.options();
-        options.url = url.into();
+        options.url = RedisUrl::parse(url).unwrap();
         options.ca = ca.map(|pem| pem.as_bytes().to_vec());
         RedisStore::open(options).await
     }
@@ -93,7 +93,9 @@ async fn each_database_is_a_store_of_its_own() {
     let server = RedisServer::start();
     let zero = server.store(|_| {}).await;
     let one = server.login_url().replace("/0", "/1");
-    let one = server.store(|options| options.url = one.into()).await;
+    let one = server
+        .store(|options| options.url = RedisUrl::parse(&one).unwrap())
+        .await;
     assert_ne!(zero.id(), one.id());
 }
 

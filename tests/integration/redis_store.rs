@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster::keys::{Id, Position, Revision};
-use muster::store::redis::{RedisOpenError, RedisStore};
+use muster::store::redis::{RedisOpenError, RedisStore, RedisUrl};
 use muster::store::{
     GatewayId, GatewayInfo, GatewayStore, Heartbeat, KeyEdit, KeyStore, Lookup, StoreError,
     TokenStore,
@@ -219,7 +219,7 @@ async fn what_can_not_be_used_is_refused_with_the_cause() {
     let mut raw = server.raw().await;
     let open = async |url: &str, prefix: &str| {
         let mut options = server.options();
-        options.url = url.into();
+        options.url = RedisUrl::parse(url).unwrap();
         options.prefix = prefix.into();
         RedisStore::open(options).await.map(|store| store.id())
     };
@@ -255,7 +255,9 @@ async fn what_can_not_be_used_is_refused_with_the_cause() {
         matches!(newer, Err(RedisOpenError::Newer { .. })),
         "{newer:?}"
     );
-    let url_error = open("http://127.0.0.1", "muster").await;
+    assert!(RedisUrl::parse("http://127.0.0.1").is_err());
+    // Well-formed, but no database has that number.
+    let url_error = open("redis://127.0.0.1:1/99999999999999999999", "muster").await;
     assert!(
         matches!(url_error, Err(RedisOpenError::Url(_))),
         "{url_error:?}"

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use muster::gateway::auth::StaleMode;
 use muster::keys::Id;
 use muster::proto::admin::v1 as pb;
-use muster::store::redis::{RedisOpenError, RedisStore};
+use muster::store::redis::{RedisOpenError, RedisStore, RedisUrl};
 use muster::store::{GatewayId, GatewayInfo, GatewayStore, Heartbeat, KeyStore, StoreError};
 
 use tonic::Code;
@@ -209,7 +209,7 @@ async fn sentinels_that_tell_no_master_are_named_with_the_cause() {
     let url = site.url();
     let refusal = async |url: &str| {
         let mut options = site.options();
-        options.url = url.into();
+        options.url = RedisUrl::parse(url).unwrap();
         match RedisStore::open(options).await {
             Err(RedisOpenError::Unavailable(StoreError::Failed(why))) => why,
             other => panic!("{:?}", other.map(|store| store.id())),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::{Args as _, Command};
 
 use super::Settings;
+use super::settings::range_of;
 
 const HEAD: &str = "# Configuration
 
@@ -26,7 +27,7 @@ fn configuration_page_is_current() {
         let group = argument.get_help_heading().unwrap_or_default();
         if group != heading {
             heading = group.to_owned();
-            write!(page, "\n## {group}\n\n| Setting | Value | Default | Meaning |\n| --- | --- | --- | --- |\n").unwrap();
+            write!(page, "\n## {group}\n\n| Setting | Value | Default | Range | Meaning |\n| --- | --- | --- | --- | --- |\n").unwrap();
         }
         let help = argument
             .get_help()
@@ -41,7 +42,12 @@ fn configuration_page_is_current() {
         };
         let value = argument.get_value_names().unwrap_or_default().join(" ");
         let help = help.replace('|', "\\|");
-        writeln!(page, "| `{name}` | {value} | {default} | {help} |").unwrap();
+        let range = range_of(name).unwrap_or_default();
+        writeln!(
+            page,
+            "| `{name}` | {value} | {default} | {range} | {help} |"
+        )
+        .unwrap();
     }
     crate::files::page_is_current("docs/configuration.md", &page);
 }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -126,6 +128,159 @@ impl FromStr for Mode {
             }),
         }
     }
+}
+
+/// A kind of value, and the type of its place in the configuration.
+pub(super) trait Setting<T> {
+    /// Puts the value in its place.
+    fn put(self, place: &mut T);
+    /// The value of a place, as it is written; `None`: there is none.
+    fn shown(place: &T) -> Option<String>;
+}
+
+impl Setting<Duration> for Period {
+    fn put(self, place: &mut Duration) {
+        *place = self.0;
+    }
+
+    fn shown(place: &Duration) -> Option<String> {
+        Some(place.written())
+    }
+}
+
+macro_rules! counts {
+    ($($type:ty),*) => {$(
+        impl Setting<$type> for Count {
+            fn put(self, place: &mut $type) {
+                // Of a number that does not fit its range has been told.
+                *place = self.0.try_into().unwrap_or(*place);
+            }
+
+            fn shown(place: &$type) -> Option<String> {
+                Some(place.to_string())
+            }
+        }
+    )*};
+}
+
+counts!(u32, u64, usize);
+
+impl Setting<Option<u32>> for Count {
+    fn put(self, place: &mut Option<u32>) {
+        *place = self.0.try_into().ok();
+    }
+
+    fn shown(place: &Option<u32>) -> Option<String> {
+        place.map(|number| number.to_string())
+    }
+}
+
+impl Setting<SocketAddr> for ListenAddress {
+    fn put(self, place: &mut SocketAddr) {
+        *place = self.0;
+    }
+
+    fn shown(place: &SocketAddr) -> Option<String> {
+        Some(place.to_string())
+    }
+}
+
+impl Setting<StaleMode> for Mode {
+    fn put(self, place: &mut StaleMode) {
+        *place = self.0;
+    }
+
+    fn shown(place: &StaleMode) -> Option<String> {
+        let word = match place {
+            StaleMode::Strict => "strict",
+            StaleMode::BestEffort => "best_effort",
+        };
+        Some(word.to_owned())
+    }
+}
+
+impl Setting<Self> for LogFormat {
+    fn put(self, place: &mut Self) {
+        *place = self;
+    }
+
+    fn shown(place: &Self) -> Option<String> {
+        let word = match place {
+            Self::Text => "text",
+            Self::Json => "json",
+        };
+        Some(word.to_owned())
+    }
+}
+
+impl Setting<Self> for PathBuf {
+    fn put(self, place: &mut Self) {
+        *place = self;
+    }
+
+    fn shown(place: &Self) -> Option<String> {
+        Some(place.display().to_string())
+    }
+}
+
+impl Setting<Self> for String {
+    fn put(self, place: &mut Self) {
+        *place = self;
+    }
+
+    fn shown(place: &Self) -> Option<String> {
+        Some(place.clone())
+    }
+}
+
+macro_rules! optional {
+    ($($type:ty),*) => {$(
+        impl Setting<Option<$type>> for $type {
+            fn put(self, place: &mut Option<$type>) {
+                *place = Some(self);
+            }
+
+            fn shown(_: &Option<$type>) -> Option<String> {
+                None
+            }
+        }
+    )*};
+}
+
+optional!(PathBuf, AgentAddress);
+
+/// What a range can be of, as it is written.
+pub(super) trait Written {
+    fn written(&self) -> String;
+}
+
+impl Written for u64 {
+    fn written(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Written for Duration {
+    fn written(&self) -> String {
+        humantime::format_duration(*self).to_string()
+    }
+}
+
+/// `low to high`.
+pub(super) fn span(range: &RangeInclusive<impl Written>) -> String {
+    format!("{} to {}", range.start().written(), range.end().written())
+}
+
+/// Whether a value is in its range; if not, what it should be.
+pub(super) fn check_range<T: PartialOrd + Written>(
+    value: T,
+    range: &RangeInclusive<T>,
+) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let value = value.written();
+    Err(format!("{value} is out of range: expected {}", span(range)))
 }
 
 /// TOML has strings and whole numbers; everything here is written as a string,

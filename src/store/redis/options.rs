@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use super::url::RedisUrl;
 use crate::keys::Id;
 
 /// Where the store is, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://[USER:PASSWORD@]HOST:PORT/DB`, `rediss://…` for TLS, or
-    /// `redis-sentinel://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]`.
-    pub url: secrecy::SecretString,
+    /// Its URL.
+    pub url: RedisUrl,
     /// Where the URL has none.
     pub password: Option<secrecy::SecretString>,
     /// The CAs to trust over TLS, PEM; `None`: those of the system.

@@ -1,6 +1,6 @@
 //! Where the master is: at an address, or where Sentinel says.
 //!
-//! Owns: how a URL is read, and the question to the sentinels. Must not know:
+//! Owns: the question to the sentinels. Must not know:
 //! what the master is asked.
 //! Invariant: no sentinel's answer is kept. Each connect asks anew, and the
 //! sentinels take turns, so that one with an old picture is not asked for ever.
@@ -21,8 +21,6 @@ use super::error::{RedisOpenError, failed};
 use super::options::RedisOptions;
 use crate::store::error::StoreError;
 
-/// What a URL that names sentinels begins with.
-const SENTINEL: &str = "redis-sentinel://";
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Where to connect. Passwords in it are redacted by redis's `Debug`.
@@ -53,9 +51,10 @@ pub(super) struct Found {
 
 impl Place {
     pub fn new(options: &RedisOptions) -> Result<Self, RedisOpenError> {
-        let url = options.url.expose_secret();
-        let Some(rest) = url.strip_prefix(SENTINEL) else {
-            let info = info(url, options)?;
+        let url = &options.url;
+        let first = url.addresses().first().map_or("", String::as_str);
+        let info = info(url.of(first).expose_secret(), options)?;
+        let Some(name) = url.master() else {
             let client = match (&options.ca, info.addr()) {
                 (Some(ca), ConnectionAddr::TcpTls { .. }) => {
                     // One without any would be taken, and refuse every server.
@@ -73,24 +72,19 @@ impl Place {
             };
             return Ok(Self::At(Arc::new(client)));
         };
-        let form = || RedisOpenError::Url("it names no sentinels and master".into());
-        let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, rest)) => (format!("{user}@"), rest),
-            None => (String::new(), rest),
-        };
-        let (hosts, rest) = rest.split_once('/').ok_or_else(form)?;
-        let (name, database) = rest.split_once('/').unwrap_or((rest, "0"));
-        let first = hosts.split(',').next().ok_or_else(form)?;
-        let master = info(&format!("redis://{user}{first}/{database}"), options)?;
-        let client = |host: &str| -> Result<(String, Client), RedisOpenError> {
+        let client = |host: &String| -> Result<(String, Client), RedisOpenError> {
             let info = format!("redis://{host}").into_connection_info();
             let client = Client::open(settled(info.map_err(wrong)?)).map_err(wrong)?;
-            Ok((host.to_owned(), client))
+            Ok((host.clone(), client))
         };
         Ok(Self::Sentinels(Arc::new(Sentinels {
-            hosts: hosts.split(',').map(client).collect::<Result<_, _>>()?,
+            hosts: url
+                .addresses()
+                .iter()
+                .map(client)
+                .collect::<Result<_, _>>()?,
             name: name.to_owned(),
-            master,
+            master: info,
             next: AtomicUsize::new(0),
         })))
     }

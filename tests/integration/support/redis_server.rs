@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster::store::redis::{RedisOptions, RedisStore};
+use muster::store::redis::{RedisOptions, RedisStore, RedisUrl};
 use tempfile::TempDir;
 
 use super::{PATIENCE, free_port};
@@ -114,7 +114,7 @@ impl RedisServer {
 /// The options of a store at a URL.
 pub fn options(url: &str) -> RedisOptions {
     RedisOptions {
-        url: url.into(),
+        url: RedisUrl::parse(url).unwrap(),
         password: None,
         ca: None,
         prefix: "muster".into(),
