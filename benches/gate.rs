@@ -11,13 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Principal, Staleness, View};
+use muster::gateway::auth::{
+    AuthOptions, Authenticator, Freshness, Principal, Staleness, StoreView,
+};
 use muster::gateway::events::Events;
-use muster::gateway::key_feed::Revocations;
+use muster::gateway::key_feed::KeyFeedFollower;
 use muster::gateway::registrar::Registrar;
 use muster::gateway::registrations::{InstanceLimits, Instances};
 use muster::gateway::sessions::{
-    HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
+    CloseConnection, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
 };
 use muster::gateway::telemetry_senders;
 use muster::gateway::telemetry_senders::Senders;
@@ -34,8 +36,8 @@ const CROWDS: [u64; 3] = [1, 1_000, 100_000];
 /// A line that closes nothing: what a real one does is the listener's cost.
 struct NoLine;
 
-impl HangUp for NoLine {
-    fn hang_up(&self, _: Scope) {}
+impl CloseConnection for NoLine {
+    fn close(&self, _: Scope) {}
 }
 
 /// A gateway's inside with one key in its cache.
@@ -43,7 +45,7 @@ struct Bench {
     runtime: Runtime,
     store: EmbeddedStore,
     position: Position,
-    view: Arc<View>,
+    view: Arc<StoreView>,
     authenticator: Arc<Authenticator>,
     instances: Arc<Instances>,
     events: Arc<Events>,
@@ -75,7 +77,7 @@ impl Bench {
             load_deadline: Duration::from_secs(5),
             expiry_recheck_deadline: Duration::from_secs(5),
         };
-        let view = Arc::new(View::new(
+        let view = Arc::new(StoreView::new(
             position.epoch,
             Staleness::default(),
             tokio::time::Instant::now(),
@@ -144,7 +146,7 @@ impl Bench {
             agent: Uuid::from_u128(agent.into()),
             peer: ([127, 0, 0, 1], 1).into(),
             user_agent: "nginx-agent/v3.5.0".into(),
-            line: Arc::new(NoLine),
+            connection: Arc::new(NoLine),
         };
         registry.admit(&self.principal, info).unwrap()
     }
@@ -201,7 +203,7 @@ fn verify(c: &mut Criterion) {
     // gate (the key has no session) and once with one.
     for (name, sessions) in [("registrar_no_gate", 0), ("registrar", 1)] {
         let (registry, guards) = bench.crowd(sessions);
-        let revocations = Revocations::new(
+        let revocations = KeyFeedFollower::new(
             Arc::new(bench.store.clone()),
             Arc::clone(&registry),
             Arc::clone(auth),

@@ -13,21 +13,22 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
-use muster::admin_api::{self, About, AdminService, Behind};
+use muster::admin_api::{self, About, AdminService, AdminState};
 use muster::control::audit::Audit;
 use muster::control::gateways::Gateways;
+use muster::control::instances::InstanceAdmin;
 use muster::control::keys::KeyAdmin;
-use muster::control::settings::Settings;
+use muster::control::settings::StoreSettings;
 use muster::control::tokens::Tokens;
-use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, View};
+use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, StoreView};
 use muster::gateway::events::Events;
-use muster::gateway::key_feed::Revocations;
+use muster::gateway::key_feed::KeyFeedFollower;
 use muster::gateway::presence::Presence;
 use muster::gateway::registrations::{InstanceLimits, Instances};
 use muster::gateway::rejections;
 use muster::gateway::rejections::{Group, Reason, Rejections};
 use muster::gateway::sessions::{
-    HangUp, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
+    CloseConnection, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
 };
 use muster::gateway::telemetry_senders;
 use muster::gateway::telemetry_senders::Senders;
@@ -48,8 +49,8 @@ const INSTANCES: u128 = 50_000;
 /// A line that closes nothing.
 struct NoLine;
 
-impl HangUp for NoLine {
-    fn hang_up(&self, _: Scope) {}
+impl CloseConnection for NoLine {
+    fn close(&self, _: Scope) {}
 }
 
 /// In no order, as real ones.
@@ -153,7 +154,7 @@ impl Bench {
         let (presented, key) = fill(store).await;
         let metrics = Arc::new(Metrics::new());
         let now = tokio::time::Instant::now();
-        let view = Arc::new(View::new(position.epoch, Staleness::default(), now));
+        let view = Arc::new(StoreView::new(position.epoch, Staleness::default(), now));
         let options = AuthOptions {
             cache_capacity: 10_000,
             load_deadline: Duration::from_secs(5),
@@ -188,12 +189,12 @@ impl Bench {
                 agent: agent_id(number),
                 peer: ([127, 0, 0, 1], 1).into(),
                 user_agent: "nginx-agent/v3.11.3".into(),
-                line: Arc::new(NoLine),
+                connection: Arc::new(NoLine),
             };
             registry.admit(&principal, info).unwrap()
         });
         let sessions = sessions.collect();
-        let revocations = Arc::new(Revocations::new(
+        let revocations = Arc::new(KeyFeedFollower::new(
             all.clone(),
             Arc::clone(&registry),
             authenticator,
@@ -248,25 +249,30 @@ impl Bench {
             revoked_at: None,
         };
         store.put_token(record).await.unwrap();
-        let behind = Behind {
+        let state = AdminState {
             keys,
-            presence,
+            presence: Arc::clone(&presence),
+            instance_admin: InstanceAdmin::new(
+                Arc::clone(&instances),
+                Arc::clone(&presence),
+                Arc::clone(&events),
+            ),
             instances,
             senders: Arc::new(Senders::new(telemetry_senders::CAPACITY)),
             events,
             tokens: Tokens::new(all.clone(), clock),
             gateways: Gateways::new(all.clone(), registry),
             audit,
-            about: About {
+            about: Arc::new(About {
                 gateway_name: "bench".into(),
                 agent_address: "localhost:7443".into(),
                 agent_address_named: true,
                 store: "embedded",
                 data_dir: "/".into(),
-            },
-            settings: Settings::new(all, Duration::ZERO),
+            }),
+            settings: StoreSettings::new(all, Duration::ZERO),
         };
-        let service = admin_api::service(behind).unwrap();
+        let service = admin_api::service(state).unwrap();
         (service, minted.expose().to_owned(), key, sessions)
     }
 

@@ -22,7 +22,7 @@ use axum::middleware;
 use tonic::service::Routes;
 
 pub use about::About;
-pub use not_ready::Door;
+pub use not_ready::NotReadyService;
 pub use service::AdminService;
 pub use state::AdminState;
 
@@ -81,9 +81,9 @@ pub fn service(state: AdminState) -> Result<AdminService, tonic_reflection::serv
         .add_service(SettingsServiceServer::new(
             grpc::settings::SettingsAdmin::new(settings),
         ))
-        .add_service(RejectionServiceServer::new(grpc::rejections::Refused::new(
-            presence,
-        )))
+        .add_service(RejectionServiceServer::new(
+            grpc::rejections::RejectionList::new(presence),
+        ))
         .add_service(AuditServiceServer::new(grpc::audit::Trail::new(audit)))
         .add_service(reflection().build_v1()?)
         // grpcurl before 1.9 knows this version alone.

@@ -7,7 +7,7 @@ pub(crate) mod agent_config;
 pub mod audit;
 pub(crate) mod error;
 pub mod gateways;
-pub(crate) mod instances;
+pub mod instances;
 pub mod keys;
 pub mod settings;
 pub mod tokens;

@@ -25,7 +25,7 @@ mod settings;
 mod token_changes;
 mod tokens;
 
-pub use audit::{AuditPage, AuditRecord, AuditStore, Deed, DeedResult};
+pub use audit::{AuditEntry, AuditPage, AuditRecord, AuditResult, AuditStore};
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
 pub use error::StoreError;
@@ -37,7 +37,7 @@ pub use gateways::{
 pub use keys::{
     ChangeError, Durability, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
 };
-pub use presence::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
+pub use presence::{PresenceList, PresenceRow, PresenceStore, PresenceUpdate, PublishedList};
 pub use registrations::{
     AgentNews, AgentRecord, Health, InstanceBatch, InstanceCursor, InstanceNews, InstanceRecord,
     InstanceStore, Registration,
@@ -57,7 +57,7 @@ pub trait Store:
     + EventStore
     + TokenStore
     + ClaimStore
-    + BoardStore
+    + PresenceStore
     + AuditStore
     + SettingStore
 {
@@ -69,7 +69,7 @@ impl<S> Store for S where
         + EventStore
         + TokenStore
         + ClaimStore
-        + BoardStore
+        + PresenceStore
         + AuditStore
         + SettingStore
 {

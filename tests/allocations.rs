@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, View};
+use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, StoreView};
 use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
@@ -30,7 +30,7 @@ fn a_verify_of_a_key_in_the_cache_allocates_nothing() {
         version: "0".into(),
     };
     let position = runtime.block_on(store.enrol(info)).unwrap();
-    let view = Arc::new(View::new(
+    let view = Arc::new(StoreView::new(
         position.epoch,
         Staleness::default(),
         tokio::time::Instant::now(),

@@ -115,7 +115,7 @@ impl Place {
         let metrics = get(address.trim(), "/metrics").await.unwrap();
         let resident = metrics
             .lines()
-            .find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+            .find_map(|connection| connection.strip_prefix("process_resident_memory_bytes "));
         let resident = resident.unwrap().parse().unwrap();
         self.has_its_keys().await;
         stop(gateway).await;

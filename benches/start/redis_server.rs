@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use muster::store::redis::RedisOptions;
+use muster::store::redis::{RedisOptions, RedisUrl};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -51,7 +51,7 @@ impl Redis {
 
     pub fn options(&self) -> RedisOptions {
         RedisOptions {
-            url: self.url().into(),
+            url: RedisUrl::parse(&self.url()).unwrap(),
             password: None,
             ca: None,
             prefix: "muster".into(),

@@ -16,7 +16,7 @@ use crate::control::tokens;
 use crate::control::tokens::TokenError;
 use crate::keys::TokenId;
 use crate::net::listener;
-use crate::store::{DeedResult, Role, TokenRecord};
+use crate::store::{AuditResult, Role, TokenRecord};
 
 /// The caller of one call. Every handler can have it: no call is answered without.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ pub(super) fn peer<B>(request: &Request<B>) -> String {
 
 /// How a whole call ended.
 pub(super) struct End {
-    pub result: DeedResult,
+    pub result: AuditResult,
     pub reason: Option<String>,
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn audited<T: Send + 'static>(
 
 /// What a call did, thing by thing.
 fn actions(name: &'static str, actor: &Actor, target: Option<String>, end: End) -> Vec<Action> {
-    let parts = actor.take_parts();
+    let parts = actor.take_targets();
     if parts.is_empty() {
         return vec![Action {
             name,

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 
 use crate::control::error::{AdminError, ErrorKind};
-use crate::store::DeedResult;
+use crate::store::AuditResult;
 
 /// The status of an error.
 pub(super) fn status(error: &impl AdminError) -> Status {
@@ -20,15 +20,15 @@ pub(super) fn status(error: &impl AdminError) -> Status {
 }
 
 /// Whose fault a refused call is, for the audit trail.
-pub(super) fn result_of(code: Code) -> DeedResult {
+pub(super) fn result_of(code: Code) -> AuditResult {
     match code {
-        Code::Ok => DeedResult::Ok,
+        Code::Ok => AuditResult::Ok,
         Code::Unavailable
         | Code::Internal
         | Code::Unknown
         | Code::DataLoss
         | Code::DeadlineExceeded
-        | Code::Cancelled => DeedResult::Failed,
+        | Code::Cancelled => AuditResult::Failed,
         Code::InvalidArgument
         | Code::NotFound
         | Code::AlreadyExists
@@ -38,7 +38,7 @@ pub(super) fn result_of(code: Code) -> DeedResult {
         | Code::FailedPrecondition
         | Code::Aborted
         | Code::OutOfRange
-        | Code::Unimplemented => DeedResult::Refused,
+        | Code::Unimplemented => AuditResult::Refused,
     }
 }
 

@@ -23,12 +23,12 @@ use super::service::{AdminService, is_grpc};
 
 /// Shut at first. Clones are one door.
 #[derive(Clone)]
-pub struct Door {
+pub struct NotReadyService {
     inside: Arc<OnceLock<AdminService>>,
     why: Arc<RwLock<String>>,
 }
 
-impl Door {
+impl NotReadyService {
     /// Calls are UNAVAILABLE, for that reason.
     pub fn shut(why: &str) -> Self {
         let door = Self {
@@ -58,7 +58,7 @@ impl Door {
     }
 }
 
-impl<B> Service<Request<B>> for Door
+impl<B> Service<Request<B>> for NotReadyService
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,

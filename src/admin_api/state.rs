@@ -7,7 +7,7 @@ use crate::control::audit::Audit;
 use crate::control::gateways::Gateways;
 use crate::control::instances::InstanceAdmin;
 use crate::control::keys::KeyAdmin;
-use crate::control::settings::Settings;
+use crate::control::settings::StoreSettings;
 use crate::control::tokens::Tokens;
 use crate::gateway::events::Events;
 use crate::gateway::presence::Presence;
@@ -38,5 +38,5 @@ pub struct AdminState {
     /// The gateway that answers.
     pub about: Arc<About>,
     /// Settings of all gateways of the store.
-    pub settings: Settings,
+    pub settings: StoreSettings,
 }

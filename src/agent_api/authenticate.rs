@@ -134,7 +134,7 @@ fn stale_telemetry(
     match (refused, caller.address) {
         (Refused::Key(refusal), Some(address))
             if path.starts_with(TELEMETRY)
-                && registrar.runs_under_another_key(&refusal, caller.agent, address) =>
+                && registrar.has_session_under_another_key(&refusal, caller.agent, address) =>
         {
             Refused::stale_telemetry(refusal)
         }

@@ -15,7 +15,7 @@ use super::refusals::Refusals;
 use super::status;
 use super::status::Refused;
 use crate::gateway::registrar::Registrar;
-use crate::gateway::sessions::{EndReason, HangUp, Scope, SessionGuard, SessionInfo};
+use crate::gateway::sessions::{CloseConnection, EndReason, Scope, SessionGuard, SessionInfo};
 use crate::net::listener::{Call, Cut};
 use crate::proto::mpi::v1 as mpi;
 use crate::proto::mpi::v1::command_response::CommandStatus;
@@ -51,9 +51,9 @@ impl Command {
         refused.into_status(&self.refusals, &who.caller)
     }
 
-    async fn still_good(&self, who: &Authenticated) -> Result<(), Status> {
+    async fn recheck(&self, who: &Authenticated) -> Result<(), Status> {
         self.registrar
-            .still_good(&who.presented, &who.principal)
+            .recheck(&who.presented, &who.principal)
             .await
             .map_err(|refusal| self.refuse(Refused::Key(refusal), who))
     }
@@ -96,10 +96,10 @@ impl CommandService for Command {
         let who = proven(&request)?;
         let agent = resource_id(request.metadata(), request.get_ref().resource.as_ref())
             .map_err(|refused| self.refuse(refused, &who))?;
-        self.still_good(&who).await?;
+        self.recheck(&who).await?;
         let resource = request.into_inner().resource.unwrap_or_default();
         let report = convert::report(resource);
-        self.registrar.reported(&who.principal, agent, report);
+        self.registrar.record_report(&who.principal, agent, report);
         Ok(Response::new(mpi::UpdateDataPlaneStatusResponse {}))
     }
 
@@ -109,9 +109,10 @@ impl CommandService for Command {
     ) -> Result<Response<mpi::UpdateDataPlaneHealthResponse>, Status> {
         let who = proven(&request)?;
         let agent = agent_id(request.metadata()).map_err(|refused| self.refuse(refused, &who))?;
-        self.still_good(&who).await?;
+        self.recheck(&who).await?;
         let healths = convert::healths(request.into_inner().instance_healths);
-        self.registrar.judged(&who.principal, agent, &healths);
+        self.registrar
+            .record_health(&who.principal, agent, &healths);
         Ok(Response::new(mpi::UpdateDataPlaneHealthResponse {}))
     }
 
@@ -127,7 +128,7 @@ impl CommandService for Command {
             agent: agent_id(request.metadata()).map_err(|refused| self.refuse(refused, &who))?,
             peer: who.call.peer(),
             user_agent: user_agent(request.metadata()),
-            line: Arc::new(Line(Arc::clone(&who.call))),
+            connection: Arc::new(AgentConnection(Arc::clone(&who.call))),
         };
         let guard = self
             .registrar
@@ -187,10 +188,10 @@ fn end_stream<T>(
 }
 
 /// Ties a session to the connection that carries it.
-struct Line(Arc<Call>);
+struct AgentConnection(Arc<Call>);
 
-impl HangUp for Line {
-    fn hang_up(&self, scope: Scope) {
+impl CloseConnection for AgentConnection {
+    fn close(&self, scope: Scope) {
         self.0.cut(match scope {
             Scope::Connection => Cut::Connection,
             Scope::Stream => Cut::Stream,

@@ -45,7 +45,7 @@ impl Refused {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Credential(CredentialError::Missing) => Reason::NoKey,
-            Self::Credential(CredentialError::Misshapen) => Reason::NotAKey,
+            Self::Credential(CredentialError::Malformed) => Reason::NotAKey,
             Self::Credential(CredentialError::Damaged) => Reason::DamagedKey,
             Self::Key(Refusal::Unknown { .. }) => Reason::UnknownKey,
             Self::Key(Refusal::Revoked { .. }) => Reason::KeyRevoked,
@@ -96,7 +96,7 @@ impl Refused {
     fn code(&self) -> Code {
         match self {
             Self::Credential(
-                CredentialError::Missing | CredentialError::Misshapen | CredentialError::Damaged,
+                CredentialError::Missing | CredentialError::Malformed | CredentialError::Damaged,
             )
             | Self::Key(
                 Refusal::Unknown { .. } | Refusal::Revoked { .. } | Refusal::Expired { .. },
@@ -115,7 +115,7 @@ impl Refused {
                  then restart nginx-agent"
                     .into()
             }
-            Self::Credential(CredentialError::Misshapen) => {
+            Self::Credential(CredentialError::Malformed) => {
                 "not a data plane key (expected dpk_…); key_… is a key's id, not the key: put \
                  what `muster keys create` printed into the agent's key file"
                     .into()
@@ -217,7 +217,7 @@ mod tests {
         };
         let credentials = [
             CredentialError::Missing,
-            CredentialError::Misshapen,
+            CredentialError::Malformed,
             CredentialError::Damaged,
         ];
         let told = credentials

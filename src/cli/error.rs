@@ -6,7 +6,7 @@
 use std::io;
 
 use crate::server::config::ConfigError;
-use crate::server::maintenance::UpkeepError;
+use crate::server::maintenance::MaintenanceError;
 use crate::server::{ServeError, StartError};
 
 /// Why a command did not succeed.
@@ -29,7 +29,7 @@ pub enum CliError {
     Refused(String),
     /// A store could not be looked at, copied or adopted; exit code 1.
     #[error("{}", with_causes(.0))]
-    Upkeep(#[from] UpkeepError),
+    Upkeep(#[from] MaintenanceError),
     /// A store is not sound, as has been said; exit code 3.
     #[error("the store is not sound")]
     Found,

@@ -25,9 +25,9 @@ pub use query::AuditFilter;
 
 use crate::keys::Id;
 use crate::metrics::registry::Metrics;
-use crate::store::{AuditStore, Deed, DeedResult, StoreClock, StoreError};
+use crate::store::{AuditEntry, AuditResult, AuditStore, StoreClock, StoreError};
 use pending::{AGAIN, Pending};
-use redact::told;
+use redact::redact;
 
 /// How long an answer waits for its record to be written.
 const WRITE_WITHIN: Duration = Duration::from_secs(2);
@@ -64,7 +64,7 @@ pub struct Action {
     /// In words: a name, what was set. Never a secret.
     pub detail: String,
     /// How it went.
-    pub result: DeedResult,
+    pub result: AuditResult,
     /// Why it did not go well.
     pub reason: Option<String>,
 }
@@ -89,7 +89,7 @@ struct Writing {
     writer: Id,
     number: u64,
     /// Sent, and not known to be written: the same is sent again.
-    sent: Option<Vec<Deed>>,
+    sent: Option<Vec<AuditEntry>>,
 }
 
 impl Audit {
@@ -165,8 +165,8 @@ impl Audit {
             target: None,
             detail: String::new(),
             result: match reason {
-                None => DeedResult::Ok,
-                Some(_) => DeedResult::Refused,
+                None => AuditResult::Ok,
+                Some(_) => AuditResult::Refused,
             },
             reason,
         };
@@ -197,18 +197,18 @@ impl Audit {
         is_new
     }
 
-    fn deed(&self, origin: &Origin, action: Action) -> Deed {
-        Deed {
+    fn deed(&self, origin: &Origin, action: Action) -> AuditEntry {
+        AuditEntry {
             at: self.clock.now(),
             actor: origin.actor.clone(),
             action: action.name.to_owned(),
-            target: action.target.as_deref().map(told),
-            detail: told(&action.detail),
+            target: action.target.as_deref().map(redact),
+            detail: redact(&action.detail),
             from: origin.from.clone(),
             door: origin.door.to_owned(),
             gateway: self.gateway.clone(),
             result: action.result,
-            reason: action.reason.as_deref().map(told),
+            reason: action.reason.as_deref().map(redact),
         }
     }
 

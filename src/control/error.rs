@@ -48,7 +48,7 @@ impl AdminError for ChangeError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Revoked(_) | Self::Expired { .. } => ErrorKind::TooLate,
             Self::StillValid(_) => ErrorKind::Conflict,
-            Self::Meanwhile { .. } => ErrorKind::Changed,
+            Self::RevisionMismatch { .. } => ErrorKind::Changed,
             Self::Rule(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }

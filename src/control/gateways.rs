@@ -92,11 +92,11 @@ impl Gateways {
     /// # Errors
     /// [`GatewayError`]. Nothing has changed then.
     pub async fn forget(&self, actor: &Actor, gateway: GatewayId) -> Result<(), GatewayError> {
-        actor.on(gateway, "");
+        actor.begin_target(gateway, "");
         let (enrolled, _) = self.store.gateways().await?;
         let found = enrolled.iter().find(|g| g.info.id == gateway);
         let found = found.ok_or(GatewayError::NotFound(gateway))?;
-        actor.say(format!("{:?}", found.info.name));
+        actor.set_detail(format!("{:?}", found.info.name));
         let now = self.store.clock().now();
         let silent_for = now.saturating_since(found.last_heartbeat);
         if gateway == self.own() || silent_for < SILENCE {

@@ -14,7 +14,7 @@ use crate::control::error::{AdminError, ErrorKind};
 use crate::gateway::events::Events;
 use crate::gateway::presence::Presence;
 use crate::gateway::registrations::{InstanceId, Instances};
-use crate::store::{AgentRecord, DeedResult, EventKind, InstanceRecord, StoreError};
+use crate::store::{AgentRecord, AuditResult, EventKind, InstanceRecord, StoreError};
 
 /// Why an instance is not forgotten.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -88,13 +88,13 @@ impl InstanceAdmin {
     /// # Errors
     /// [`InstanceAdminError`].
     pub async fn delete(&self, actor: &Actor, id: InstanceId) -> Result<(), InstanceAdminError> {
-        actor.on(id, "");
+        actor.begin_target(id, "");
         let deleted = self.forget(actor, id).await;
         // Of several each ends for itself.
         match &deleted {
-            Ok(()) => actor.ended(DeedResult::Ok, None),
+            Ok(()) => actor.set_result(AuditResult::Ok, None),
             Err(InstanceAdminError::Store(error)) => actor.failed(error),
-            Err(error) => actor.ended(DeedResult::Refused, Some(error.to_string())),
+            Err(error) => actor.set_result(AuditResult::Refused, Some(error.to_string())),
         }
         deleted
     }
@@ -114,7 +114,7 @@ impl InstanceAdmin {
                 .forget_instance(id, agent.reported_at)
                 .await?
             {
-                actor.say(agent.hostname.as_str());
+                actor.set_detail(agent.hostname.as_str());
                 self.audit(actor, id, &agent);
                 return Ok(());
             }

@@ -22,14 +22,14 @@ pub use outcome::{GatewayOutcome, RevokeOutcome};
 use crate::control::audit::{Actor, Audit};
 use crate::control::error::{AdminError, CreateError, ErrorKind};
 use crate::gateway::events::Events;
-use crate::gateway::key_feed::Revocations;
-use crate::gateway::presence::{Elsewhere, Presence};
+use crate::gateway::key_feed::KeyFeedFollower;
+use crate::gateway::presence::{Presence, RemoteSessions};
 use crate::gateway::registrations::{AgentCounts, Instances};
-use crate::gateway::sessions::Closing;
+use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyId, KeyRecord, Kind, RuleError, Timestamp, check_name, mint};
 use crate::metrics::registry::Metrics;
 use crate::store::{
-    Change, ChangeError, DeedResult, Durability, EventKind, FeedStore, GatewayId, KeyCursor,
+    AuditResult, Change, ChangeError, Durability, EventKind, FeedStore, GatewayId, KeyCursor,
     KeyEdit, KeyPage, KeyStore, Lookup, NewKey, StoreError, Written,
 };
 use listing::Listing;
@@ -55,13 +55,13 @@ impl KeyAdminError {
         match &self {
             Self::Change(ChangeError::Store(error)) => actor.failed(error),
             Self::Create(CreateError::Unknown { .. }) => {
-                actor.ended(DeedResult::Unknown, Some(self.to_string()));
+                actor.set_result(AuditResult::Unknown, Some(self.to_string()));
             }
             Self::Create(CreateError::NoRandomness(_)) => {
-                actor.ended(DeedResult::Failed, Some(self.to_string()));
+                actor.set_result(AuditResult::Failed, Some(self.to_string()));
             }
             Self::Change(_) | Self::EmptyEdit => {
-                actor.ended(DeedResult::Refused, Some(self.to_string()));
+                actor.set_result(AuditResult::Refused, Some(self.to_string()));
             }
         }
         self
@@ -114,7 +114,7 @@ pub struct Usage {
 /// Changes keys.
 pub struct KeyAdmin {
     store: Arc<dyn FeedStore>,
-    revocations: Arc<Revocations>,
+    revocations: Arc<KeyFeedFollower>,
     instances: Arc<Instances>,
     presence: Arc<Presence>,
     events: Arc<Events>,
@@ -131,7 +131,7 @@ impl KeyAdmin {
     #[expect(clippy::too_many_arguments, reason = "each is another part")]
     pub fn new(
         store: Arc<dyn FeedStore>,
-        revocations: Arc<Revocations>,
+        revocations: Arc<KeyFeedFollower>,
         instances: Arc<Instances>,
         presence: Arc<Presence>,
         events: Arc<Events>,
@@ -166,12 +166,12 @@ impl KeyAdmin {
     ///
     /// # Errors
     /// [`ChangeError::Store`].
-    pub async fn elsewhere(&self) -> Result<Arc<Elsewhere>, KeyAdminError> {
+    pub async fn elsewhere(&self) -> Result<Arc<RemoteSessions>, KeyAdminError> {
         Ok(self.presence.elsewhere().await?)
     }
 
     /// What lives under a key: agents ever, sessions now, its last use.
-    pub fn usage(&self, key: KeyId, elsewhere: &Elsewhere) -> Usage {
+    pub fn usage(&self, key: KeyId, elsewhere: &RemoteSessions) -> Usage {
         let live_sessions = self.presence.live_sessions(key, elsewhere);
         Usage {
             agents: self.instances.counts(key),
@@ -202,7 +202,7 @@ impl KeyAdmin {
         let minted = mint(Kind::DataPlaneKey)
             .map_err(|error| CreateError::NoRandomness(error.to_string()))?;
         let key = KeyId(minted.id);
-        actor.on(key, quoted(&name));
+        actor.begin_target(key, quoted(&name));
         let created = self.store.create(NewKey {
             id: key,
             digest: minted.digest,
@@ -274,7 +274,7 @@ impl KeyAdmin {
         edit: KeyEdit,
     ) -> Result<(KeyRecord, Durability), KeyAdminError> {
         let before = self.get(key).await.ok();
-        actor.on(key, in_words(before.as_ref(), &edit));
+        actor.begin_target(key, in_words(before.as_ref(), &edit));
         if edit.name.is_none() && edit.expires_at.is_none() {
             return Err(KeyAdminError::EmptyEdit);
         }
@@ -294,11 +294,11 @@ impl KeyAdmin {
     pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
         // Of what is gone nothing else tells its name.
         let record = self.get(key).await.ok();
-        actor.on(key, record.map_or_else(String::new, |r| quoted(&r.name)));
+        actor.begin_target(key, record.map_or_else(String::new, |r| quoted(&r.name)));
         let written = self.store.delete(key).await;
         let written = written.map_err(|error| KeyAdminError::from(error).noted(actor))?;
         // One of several may fail after it.
-        actor.ended(DeedResult::Ok, None);
+        actor.set_result(AuditResult::Ok, None);
         record_change(&self.events, actor, "delete", &written);
         self.revocations.apply(&written.change).await;
         if let Err(error) = self.instances.forget_key(key).await {
@@ -312,7 +312,7 @@ impl KeyAdmin {
         actor: &Actor,
         action: &str,
         written: &Written,
-    ) -> (Result<KeyRecord, KeyAdminError>, Closing) {
+    ) -> (Result<KeyRecord, KeyAdminError>, EndedSessions) {
         record_change(&self.events, actor, action, written);
         let closing = self.revocations.apply(&written.change).await;
         let record = match &written.change.change {

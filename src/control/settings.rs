@@ -57,12 +57,12 @@ impl AdminError for SettingsError {
 
 /// The settings of a store.
 #[derive(Clone)]
-pub struct Settings {
+pub struct StoreSettings {
     store: Arc<dyn SettingStore>,
     forget_after: Duration,
 }
 
-impl Settings {
+impl StoreSettings {
     /// The settings of `store`; where nothing is set there, agents are forgotten
     /// after `forget_after`.
     pub fn new(store: Arc<dyn SettingStore>, forget_after: Duration) -> Self {
@@ -100,14 +100,14 @@ impl Settings {
         actor: &Actor,
         hours: u32,
     ) -> Result<InstanceCleanup, SettingsError> {
-        actor.on(CLEANUP, format!("{hours} h"));
+        actor.begin_target(CLEANUP, format!("{hours} h"));
         if hours > MOST_HOURS {
             return Err(SettingsError::TooLong(hours));
         }
         let before = self.store.set(CLEANUP, &hours.to_string()).await;
         let before = before.inspect_err(|error| actor.failed(error))?;
         let before = before.map_or_else(|| "not set".into(), |hours| format!("{hours} h"));
-        actor.say(format!("{before} -> {hours} h"));
+        actor.set_detail(format!("{before} -> {hours} h"));
         tracing::info!(
             target: "muster::audit",
             actor = actor.name(),
@@ -152,7 +152,7 @@ mod tests {
     async fn the_flag_counts_until_something_is_set_and_nonsense_is_no_number() {
         let store = Arc::new(EmbeddedStore::in_memory().unwrap());
         let minutes = |n: u64| Duration::from_secs(n * 60);
-        let settings = Settings::new(store.clone(), minutes(90));
+        let settings = StoreSettings::new(store.clone(), minutes(90));
         let told = settings.instance_cleanup().await.unwrap();
         assert_eq!((told.after, told.from_store), (minutes(90), false));
         assert_eq!(told.hours(), 2);

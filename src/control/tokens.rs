@@ -33,7 +33,7 @@ pub enum TokenError {
     /// It is not a token at all.
     #[error("{}", match .0 {
         CredentialError::Missing => "no admin token: send `authorization: Bearer mat_…`",
-        CredentialError::Misshapen => "not an admin token (expected mat_…)",
+        CredentialError::Malformed => "not an admin token (expected mat_…)",
         CredentialError::Damaged => "admin token is damaged or cut off: copy the whole token again",
     })]
     Credential(#[from] CredentialError),
@@ -153,7 +153,7 @@ impl Tokens {
         expires_at.map_or(Ok(()), |at| check_future(at, now))?;
         let minted =
             mint(Kind::AdminToken).map_err(|error| CreateError::NoRandomness(error.to_string()))?;
-        by.on(TokenId(minted.id), format!("{name:?}, {role}"));
+        by.begin_target(TokenId(minted.id), format!("{name:?}, {role}"));
         let record = TokenRecord {
             id: TokenId(minted.id),
             name,
@@ -199,14 +199,14 @@ impl Tokens {
     /// # Errors
     /// [`TokenChangeError`].
     pub async fn revoke(&self, by: &Actor, token: TokenId) -> Result<TokenRecord, TokenAdminError> {
-        by.on(token, "");
+        by.begin_target(token, "");
         let revoked = self.store.revoke_token(token).await;
         let record = revoked.inspect_err(|error| {
             if let TokenChangeError::Store(error) = error {
                 by.failed(error);
             }
         })?;
-        by.say(format!("{:?}, {}", record.name, record.role));
+        by.set_detail(format!("{:?}, {}", record.name, record.role));
         audit(by, "revoke", &record);
         Ok(record)
     }

@@ -19,7 +19,7 @@ use crate::store::{KeyStore, StoreError};
 use cache::Cached;
 pub use cache::KeyCache;
 pub use staleness::{StaleMode, Staleness};
-pub use store_view::View;
+pub use store_view::StoreView;
 
 /// Proof that a key was presented with its right secret and was good, as of a
 /// revision. Made here alone.
@@ -111,7 +111,7 @@ pub struct AuthOptions {
 pub struct Authenticator {
     cache: KeyCache,
     store: Arc<dyn KeyStore>,
-    view: Arc<View>,
+    view: Arc<StoreView>,
     metrics: Arc<Metrics>,
     expiry_recheck_deadline: Duration,
 }
@@ -121,7 +121,7 @@ impl Authenticator {
     /// what may be done at its age.
     pub fn new(
         store: Arc<dyn KeyStore>,
-        view: Arc<View>,
+        view: Arc<StoreView>,
         options: &AuthOptions,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -194,7 +194,7 @@ impl Authenticator {
         }
         match self.decide(&cached, started) {
             Err(AuthError::Expired { .. }) if !cached.is_confirmed_expired() => {
-                self.look_once_more(&cached, started).await
+                self.reload_expired(&cached, started).await
             }
             decided => decided,
         }
@@ -226,7 +226,7 @@ impl Authenticator {
         Ok((cached.record.clone(), cached.position()))
     }
 
-    async fn look_once_more(
+    async fn reload_expired(
         &self,
         stale: &Cached,
         started: Instant,

@@ -19,37 +19,37 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::auth::{Authenticator, View};
+use crate::gateway::auth::{Authenticator, StoreView};
 use crate::gateway::events::Events;
-use crate::gateway::sessions::{Closing, Registry};
+use crate::gateway::sessions::{EndedSessions, Registry};
 use crate::keys::{KeyId, KeyRecord, Position, latest_expiry};
 use crate::metrics::registry::Metrics;
 use crate::store::{Bound, Change, Feed, FeedStore, Heartbeat, KeyChange, Standing, StoreError};
-use lost_keys::Lost;
+use lost_keys::LostKeys;
 use outcomes::Outcomes;
-use recent_changes::Recent;
+use recent_changes::RecentChanges;
 
 /// Between two sweeps of spent gates; each looks at every gate.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Applies changes of keys to this gateway.
-pub struct Revocations {
+pub struct KeyFeedFollower {
     store: Arc<dyn FeedStore>,
     registry: Arc<Registry>,
     authenticator: Arc<Authenticator>,
-    view: Arc<View>,
+    view: Arc<StoreView>,
     events: Arc<Events>,
     metrics: Arc<Metrics>,
     interval: Duration,
     position: Mutex<Position>,
     bound: OnceLock<Bound>,
     outcomes: Outcomes,
-    recent: Recent,
-    lost: Lost,
+    recent: RecentChanges,
+    lost: LostKeys,
 }
 
-impl Revocations {
+impl KeyFeedFollower {
     /// For a gateway that enrolled at `position`; the lease is renewed at least
     /// once every `interval`.
     #[expect(clippy::too_many_arguments, reason = "each is another part")]
@@ -57,7 +57,7 @@ impl Revocations {
         store: Arc<dyn FeedStore>,
         registry: Arc<Registry>,
         authenticator: Arc<Authenticator>,
-        view: Arc<View>,
+        view: Arc<StoreView>,
         events: Arc<Events>,
         metrics: Arc<Metrics>,
         interval: Duration,
@@ -65,8 +65,8 @@ impl Revocations {
     ) -> Self {
         Self {
             outcomes: Outcomes::new(store.clock().clone()),
-            recent: Recent::default(),
-            lost: Lost::new(Arc::clone(&events), Arc::clone(&metrics)),
+            recent: RecentChanges::default(),
+            lost: LostKeys::new(Arc::clone(&events), Arc::clone(&metrics)),
             store,
             registry,
             authenticator,
@@ -82,7 +82,7 @@ impl Revocations {
     /// Applies one change, from the feed or straight from the door that made
     /// it. Returns the sessions that the change ended, by whomever it was
     /// applied first.
-    pub async fn apply(&self, change: &KeyChange) -> Closing {
+    pub async fn apply(&self, change: &KeyChange) -> EndedSessions {
         let closing = self.registry.apply(change);
         self.recent.note(&change.change);
         self.lost.found(change.change.key());
@@ -105,13 +105,13 @@ impl Revocations {
 
     /// Applies a revoke that no store has taken yet. Returns the key as it is
     /// now, if it is known here, and the sessions that this ended.
-    pub async fn revoke_here(&self, key: KeyId) -> (Option<KeyRecord>, Closing) {
+    pub async fn revoke_here(&self, key: KeyId) -> (Option<KeyRecord>, EndedSessions) {
         let now = self.registry.clock().now();
         let cached = self.authenticator.cache().record(key).await;
         let Some(mut record) = cached.or_else(|| self.recent.record(key)) else {
             // No key lives longer than that: its expiry is judged by date.
-            let guard_until = latest_expiry(now).saturating_add(2 * DAY);
-            return (None, self.registry.end_revoked(key, now, guard_until));
+            let keep_until = latest_expiry(now).saturating_add(2 * DAY);
+            return (None, self.registry.end_revoked(key, now, keep_until));
         };
         record.revoked_at = record.revoked_at.or(Some(now));
         let change = KeyChange {
@@ -141,17 +141,17 @@ impl Revocations {
             }
             // A store that hangs must not hold up the stop.
             let turned = tokio::select! {
-                turned = self.turn() => turned,
+                turned = self.poll_once() => turned,
                 () = shutdown.cancelled() => return,
             };
             match turned {
                 Ok(is_behind) => {
-                    self.tell_ours();
+                    self.log_recovery();
                     at_once = is_behind;
                 }
                 Err(error) => {
                     self.metrics.store_failures.inc();
-                    self.tell_failed(&error);
+                    self.log_failure(&error);
                     // A store that fails at once must not make this loop spin;
                     // but one wait is enough, the view grows older meanwhile.
                     tokio::select! {
@@ -175,7 +175,7 @@ impl Revocations {
 
     /// One turn: renew, then apply what is new. Returns whether there is more
     /// to come; only without is the view as fresh as the call.
-    async fn turn(&self) -> Result<bool, StoreError> {
+    async fn poll_once(&self) -> Result<bool, StoreError> {
         let position = self.position();
         let news = self.outcomes.news();
         let sent = Instant::now();
@@ -227,7 +227,7 @@ impl Revocations {
         }
     }
 
-    fn tell_failed(&self, error: &StoreError) {
+    fn log_failure(&self, error: &StoreError) {
         let StoreError::Foreign(_) = error else {
             tracing::warn!(%error, "the feed of key changes can't be read; trying again");
             return;
@@ -239,7 +239,7 @@ impl Revocations {
         }
     }
 
-    fn tell_ours(&self) {
+    fn log_recovery(&self) {
         if self.view.set_foreign(None) {
             self.metrics.store_foreign.set(0);
             tracing::info!("the store that this gateway knows, or one in its place, answers again");

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use crate::gateway::rejections::{Filter, Rejection, Rejections};
 use crate::gateway::sessions::{Registry, SessionId, SessionView};
 use crate::keys::{KeyId, Timestamp};
-use crate::store::{Board, BoardStore, GatewayId, StoreError};
+use crate::store::{GatewayId, PresenceList, PresenceStore, StoreError};
 
-use remote::{Boards, Mirror};
+use remote::{Mirror, PresenceLists};
 use rows::{RejectionRow, SessionRow};
 
 /// Between two looks for a session that another gateway was asked to end.
@@ -31,19 +31,19 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// What this gateway and the others show.
 pub struct Presence {
-    store: Arc<dyn BoardStore>,
+    store: Arc<dyn PresenceStore>,
     registry: Arc<Registry>,
     rejections: Arc<Rejections>,
     own_name: String,
     sessions: Mirror<SessionRow>,
     /// Of the boards that were read last.
-    elsewhere: Mutex<Option<(Boards<SessionRow>, Arc<Elsewhere>)>>,
+    elsewhere: Mutex<Option<(PresenceLists<SessionRow>, Arc<RemoteSessions>)>>,
     refused: Mirror<RejectionRow>,
 }
 
 /// A session and the name of its gateway.
 #[derive(Debug, Clone)]
-pub struct SessionThere {
+pub struct GatewaySession {
     /// The session.
     pub view: SessionView,
     /// Its gateway's name.
@@ -86,7 +86,7 @@ pub enum Disconnected {
 
 /// Who is connected to the other gateways.
 #[derive(Debug, Default)]
-pub struct Elsewhere {
+pub struct RemoteSessions {
     agents: HashSet<Uuid>,
     of_key: HashMap<KeyId, usize>,
 }
@@ -94,16 +94,16 @@ pub struct Elsewhere {
 impl Presence {
     /// As seen from the gateway of `registry`, which is called `own_name`.
     pub fn new(
-        store: Arc<dyn BoardStore>,
+        store: Arc<dyn PresenceStore>,
         registry: Arc<Registry>,
         rejections: Arc<Rejections>,
         own_name: String,
     ) -> Self {
         let own = registry.gateway();
         Self {
-            sessions: Mirror::new(Arc::clone(&store), own, Board::Sessions),
+            sessions: Mirror::new(Arc::clone(&store), own, PresenceList::Sessions),
             elsewhere: Mutex::default(),
-            refused: Mirror::new(Arc::clone(&store), own, Board::Rejections),
+            refused: Mirror::new(Arc::clone(&store), own, PresenceList::Rejections),
             store,
             registry,
             rejections,
@@ -122,7 +122,7 @@ impl Presence {
     }
 
     /// Live sessions of a key here and there.
-    pub fn live_sessions(&self, key: KeyId, elsewhere: &Elsewhere) -> usize {
+    pub fn live_sessions(&self, key: KeyId, elsewhere: &RemoteSessions) -> usize {
         let there = elsewhere.of_key.get(&key).copied().unwrap_or(0);
         self.registry.live_sessions(key) + there
     }
@@ -131,13 +131,13 @@ impl Presence {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn elsewhere(&self) -> Result<Arc<Elsewhere>, StoreError> {
+    pub async fn elsewhere(&self) -> Result<Arc<RemoteSessions>, StoreError> {
         let boards = self.sessions.read().await?;
         let mut last = self.elsewhere.lock();
         if let Some((_, known)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &boards)) {
             return Ok(Arc::clone(known));
         }
-        let mut found = Elsewhere::default();
+        let mut found = RemoteSessions::default();
         for board in boards.values() {
             for row in board.rows.values() {
                 found.agents.insert(row.agent);
@@ -184,7 +184,7 @@ impl Presence {
         key: Option<KeyId>,
         after: Option<SessionId>,
         limit: usize,
-    ) -> Result<Vec<SessionThere>, StoreError> {
+    ) -> Result<Vec<GatewaySession>, StoreError> {
         let boards = self.sessions.read().await?;
         let own = self.registry.gateway();
         let mut gateways: Vec<_> = boards.keys().copied().chain([own]).collect();
@@ -199,7 +199,7 @@ impl Presence {
             let left = limit - found.len();
             if gateway == own {
                 let views = self.registry.list(key, from, left).into_iter();
-                found.extend(views.map(|view| SessionThere {
+                found.extend(views.map(|view| GatewaySession {
                     view,
                     gateway: self.own_name.clone(),
                 }));
@@ -210,7 +210,7 @@ impl Presence {
             };
             let rows = board.rows.range(from.saturating_add(1)..);
             let wanted = rows.filter(|(_, row)| key.is_none_or(|key| key == row.key));
-            found.extend(wanted.take(left).map(|(number, row)| SessionThere {
+            found.extend(wanted.take(left).map(|(number, row)| GatewaySession {
                 view: row.view(SessionId {
                     gateway,
                     number: *number,
@@ -280,7 +280,7 @@ impl Presence {
         if !self.stands(id).await? {
             return Ok(Disconnected::NotFound);
         }
-        self.store.ask(id.gateway, id.to_string()).await?;
+        self.store.send_command(id.gateway, id.to_string()).await?;
         loop {
             tokio::time::sleep(LOOK).await;
             let closed = !self.stands(id).await?;

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::gateway::auth::{AuthError, Authenticator, Freshness, Principal};
 use crate::gateway::events::Events;
-use crate::gateway::key_feed::Revocations;
+use crate::gateway::key_feed::KeyFeedFollower;
 use crate::gateway::registrations::{AgentReport, Instances, Joined, TooManyAgents};
-use crate::gateway::sessions::{AdmitError, Final, Registry, SessionGuard, SessionInfo};
+use crate::gateway::sessions::{AdmitError, KeyEnd, Registry, SessionGuard, SessionInfo};
 use crate::gateway::telemetry_senders::Senders;
 use crate::keys::{KeyId, PresentedKey, Timestamp};
 use crate::metrics::registry::Metrics;
@@ -68,7 +68,7 @@ pub enum Refusal {
 pub struct Registrar {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
-    revocations: Arc<Revocations>,
+    revocations: Arc<KeyFeedFollower>,
     instances: Arc<Instances>,
     senders: Arc<Senders>,
     events: Arc<Events>,
@@ -86,7 +86,7 @@ impl Registrar {
     pub fn new(
         authenticator: Arc<Authenticator>,
         registry: Arc<Registry>,
-        revocations: Arc<Revocations>,
+        revocations: Arc<KeyFeedFollower>,
         instances: Arc<Instances>,
         senders: Arc<Senders>,
         events: Arc<Events>,
@@ -145,20 +145,20 @@ impl Registrar {
         address: IpAddr,
         report: AgentReport,
     ) -> Result<(), Refusal> {
-        self.still_good(presented, principal).await?;
+        self.recheck(presented, principal).await?;
         let now = self.registry.clock().now();
         let key = principal.key();
         let joined = self
             .instances
             .joined(key, agent, address, report, now)
             .map_err(|TooManyAgents { key, limit }| Refusal::TooManyAgents { key, limit })?;
-        self.tell_of_join(key, agent, address, joined);
+        self.note_join(key, agent, address, joined);
         self.metrics.joins.inc();
         tracing::debug!(key = %principal.key(), %agent, "agent joined");
         Ok(())
     }
 
-    fn tell_of_join(&self, key: KeyId, agent: Uuid, address: IpAddr, joined: Joined) {
+    fn note_join(&self, key: KeyId, agent: Uuid, address: IpAddr, joined: Joined) {
         let note = |kind, detail| self.events.note(kind, Some(key), Some(agent), detail);
         note(EventKind::AgentJoined, format!("from {address}"));
         if let Some(agents) = joined.nearly_full {
@@ -190,18 +190,23 @@ impl Registrar {
 
     /// Takes over what an agent reports later on. Resource ids are
     /// self-declared: only an agent that joined with this key is believed.
-    pub fn reported(&self, principal: &Principal, agent: Uuid, report: AgentReport) {
+    pub fn record_report(&self, principal: &Principal, agent: Uuid, report: AgentReport) {
         if self.instances.ever_joined(principal.key(), agent) {
             let now = self.registry.clock().now();
-            self.instances.reported(agent, report, now);
+            self.instances.record_report(agent, report, now);
         }
     }
 
     /// Takes over an agent's judgement of its instances, likewise.
-    pub fn judged(&self, principal: &Principal, agent: Uuid, healths: &[(String, Option<Health>)]) {
+    pub fn record_health(
+        &self,
+        principal: &Principal,
+        agent: Uuid,
+        healths: &[(String, Option<Health>)],
+    ) {
         if self.instances.ever_joined(principal.key(), agent) {
             let now = self.registry.clock().now();
-            self.instances.judged(agent, healths, now);
+            self.instances.record_health(agent, healths, now);
         }
     }
 
@@ -217,7 +222,7 @@ impl Registrar {
         agent: Option<Uuid>,
         address: IpAddr,
     ) -> Result<(), Refusal> {
-        self.still_good(presented, principal).await?;
+        self.recheck(presented, principal).await?;
         let now = self.registry.clock().now();
         self.senders.note(principal.key(), address, agent, now);
         Ok(())
@@ -227,7 +232,7 @@ impl Registrar {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn still_good(
+    pub async fn recheck(
         &self,
         presented: &PresentedKey,
         principal: &Principal,
@@ -241,8 +246,8 @@ impl Registrar {
     /// Whether the store was heard of lately enough for an earlier judgement to
     /// count.
     fn may_admit(&self) -> Result<(), Refusal> {
-        let judged = self.authenticator.may_admit();
-        judged.map_err(|_| Refusal::Unavailable)
+        let record_health = self.authenticator.may_admit();
+        record_health.map_err(|_| Refusal::Unavailable)
     }
 
     /// Opens a session (Subscribe).
@@ -277,7 +282,7 @@ impl Registrar {
 
     /// Whether who was refused so has a live session under another key: the
     /// agent, or where it is not known somebody at its address.
-    pub fn runs_under_another_key(
+    pub fn has_session_under_another_key(
         &self,
         refusal: &Refusal,
         agent: Option<Uuid>,
@@ -322,8 +327,8 @@ impl Registrar {
 
 fn refusal(key: KeyId, error: AdmitError) -> Refusal {
     match error {
-        AdmitError::Ended(Final::Revoked(at)) => Refusal::Revoked { key, at },
-        AdmitError::Ended(Final::Deleted) => Refusal::Unknown { key: None },
+        AdmitError::Ended(KeyEnd::Revoked(at)) => Refusal::Revoked { key, at },
+        AdmitError::Ended(KeyEnd::Deleted) => Refusal::Unknown { key: None },
         AdmitError::Expired(at) => Refusal::Expired { key, at },
         AdmitError::Stale => Refusal::Unavailable,
     }

@@ -28,7 +28,7 @@ pub use rows::Under;
 use crate::gateway::registrations::last_used::SIGHT;
 use crate::keys::{KeyId, Timestamp};
 use crate::store::{AgentRecord, Health, InstanceCursor, InstanceStore, Registration, StoreError};
-use last_used::Uses;
+use last_used::LastUses;
 use rows::Rows;
 
 /// Rows read or written in one step.
@@ -99,7 +99,7 @@ pub struct Instances {
     rows: Mutex<Rows>,
     /// Apart from the rows: noted with every call of an agent, which must not
     /// wait for a list.
-    uses: Mutex<Uses>,
+    uses: Mutex<LastUses>,
     /// Held while rows go to the store or come from it: a flush and a forget
     /// that crossed could write a forgotten row. How far others are followed;
     /// `None` where nobody else writes.
@@ -165,12 +165,12 @@ impl Instances {
 
     /// Notes what an agent reports later on. An agent that never joined is
     /// left out: it has no key here.
-    pub fn reported(&self, agent: Uuid, report: AgentReport, now: Timestamp) {
+    pub fn record_report(&self, agent: Uuid, report: AgentReport, now: Timestamp) {
         self.rows.lock().report(agent, report, now);
     }
 
     /// Notes an agent's judgement of some of its instances, by reported id.
-    pub fn judged(&self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
+    pub fn record_health(&self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
         self.rows.lock().judge(agent, healths, now);
     }
 

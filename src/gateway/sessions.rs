@@ -19,8 +19,10 @@ mod stale_store;
 mod tests;
 
 pub use expiry::ExpiryTimers;
-pub use gate::{AdmitError, Final};
+pub use gate::{AdmitError, KeyEnd};
 pub use guard::SessionGuard;
 pub use registry::{Registry, RegistryOptions};
-pub use session::{Closing, EndReason, HangUp, Scope, SessionId, SessionInfo, SessionView};
+pub use session::{
+    CloseConnection, EndReason, EndedSessions, Scope, SessionId, SessionInfo, SessionView,
+};
 pub use stale_store::StaleWatch;

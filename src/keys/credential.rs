@@ -45,7 +45,7 @@ pub enum CredentialError {
     Missing,
     /// It does not look like one.
     #[error("not a credential")]
-    Misshapen,
+    Malformed,
     /// It begins like one, but its length or its checksum is wrong.
     #[error("damaged or cut-off credential")]
     Damaged,
@@ -156,7 +156,7 @@ fn parse(kind: Kind, bytes: &[u8]) -> Result<(Id, Digest), CredentialError> {
         || bare.len() > 2 * CREDENTIAL_LEN
         || !bare.iter().all(in_alphabet)
     {
-        return Err(CredentialError::Misshapen);
+        return Err(CredentialError::Malformed);
     }
     let (body, given) = bare
         .split_at_checked(BODY_LEN)

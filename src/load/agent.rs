@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use super::connection::{Fault, Key, Line, Subscription};
+use super::connection::{Connection, Fault, Key, Subscription};
 use super::harness::Harness;
 use super::identity::Identity;
 use super::retry::Waits;
@@ -65,7 +65,7 @@ impl Agent {
             });
         };
         let mut waits = self.waits(&harness);
-        let mut line: Option<Line> = None;
+        let mut line: Option<Connection> = None;
         let mut was_in = false;
         loop {
             match self.enter(&harness, &mut line, was_in).await {
@@ -100,7 +100,7 @@ impl Agent {
                     }
                 }
             }
-            if line.as_ref().is_some_and(Line::is_broken) {
+            if line.as_ref().is_some_and(Connection::is_broken) {
                 line = None;
             }
             sleep(waits.next()).await;
@@ -115,7 +115,7 @@ impl Agent {
     async fn enter(
         &self,
         harness: &Harness,
-        line: &mut Option<Line>,
+        line: &mut Option<Connection>,
         was_in: bool,
     ) -> Result<Subscription, Fault> {
         let who = Identity::of(harness.seed, self.number);
@@ -153,7 +153,7 @@ impl Agent {
     async fn stay(
         &self,
         harness: &Harness,
-        line: Option<&Line>,
+        line: Option<&Connection>,
         mut subscription: Subscription,
     ) -> Option<Fault> {
         let health = async {

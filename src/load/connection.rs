@@ -106,12 +106,12 @@ impl Dialer {
     }
 
     /// A connection of its own, from that address if one is given.
-    pub async fn dial(&self, from: Option<IpAddr>) -> Result<Line, Fault> {
+    pub async fn dial(&self, from: Option<IpAddr>) -> Result<Connection, Fault> {
         let open = timeout(CALL_DEADLINE, self.open(from));
         open.await.map_err(|_| Fault::Late)?
     }
 
-    async fn open(&self, from: Option<IpAddr>) -> Result<Line, Fault> {
+    async fn open(&self, from: Option<IpAddr>) -> Result<Connection, Fault> {
         let failed = |error: io::Error| Fault::Connect(error.kind());
         let socket = connect(self.address, from).await.map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
@@ -128,7 +128,7 @@ impl Dialer {
             .keep_alive_while_idle(true);
         let begun = builder.handshake(TokioIo::new(socket)).await;
         let (sender, connection) = begun.map_err(|error| Fault::Tls(error.to_string()))?;
-        Ok(Line {
+        Ok(Connection {
             client: CommandServiceClient::with_origin(Caller(sender), self.origin.clone()),
             driver: tokio::spawn(async move {
                 // How it ended is told by the calls on it.
@@ -184,12 +184,12 @@ impl Key {
 }
 
 /// An open connection. Dropping it closes the socket.
-pub(super) struct Line {
+pub(super) struct Connection {
     client: CommandServiceClient<Caller>,
     driver: JoinHandle<()>,
 }
 
-impl Drop for Line {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
@@ -198,7 +198,7 @@ impl Drop for Line {
 /// A live Subscribe.
 pub(super) type Subscription = Streaming<mpi::ManagementPlaneRequest>;
 
-impl Line {
+impl Connection {
     /// The connection is gone.
     pub fn is_broken(&self) -> bool {
         self.driver.is_finished()

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::LoadError;
-use super::connection::{Dialer, Fault, Key, Line};
+use super::connection::{Connection, Dialer, Fault, Key};
 use super::measure::Recorder;
 
 /// Agents that share an address on the loopback: well below what a gateway
@@ -55,7 +55,7 @@ impl Harness {
     }
 
     /// A connection for that agent; agents go round the gateways.
-    pub async fn dial(&self, number: u64) -> Result<Line, Fault> {
+    pub async fn dial(&self, number: u64) -> Result<Connection, Fault> {
         let count = u64::try_from(self.dialers.len()).unwrap_or(1);
         let at = usize::try_from(number % count).unwrap_or(0);
         let (dialer, address) = &self.dialers[at];

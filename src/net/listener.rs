@@ -42,7 +42,7 @@ pub use call::{Call, Cut};
 pub use limits::Limits;
 pub use observer::{CloseReason, Observer, RefuseReason, Unobserved};
 
-use connection_limits::{Admission, Slot};
+use connection_limits::{Admission, ConnectionPermit};
 use lifecycle::{Protocol, Shared, later};
 
 /// Connections that the kernel holds for us: after a restart a whole fleet
@@ -184,8 +184,8 @@ impl Listener {
             };
             back_off = BACK_OFF.0;
             match admission.admit(peer.ip()) {
-                Ok(slot) => {
-                    tasks.spawn(Arc::clone(&hub).connection(stream, peer, slot, service.clone()));
+                Ok(permit) => {
+                    tasks.spawn(Arc::clone(&hub).connection(stream, peer, permit, service.clone()));
                 }
                 Err(reason) => hub.observer.refused(peer, reason),
             }
@@ -206,11 +206,11 @@ struct Hub {
     observer: Arc<dyn Observer>,
     /// Cancelled when no handshake has to go on.
     closing: CancellationToken,
-    live: Mutex<Live>,
+    live: Mutex<OpenConnections>,
 }
 
 #[derive(Default)]
-struct Live {
+struct OpenConnections {
     draining: bool,
     next: u64,
     connections: HashMap<u64, Arc<Shared>>,
@@ -221,7 +221,7 @@ impl Hub {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        slot: Slot,
+        permit: ConnectionPermit,
         service: S,
     ) where
         S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -249,7 +249,7 @@ impl Hub {
         let reason = connection::serve(stream, service, &shared).await;
         self.live.lock().connections.remove(&id);
         // The slot outlives the socket: the limits count real sockets.
-        drop(slot);
+        drop(permit);
         tracing::debug!(%peer, reason = reason.as_str(), "a connection ended");
         self.observer.closed(reason);
     }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::admin_api::Door;
+use crate::admin_api::NotReadyService;
 use crate::net::listener::Listener;
 
 /// Bound, and served.
 pub(super) struct AdminListener {
     /// What operators come through.
-    pub door: Door,
+    pub door: NotReadyService,
     address: SocketAddr,
     drain: CancellationToken,
     task: AbortOnDropHandle<()>,
@@ -23,7 +23,7 @@ pub(super) struct AdminListener {
 
 impl AdminListener {
     pub fn serve(listener: Listener, drain_time: Duration) -> Self {
-        let door = Door::shut("the gateway starts");
+        let door = NotReadyService::shut("the gateway starts");
         let address = listener.local_addr();
         let drain = CancellationToken::new();
         let served = listener.serve(door.clone(), drain.clone(), drain_time);

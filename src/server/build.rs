@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::admin_listener::AdminListener;
 use super::data_dir::dialled;
-use super::enrol::{Entered, Entry, Source};
+use super::enrol::{OpenedStore, Source, StoreConnector};
 use super::observer::Connections;
 use super::ops_listener::OpsListener;
 use super::run::Parts;
@@ -21,10 +21,10 @@ use crate::control::audit::Audit;
 use crate::control::gateways::Gateways;
 use crate::control::instances::InstanceAdmin;
 use crate::control::keys::KeyAdmin;
-use crate::control::settings::Settings;
+use crate::control::settings::StoreSettings;
 use crate::control::tokens::Tokens;
-use crate::gateway::auth::{AuthOptions, Authenticator, View};
-use crate::gateway::key_feed::Revocations;
+use crate::gateway::auth::{AuthOptions, Authenticator, StoreView};
+use crate::gateway::key_feed::KeyFeedFollower;
 use crate::gateway::presence::Presence;
 use crate::gateway::registrar::Registrar;
 use crate::gateway::rejections;
@@ -70,7 +70,7 @@ pub(super) async fn build(
     };
     let gateway = GatewayId(Id::random().map_err(|e| StartError::NoRandomness(e.to_string()))?);
     let metrics = Arc::new(Metrics::new());
-    let entry = Entry {
+    let entry = StoreConnector {
         config: &config,
         data_dir,
         certs: &certs,
@@ -98,7 +98,7 @@ pub(super) async fn build(
     let admin = AdminListener::serve(admin, config.timing.drain_time);
     data_dir.announce_admin(admin.address())?;
     data_dir.announce_ops(ops.address())?;
-    let Entered {
+    let OpenedStore {
         store,
         token,
         enrolling,
@@ -129,7 +129,7 @@ pub(super) async fn build(
             .upgrade()
             .map_or_else(Vec::new, |registry| seconds_to_expiry(&registry))
     });
-    let view = Arc::new(View::new(position.epoch, config.staleness, enrolling));
+    let view = Arc::new(StoreView::new(position.epoch, config.staleness, enrolling));
     let aging = Arc::clone(&view);
     metrics.watch_view(move || (aging.age().as_secs_f64(), aging.epoch()));
     let authenticator = Arc::new(Authenticator::new(
@@ -142,7 +142,7 @@ pub(super) async fn build(
         },
         Arc::clone(&metrics),
     ));
-    let revocations = Arc::new(Revocations::new(
+    let revocations = Arc::new(KeyFeedFollower::new(
         store.clone(),
         Arc::clone(&registry),
         Arc::clone(&authenticator),
@@ -205,7 +205,7 @@ pub(super) async fn build(
     .await?;
     let dialled = dialled(agent.local_addr(), config.tls.agent_address.as_ref());
     let forget_after = config.instances.forget_unavailable_after;
-    let settings = Settings::new(store.clone(), forget_after);
+    let settings = StoreSettings::new(store.clone(), forget_after);
     settings.tell_which_counts().await;
     let admin_service = admin_api::service(AdminState {
         keys: key_admin,

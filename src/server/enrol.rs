@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::{DataDir, StartError};
-use crate::admin_api::Door;
+use crate::admin_api::NotReadyService;
 use crate::control::tokens::{FirstToken, first_token, shared_first_token};
 use crate::files;
 use crate::gateway::events::Events;
@@ -95,7 +95,7 @@ fn read_password(path: &Path) -> Result<SecretString, StartError> {
 }
 
 /// A gateway on its way in.
-pub(super) struct Entry<'a> {
+pub(super) struct StoreConnector<'a> {
     pub config: &'a Config,
     pub data_dir: &'a DataDir,
     pub certs: &'a Certs,
@@ -104,7 +104,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// What it has then.
-pub(super) struct Entered {
+pub(super) struct OpenedStore {
     pub store: Arc<dyn Store>,
     pub token: FirstToken,
     /// When the call that enrolled was sent: the view is true of no later moment.
@@ -114,9 +114,9 @@ pub(super) struct Entered {
     pub instances: Instances,
 }
 
-impl Entry<'_> {
+impl StoreConnector<'_> {
     /// One attempt. The fault in the answer's error may pass by itself.
-    pub async fn attempt(&self) -> Result<Result<Entered, StartError>, StartError> {
+    pub async fn attempt(&self) -> Result<Result<OpenedStore, StartError>, StartError> {
         match self.enter().await {
             Err(error) if self.may_pass(&error) => Ok(Err(error)),
             result => result.map(Ok),
@@ -130,8 +130,8 @@ impl Entry<'_> {
         mut error: StartError,
         ops: &Ops,
         metrics: &Metrics,
-        door: &Door,
-    ) -> Result<Entered, StartError> {
+        door: &NotReadyService,
+    ) -> Result<OpenedStore, StartError> {
         let mut was_foreign = false;
         loop {
             let is_foreign = matches!(error, StartError::Store(StoreError::Foreign(_)));
@@ -168,7 +168,7 @@ impl Entry<'_> {
             )
     }
 
-    async fn enter(&self) -> Result<Entered, StartError> {
+    async fn enter(&self) -> Result<OpenedStore, StartError> {
         let (store, token) = self.open().await?;
         self.enter_over(store, token).await
     }
@@ -217,13 +217,13 @@ impl Entry<'_> {
         &self,
         store: Arc<dyn Store>,
         token: FirstToken,
-    ) -> Result<Entered, StartError> {
+    ) -> Result<OpenedStore, StartError> {
         let enrolling = Instant::now();
         let position = store.enrol(self.gateway.clone()).await?;
         let events = Events::load(store.clone(), store.clock().clone()).await?;
         let events = events.told_by(&self.config.gateway_name);
         let instances = Instances::load(store.clone(), self.config.instances).await?;
-        Ok(Entered {
+        Ok(OpenedStore {
             store,
             token,
             enrolling,

@@ -10,8 +10,8 @@ mod check;
 mod copy;
 mod error;
 
-pub use crate::store::redis::Standing;
-pub use adopt::{Adopted, Adoption, Look, TokenFate, look};
+pub use crate::store::redis::AdoptionState;
+pub use adopt::{Adopted, Adoption, AdoptionCheck, TokenFate, look};
 pub use check::{Counts, Finding, Report, check};
 pub use copy::{Copied, copy};
-pub use error::UpkeepError;
+pub use error::MaintenanceError;

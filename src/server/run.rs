@@ -19,10 +19,10 @@ use super::admin_listener::AdminListener;
 use super::ops_listener::OpsListener;
 use crate::agent_api;
 use crate::control::audit::Audit;
-use crate::control::settings::Settings;
-use crate::gateway::auth::View;
+use crate::control::settings::StoreSettings;
+use crate::gateway::auth::StoreView;
 use crate::gateway::events::{Events, ExpiryEvents};
-use crate::gateway::key_feed::Revocations;
+use crate::gateway::key_feed::KeyFeedFollower;
 use crate::gateway::presence::Presence;
 use crate::gateway::registrations::{Connected, Instances};
 use crate::gateway::sessions::{ExpiryTimers, Registry, StaleWatch};
@@ -43,16 +43,16 @@ pub(super) struct Parts {
     pub health: HealthReporter,
     pub admin: AdminListener,
     pub certs: Arc<Certs>,
-    pub revocations: Arc<Revocations>,
+    pub revocations: Arc<KeyFeedFollower>,
     pub audit: Arc<Audit>,
     pub instances: Arc<Instances>,
     pub presence: Arc<Presence>,
     pub events: Arc<Events>,
-    pub settings: Settings,
+    pub settings: StoreSettings,
     pub registry: Arc<Registry>,
     pub expiry: ExpiryTimers,
     pub stale: StaleWatch,
-    pub view: Arc<View>,
+    pub view: Arc<StoreView>,
     pub drain_time: Duration,
 }
 

@@ -8,7 +8,7 @@ use crate::keys::{Id, Timestamp};
 
 /// Somebody's deed. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
+pub struct AuditEntry {
     /// When, on the store's clock.
     pub at: Timestamp,
     /// Who: the token's id and name.
@@ -28,7 +28,7 @@ pub struct Deed {
     /// The name of the gateway that did it.
     pub gateway: String,
     /// How it went.
-    pub result: DeedResult,
+    pub result: AuditResult,
     /// Why it did not go well, in the words that the caller was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -37,7 +37,7 @@ pub struct Deed {
 /// How a deed went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeedResult {
+pub enum AuditResult {
     /// Done.
     Ok,
     /// Refused: not allowed, against a rule, too late.
@@ -48,7 +48,7 @@ pub enum DeedResult {
     Unknown,
 }
 
-impl DeedResult {
+impl AuditResult {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ pub struct AuditRecord {
     pub written_at: Timestamp,
     /// What was done.
     #[serde(flatten)]
-    pub deed: Deed,
+    pub deed: AuditEntry,
 }
 
 /// A run of records, the newest first.
@@ -102,7 +102,7 @@ pub trait AuditStore: Send + Sync + 'static {
     /// again.
     async fn append_audit(
         &self,
-        deeds: Vec<Deed>,
+        deeds: Vec<AuditEntry>,
         writer: Id,
         number: u64,
     ) -> Result<bool, StoreError>;

@@ -22,4 +22,4 @@ mod tombstones;
 
 pub use database::EmbeddedStore;
 pub use open::OpenError;
-pub use scan::{Held, hold, survey};
+pub use scan::{Held, hold, scan};

@@ -119,7 +119,7 @@ fn edit(
     revision: Revision,
 ) -> Result<Decision, ChangeError> {
     if let Some(edited) = edit.if_revision.filter(|edited| *edited != row.revision) {
-        return Err(ChangeError::Meanwhile {
+        return Err(ChangeError::RevisionMismatch {
             key: id,
             edited,
             now: row.revision,

@@ -33,7 +33,7 @@ pub enum ChangeError {
         "{key} was changed meanwhile, by somebody else or in another window: it is at revision \
          {now}, your edit is of revision {edited}; look at it again, then edit"
     )]
-    Meanwhile {
+    RevisionMismatch {
         /// Which key.
         key: KeyId,
         /// Which state was edited.

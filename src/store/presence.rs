@@ -11,14 +11,14 @@ use super::gateways::GatewayId;
 
 /// Which board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Board {
+pub enum PresenceList {
     /// The live sessions there.
     Sessions,
     /// The last refusals there.
     Rejections,
 }
 
-impl Board {
+impl PresenceList {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Board {
 
 /// A row of a board.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BoardRow {
+pub struct PresenceRow {
     /// From 1; no two rows of a board share one, and it is never used again.
     pub number: u64,
     /// JSON; the store does not look into it.
@@ -39,7 +39,7 @@ pub struct BoardRow {
 
 /// What is new on a board.
 #[derive(Debug, Clone, Default)]
-pub struct BoardUpdate {
+pub struct PresenceUpdate {
     /// The version that its gateway wrote last; `None`: the rows are all there
     /// is, whatever stood there before.
     pub from: Option<u64>,
@@ -48,12 +48,12 @@ pub struct BoardUpdate {
     /// Rows that are gone.
     pub removed: Vec<u64>,
     /// Rows that are new.
-    pub added: Vec<BoardRow>,
+    pub added: Vec<PresenceRow>,
 }
 
 /// A board as others see it.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct PublishedList {
     /// Whose.
     pub gateway: GatewayId,
     /// Its name for display.
@@ -62,12 +62,12 @@ pub struct Shown {
     pub version: u64,
     /// In order of their numbers; `None`: the version is the one that the
     /// reader knows.
-    pub rows: Option<Vec<BoardRow>>,
+    pub rows: Option<Vec<PresenceRow>>,
 }
 
 /// Keeps the boards of gateways that share a store.
 #[async_trait]
-pub trait BoardStore: Send + Sync + 'static {
+pub trait PresenceStore: Send + Sync + 'static {
     /// Updates a board, and confirms it for 9 s. False when it was not at the
     /// version that the update is from (the store lost it, or the last answer
     /// got lost): then its rows are no longer right, and it has to be written
@@ -75,11 +75,11 @@ pub trait BoardStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn show(
+    async fn publish(
         &self,
         gateway: GatewayId,
-        board: Board,
-        update: BoardUpdate,
+        board: PresenceList,
+        update: PresenceUpdate,
     ) -> Result<bool, StoreError>;
 
     /// The confirmed boards of the enrolled gateways but `own`, in order of
@@ -87,22 +87,22 @@ pub trait BoardStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn shown(
+    async fn read_others(
         &self,
         own: GatewayId,
-        board: Board,
+        board: PresenceList,
         known: &[(GatewayId, u64)],
-    ) -> Result<Vec<Shown>, StoreError>;
+    ) -> Result<Vec<PublishedList>, StoreError>;
 
     /// Leaves a gateway a line that it finds within a second, for 10 s.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn ask(&self, gateway: GatewayId, line: String) -> Result<(), StoreError>;
+    async fn send_command(&self, gateway: GatewayId, line: String) -> Result<(), StoreError>;
 
     /// Takes the lines that were left for a gateway.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn asked(&self, own: GatewayId) -> Result<Vec<String>, StoreError>;
+    async fn take_commands(&self, own: GatewayId) -> Result<Vec<String>, StoreError>;
 }

@@ -32,10 +32,10 @@ mod tokens;
 mod unscripted;
 mod url;
 
-pub use adopt::Standing;
+pub use adopt::AdoptionState;
 pub use copy::{CopyEnd, CopyTarget};
 pub use error::RedisOpenError;
 pub use options::RedisOptions;
-pub use scan::survey;
+pub use scan::scan;
 pub use shared::RedisStore;
 pub use url::RedisUrl;

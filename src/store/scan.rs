@@ -132,7 +132,7 @@ impl Oddity {
 }
 
 /// A whole store, page by page.
-pub struct Survey {
+pub struct Scan {
     /// The counter of changes, as it was at the begin.
     pub revision: Revision,
     /// Keys that expired up to here have had their event.

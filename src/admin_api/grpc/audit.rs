@@ -9,7 +9,7 @@ use crate::admin_api::error::{invalid, status};
 use crate::control::audit::{Audit, AuditFilter};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::audit_service_server::AuditService;
-use crate::store::{AuditRecord, DeedResult};
+use crate::store::{AuditRecord, AuditResult};
 
 /// The audit service over the trail of the store.
 pub(crate) struct Trail {
@@ -33,7 +33,7 @@ impl AuditService for Trail {
         let before = page::token(&request.page_token)?;
         let given = |text: String| (!text.is_empty()).then_some(text);
         let result = given(request.result).map(|word| {
-            DeedResult::parse(&word)
+            AuditResult::parse(&word)
                 .ok_or_else(|| invalid("result", "give one of ok, refused, failed, unknown"))
         });
         let filter = AuditFilter {

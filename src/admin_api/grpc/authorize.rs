@@ -11,7 +11,7 @@ use crate::admin_api::auth::{Caller, End, audited, peer};
 use crate::admin_api::calls;
 use crate::admin_api::error::{result_of, status};
 use crate::admin_api::state::AdminState;
-use crate::store::DeedResult;
+use crate::store::AuditResult;
 
 pub(in crate::admin_api) async fn authorize(
     State(state): State<AdminState>,
@@ -45,7 +45,7 @@ pub(in crate::admin_api) async fn authorize(
 fn end(response: &Response<Body>) -> End {
     let status = Status::from_header_map(response.headers());
     let (result, reason) = match status {
-        None => (DeedResult::Ok, None),
+        None => (AuditResult::Ok, None),
         Some(status) => (result_of(status.code()), Some(status.message().to_owned())),
     };
     End { result, reason }

@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::admin_api::error::invalid;
 use crate::control::keys::Usage;
-use crate::gateway::presence::{RejectionThere, SessionThere};
+use crate::gateway::presence::{GatewaySession, RejectionThere};
 use crate::gateway::telemetry_senders::Sender;
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Timestamp};
 use crate::proto::admin::v1 as pb;
@@ -72,7 +72,7 @@ pub(super) fn sender(sender: &Sender) -> pb::TelemetrySender {
     }
 }
 
-pub(super) fn session(there: SessionThere) -> pb::Session {
+pub(super) fn session(there: GatewaySession) -> pb::Session {
     let view = there.view;
     pb::Session {
         session_id: view.id.to_string(),

@@ -11,7 +11,7 @@ use super::{convert, page};
 use crate::admin_api::error::{invalid, status};
 use crate::control::audit::Actor;
 use crate::control::keys::{GatewayOutcome, KeyAdmin, KeyAdminError};
-use crate::gateway::presence::Elsewhere;
+use crate::gateway::presence::RemoteSessions;
 use crate::gateway::telemetry_senders::Senders;
 use crate::keys::{KeyId, KeyRecord, KeyStatus, Revision, Timestamp};
 use crate::proto::admin::v1 as pb;
@@ -70,7 +70,7 @@ impl Keys {
         Self { admin, senders }
     }
 
-    fn show(&self, record: &KeyRecord, elsewhere: &Elsewhere) -> pb::Key {
+    fn show(&self, record: &KeyRecord, elsewhere: &RemoteSessions) -> pb::Key {
         let usage = self.admin.usage(record.id, elsewhere);
         convert::key(record, self.admin.now(), usage)
     }

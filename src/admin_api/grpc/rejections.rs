@@ -14,11 +14,11 @@ use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::rejection_service_server::RejectionService;
 
 /// The rejection service over the lists of all gateways.
-pub(crate) struct Refused {
+pub(crate) struct RejectionList {
     presence: Arc<Presence>,
 }
 
-impl Refused {
+impl RejectionList {
     pub fn new(presence: Arc<Presence>) -> Self {
         Self { presence }
     }
@@ -35,7 +35,7 @@ fn place_token(there: &RejectionThere) -> String {
 }
 
 #[tonic::async_trait]
-impl RejectionService for Refused {
+impl RejectionService for RejectionList {
     async fn list_rejections(
         &self,
         request: Request<pb::ListRejectionsRequest>,

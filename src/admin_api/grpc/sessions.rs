@@ -63,7 +63,7 @@ impl SessionService for Sessions {
             .session_id
             .parse()
             .map_err(|error| invalid("session_id", error))?;
-        actor.on(id, "");
+        actor.begin_target(id, "");
         let disconnected = self.presence.disconnect(id, CLOSE_WAIT).await;
         match disconnected.map_err(|error| {
             actor.failed(&error);

@@ -4,17 +4,17 @@ use tonic::{Request, Response, Status};
 
 use super::authorize::caller;
 use crate::admin_api::error::{invalid, status};
-use crate::control::settings::{InstanceCleanup, Settings};
+use crate::control::settings::{InstanceCleanup, StoreSettings};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::settings_service_server::SettingsService;
 
 /// The settings service.
 pub(crate) struct SettingsAdmin {
-    settings: Settings,
+    settings: StoreSettings,
 }
 
 impl SettingsAdmin {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: StoreSettings) -> Self {
         Self { settings }
     }
 }

@@ -12,7 +12,7 @@ use crate::admin_api::auth::Caller;
 use crate::admin_api::state::AdminState;
 use crate::control::audit::AuditFilter;
 use crate::keys::Timestamp;
-use crate::store::{AuditRecord, DeedResult};
+use crate::store::{AuditRecord, AuditResult};
 
 /// Rows of a page when nothing is said.
 const DEFAULT_LIMIT: usize = 100;
@@ -117,7 +117,7 @@ pub(super) async fn list(
         .transpose()
         .map_err(|error| ErrorCause::invalid("since", error))?;
     let result = parameters.one("result")?.map(|word| {
-        DeedResult::parse(word)
+        AuditResult::parse(word)
             .ok_or_else(|| ErrorCause::invalid("result", "must be ok, refused, failed or unknown"))
     });
     let filter = AuditFilter {
@@ -155,10 +155,10 @@ impl From<AuditRecord> for AuditShown {
             door: deed.door,
             gateway_name: deed.gateway,
             result: match deed.result {
-                DeedResult::Ok => Went::Ok,
-                DeedResult::Refused => Went::Refused,
-                DeedResult::Failed => Went::Failed,
-                DeedResult::Unknown => Went::Unknown,
+                AuditResult::Ok => Went::Ok,
+                AuditResult::Refused => Went::Refused,
+                AuditResult::Failed => Went::Failed,
+                AuditResult::Unknown => Went::Unknown,
             },
             reason: deed.reason,
         }

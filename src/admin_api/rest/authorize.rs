@@ -15,7 +15,7 @@ use crate::admin_api::auth::{Caller, End, audited, peer};
 use crate::admin_api::calls;
 use crate::admin_api::console::cookie;
 use crate::admin_api::state::AdminState;
-use crate::store::DeedResult;
+use crate::store::AuditResult;
 
 pub(super) async fn authorize(
     State(state): State<AdminState>,
@@ -81,9 +81,9 @@ fn end(response: &Response) -> End {
     let error = response.extensions().get::<ApiError>();
     End {
         result: match () {
-            () if status.is_server_error() => DeedResult::Failed,
-            () if status.is_client_error() => DeedResult::Refused,
-            () => DeedResult::Ok,
+            () if status.is_server_error() => AuditResult::Failed,
+            () if status.is_client_error() => AuditResult::Refused,
+            () => AuditResult::Ok,
         },
         reason: error.map(|error| error.message().to_owned()),
     }

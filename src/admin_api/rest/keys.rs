@@ -19,7 +19,7 @@ use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
 use crate::admin_api::auth::Caller;
 use crate::admin_api::state::AdminState;
-use crate::gateway::presence::Elsewhere;
+use crate::gateway::presence::RemoteSessions;
 use crate::keys::{KeyRecord, Timestamp};
 use crate::store::KeyEdit;
 
@@ -145,7 +145,7 @@ pub(super) fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp
 
 impl AdminState {
     /// A key as it is shown.
-    fn shown(&self, key: &KeyRecord, elsewhere: &Elsewhere) -> DataPlaneKey {
+    fn shown(&self, key: &KeyRecord, elsewhere: &RemoteSessions) -> DataPlaneKey {
         let usage = self.keys.usage(key.id, elsewhere);
         DataPlaneKey {
             object_id: key.id.to_string(),

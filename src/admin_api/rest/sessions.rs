@@ -17,7 +17,7 @@ use super::search::{self, Search};
 use super::walk::{self, Ranked, Walk};
 use crate::admin_api::auth::Caller;
 use crate::admin_api::state::AdminState;
-use crate::gateway::presence::{Disconnected, SessionThere};
+use crate::gateway::presence::{Disconnected, GatewaySession};
 use crate::gateway::sessions::SessionId;
 use crate::store::GatewayId;
 
@@ -46,7 +46,7 @@ pub(super) struct Session {
 }
 
 impl AdminState {
-    fn session(&self, there: SessionThere) -> Session {
+    fn session(&self, there: GatewaySession) -> Session {
         let view = there.view;
         Session {
             session_id: view.id.to_string(),
@@ -61,7 +61,7 @@ impl AdminState {
         }
     }
 
-    fn finds(&self, search: &Search, there: &SessionThere) -> bool {
+    fn finds(&self, search: &Search, there: &GatewaySession) -> bool {
         let view = &there.view;
         search.is_any()
             || search.finds(&[
@@ -127,7 +127,7 @@ pub(super) async fn list(
             && state.finds(&search, there)
     });
     // Of one length, so that they sort as numbers.
-    let by = |there: &SessionThere| format!("{:020}", there.view.opened_at.as_millis());
+    let by = |there: &GatewaySession| format!("{:020}", there.view.opened_at.as_millis());
     let ranked = found.into_iter().map(|there| Ranked {
         by: walk.ranks(|()| by(&there).into()),
         id: (there.view.id.gateway.to_string(), there.view.id.number),
@@ -151,7 +151,7 @@ pub(super) async fn disconnect(
 ) -> Result<StatusCode, ApiError> {
     let none = || ErrorCause::NotFound("session_id: there is no such live session".into());
     let id: SessionId = id.parse().map_err(|_| none())?;
-    actor.on(id, "");
+    actor.begin_target(id, "");
     let disconnected = state.presence.disconnect(id, CLOSE_WAIT).await;
     match disconnected.inspect_err(|error| actor.failed(error))? {
         Disconnected::NotFound => Err(none().into()),

@@ -9,7 +9,9 @@ use super::offline::place;
 use crate::cli::error::CliError;
 use crate::cli::output::{Console, plural};
 use crate::server::config::Config;
-use crate::server::maintenance::{Adopted, Adoption, Look, Standing, TokenFate, look};
+use crate::server::maintenance::{
+    Adopted, Adoption, AdoptionCheck, AdoptionState, TokenFate, look,
+};
 
 /// What was done, for programs.
 #[derive(Debug, Serialize)]
@@ -26,7 +28,7 @@ struct AdoptedJson {
 pub(super) async fn run(config: &Config, yes: bool, console: &mut Console) -> Result<(), CliError> {
     let at = place(config);
     let adoption = match look(config).await? {
-        Look::Possible(adoption) => adoption,
+        AdoptionCheck::Possible(adoption) => adoption,
         nothing => return nothing_to_adopt(&nothing, &at, config, console),
     };
     console.check_sure_of(
@@ -38,7 +40,7 @@ pub(super) async fn run(config: &Config, yes: bool, console: &mut Console) -> Re
     if !yes && !console.confirm("Adopt it?") {
         return Err(CliError::Refused("nothing was adopted".to_owned()));
     }
-    let (lost, known) = (adoption.lost, adoption.found == Standing::Known);
+    let (lost, known) = (adoption.lost, adoption.found == AdoptionState::Known);
     let done = adoption.adopt().await?;
     if console.json_wanted() {
         return console.print_json(&AdoptedJson {
@@ -64,23 +66,25 @@ pub(super) async fn run(config: &Config, yes: bool, console: &mut Console) -> Re
 }
 
 fn nothing_to_adopt(
-    look: &Look,
+    look: &AdoptionCheck,
     at: &str,
     config: &Config,
     console: &mut Console,
 ) -> Result<(), CliError> {
     let dir = config.data_dir.display();
     let why = match look {
-        Look::Embedded => format!(
+        AdoptionCheck::Embedded => format!(
             "the embedded store belongs to its data directory {dir}; for a gateway on Redis give \
              its --store"
         ),
-        Look::KnowsNone => format!(
+        AdoptionCheck::KnowsNone => format!(
             "the gateway of {dir} has not been on a shared store yet (no store.id), and takes \
              the one that it finds"
         ),
-        Look::Known(id) => format!("{at} answers as the store {id} that its gateway knows"),
-        Look::Possible(_) => String::new(),
+        AdoptionCheck::Known(id) => {
+            format!("{at} answers as the store {id} that its gateway knows")
+        }
+        AdoptionCheck::Possible(_) => String::new(),
     };
     if console.json_wanted() {
         console.note(&format!("Nothing to adopt: {why}."));
@@ -96,7 +100,7 @@ fn nothing_to_adopt(
 
 fn announcement(adoption: &Adoption, at: &str, config: &Config) -> String {
     let lost = adoption.lost;
-    if adoption.found == Standing::Known {
+    if adoption.found == AdoptionState::Known {
         return format!(
             "{at} answers as the store {lost} that its gateway knows, but has no valid admin \
              token. The one in {} is put into it, if it has not ended there.",
@@ -104,12 +108,12 @@ fn announcement(adoption: &Adoption, at: &str, config: &Config) -> String {
         );
     }
     let found = match adoption.found {
-        Standing::Other { id, keys, gateways } => format!(
+        AdoptionState::Other { id, keys, gateways } => format!(
             "there is the store {id}, with {} and {} enrolled",
             plural(keys, "key"),
             plural(gateways, "gateway")
         ),
-        Standing::Empty | Standing::Known => {
+        AdoptionState::Empty | AdoptionState::Known => {
             "there is none: Redis was emptied, or is another one; one is made".to_owned()
         }
     };

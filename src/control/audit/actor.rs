@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Origin;
-use crate::store::{DeedResult, StoreError};
+use crate::store::{AuditResult, StoreError};
 
 /// Who makes a change. What is done in his name is noted on it on the way, and
 /// read by the door that he came in by. Clones are one.
@@ -23,7 +23,7 @@ pub struct Part {
     /// In words.
     pub detail: String,
     /// How it went, and why; `None`: as the whole call.
-    pub end: Option<(DeedResult, Option<String>)>,
+    pub end: Option<(AuditResult, Option<String>)>,
 }
 
 impl Actor {
@@ -46,7 +46,7 @@ impl Actor {
     }
 
     /// What is done from now on is done to that.
-    pub fn on(&self, target: impl Display, detail: impl Into<String>) {
+    pub fn begin_target(&self, target: impl Display, detail: impl Into<String>) {
         self.parts.lock().push(Part {
             target: target.to_string(),
             detail: detail.into(),
@@ -55,14 +55,14 @@ impl Actor {
     }
 
     /// What the last thing done was, where that is known once it is done.
-    pub fn say(&self, detail: impl Into<String>) {
+    pub fn set_detail(&self, detail: impl Into<String>) {
         if let Some(part) = self.parts.lock().last_mut() {
             part.detail = detail.into();
         }
     }
 
     /// How the last of several ended.
-    pub fn ended(&self, result: DeedResult, reason: Option<String>) {
+    pub fn set_result(&self, result: AuditResult, reason: Option<String>) {
         if let Some(part) = self.parts.lock().last_mut() {
             part.end = Some((result, reason));
         }
@@ -70,21 +70,21 @@ impl Actor {
 
     /// One of several was refused before anything was done to it.
     pub fn refused(&self, target: impl Display, reason: impl Into<String>) {
-        self.on(target, "");
-        self.ended(DeedResult::Refused, Some(reason.into()));
+        self.begin_target(target, "");
+        self.set_result(AuditResult::Refused, Some(reason.into()));
     }
 
     /// The store failed at the last thing: whether that was done may be open.
     pub fn failed(&self, error: &StoreError) {
         let result = match error {
-            StoreError::Failed(_) => DeedResult::Unknown,
-            StoreError::Corrupt { .. } | StoreError::Foreign(_) => DeedResult::Failed,
+            StoreError::Failed(_) => AuditResult::Unknown,
+            StoreError::Corrupt { .. } | StoreError::Foreign(_) => AuditResult::Failed,
         };
-        self.ended(result, Some(error.to_string()));
+        self.set_result(result, Some(error.to_string()));
     }
 
     /// All that was done.
-    pub fn take_parts(&self) -> Vec<Part> {
+    pub fn take_targets(&self) -> Vec<Part> {
         std::mem::take(&mut *self.parts.lock())
     }
 }

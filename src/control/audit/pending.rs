@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::SIGN_IN;
-use crate::store::{Deed, DeedResult};
+use crate::store::{AuditEntry, AuditResult};
 
 /// Records that wait at most; past it the oldest are in the log alone.
 const WAITING: usize = 10_000;
@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 #[derive(Default)]
 pub(super) struct Pending {
-    waiting: VecDeque<Deed>,
+    waiting: VecDeque<AuditEntry>,
     lost: u64,
     groups: HashMap<Group, Again>,
     quotas: HashMap<String, Quota>,
@@ -34,7 +34,7 @@ pub(super) struct Pending {
 struct Group {
     actor: String,
     action: String,
-    result: DeedResult,
+    result: AuditResult,
     target: Option<String>,
     reason: Option<String>,
 }
@@ -43,7 +43,7 @@ struct Group {
 struct Again {
     until: Instant,
     times: u64,
-    last: Deed,
+    last: AuditEntry,
 }
 
 /// What is left of [`TOLD`].
@@ -54,7 +54,7 @@ struct Quota {
 
 impl Pending {
     /// Takes a record; `false`: it is one of many, and counted.
-    pub fn push(&mut self, deed: Deed, now: Instant) -> bool {
+    pub fn push(&mut self, deed: AuditEntry, now: Instant) -> bool {
         if !changed_nothing(&deed) {
             self.wait(deed);
             return true;
@@ -129,7 +129,7 @@ impl Pending {
         }
     }
 
-    fn wait(&mut self, deed: Deed) {
+    fn wait(&mut self, deed: AuditEntry) {
         if self.waiting.len() == WAITING {
             self.waiting.pop_front();
             self.lost += 1;
@@ -138,7 +138,7 @@ impl Pending {
     }
 
     /// The oldest `most`.
-    pub fn take(&mut self, most: usize) -> Vec<Deed> {
+    pub fn take(&mut self, most: usize) -> Vec<AuditEntry> {
         let count = most.min(self.waiting.len());
         self.waiting.drain(..count).collect()
     }
@@ -149,10 +149,10 @@ impl Pending {
     }
 }
 
-fn changed_nothing(deed: &Deed) -> bool {
+fn changed_nothing(deed: &AuditEntry) -> bool {
     match deed.result {
-        DeedResult::Ok => deed.action == SIGN_IN,
-        DeedResult::Refused | DeedResult::Failed => true,
-        DeedResult::Unknown => false,
+        AuditResult::Ok => deed.action == SIGN_IN,
+        AuditResult::Refused | AuditResult::Failed => true,
+        AuditResult::Unknown => false,
     }
 }

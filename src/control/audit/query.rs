@@ -5,7 +5,7 @@
 
 use super::{Audit, STEP};
 use crate::keys::Timestamp;
-use crate::store::{AuditPage, Deed, DeedResult, StoreError};
+use crate::store::{AuditEntry, AuditPage, AuditResult, StoreError};
 
 /// Records that one question looks through: with a filter that nothing passes
 /// it must not read a whole store.
@@ -23,11 +23,11 @@ pub struct AuditFilter {
     /// Not older.
     pub since: Option<Timestamp>,
     /// How it went.
-    pub result: Option<DeedResult>,
+    pub result: Option<AuditResult>,
 }
 
 impl AuditFilter {
-    fn takes(&self, deed: &Deed) -> bool {
+    fn takes(&self, deed: &AuditEntry) -> bool {
         let is_of = |action: &String| {
             let rest = deed.action.strip_prefix(action.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -13,23 +13,23 @@ const ID: usize = 16;
 const SECRET: std::ops::RangeInclusive<usize> = 43..=49;
 
 /// Those words, cut to 512 characters, with `…` in the place of a credential.
-pub(super) fn told(words: &str) -> String {
-    let mut told = String::with_capacity(words.len().min(MOST));
+pub(super) fn redact(words: &str) -> String {
+    let mut redacted = String::with_capacity(words.len().min(MOST));
     let mut rest = words;
     while let Some(first) = rest.chars().next() {
         let is_word = in_word(first);
         let end = rest.find(|c| in_word(c) != is_word);
         let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
-        told += if is_word { public(run) } else { run };
+        redacted += if is_word { public(run) } else { run };
         if is_word && public(run) != run {
-            told.push('…');
+            redacted.push('…');
         }
         rest = after;
     }
-    if let Some((end, _)) = told.char_indices().nth(MOST) {
-        told.truncate(end);
+    if let Some((end, _)) = redacted.char_indices().nth(MOST) {
+        redacted.truncate(end);
     }
-    told
+    redacted
 }
 
 fn in_word(c: char) -> bool {
@@ -75,12 +75,12 @@ mod tests {
                 secret.to_owned(),
                 secret[..43].to_owned(),
             ] {
-                let told = told(&pasted);
-                assert!(!told.contains(&secret[..20]), "{told}");
-                assert!(told.contains('…'), "{told}");
+                let redacted = redact(&pasted);
+                assert!(!redacted.contains(&secret[..20]), "{redacted}");
+                assert!(redacted.contains('…'), "{redacted}");
             }
             let id = &head[..head.len() - 1];
-            assert_eq!(told(&format!("{whole} and")), format!("{id}… and"));
+            assert_eq!(redact(&format!("{whole} and")), format!("{id}… and"));
         }
         let sha = "0123456789abcdef".repeat(4);
         for harmless in [
@@ -90,8 +90,8 @@ mod tests {
             sha.as_str(),
             "",
         ] {
-            assert_eq!(told(harmless), harmless);
+            assert_eq!(redact(harmless), harmless);
         }
-        assert_eq!(told(&"é ".repeat(400)).chars().count(), 512);
+        assert_eq!(redact(&"é ".repeat(400)).chars().count(), 512);
     }
 }

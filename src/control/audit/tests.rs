@@ -17,7 +17,7 @@ async fn note(audit: &Audit, action: Action) {
     audit.note(&origin(), vec![action]).await;
 }
 
-async fn records(audit: &Audit) -> Vec<Deed> {
+async fn records(audit: &Audit) -> Vec<AuditEntry> {
     let filter = AuditFilter::default();
     let page = audit.page(&filter, None, 1000).await.unwrap();
     page.records.into_iter().map(|record| record.deed).collect()
@@ -31,7 +31,7 @@ fn origin() -> Origin {
     }
 }
 
-fn action(name: &'static str, target: &str, result: DeedResult) -> Action {
+fn action(name: &'static str, target: &str, result: AuditResult) -> Action {
     Action {
         name,
         target: Some(target.into()),
@@ -52,7 +52,7 @@ async fn the_newest_comes_first_and_pages_go_on() {
     let store = EmbeddedStore::in_memory().unwrap();
     let audit = audit(&store);
     for n in 0..25 {
-        let deed = action("key.edit", &n.to_string(), DeedResult::Ok);
+        let deed = action("key.edit", &n.to_string(), AuditResult::Ok);
         note(&audit, deed).await;
     }
     let mut seen = Vec::new();
@@ -78,9 +78,9 @@ async fn filters_hold_together() {
     let store = EmbeddedStore::in_memory().unwrap();
     let audit = audit(&store);
     for (name, target, result) in [
-        ("key.edit", "a", DeedResult::Ok),
-        ("key.revoke", "b", DeedResult::Refused),
-        ("keyring.edit", "c", DeedResult::Ok),
+        ("key.edit", "a", AuditResult::Ok),
+        ("key.revoke", "b", AuditResult::Refused),
+        ("keyring.edit", "c", AuditResult::Ok),
     ] {
         note(&audit, action(name, target, result)).await;
     }
@@ -92,7 +92,7 @@ async fn filters_hold_together() {
     let of = async |change| targets(&audit, &filter(change)).await;
     assert_eq!(of(|f| f.action = Some("key".into())).await, ["b", "a"]);
     assert_eq!(of(|f| f.action = Some("key.edit".into())).await, ["a"]);
-    assert_eq!(of(|f| f.result = Some(DeedResult::Refused)).await, ["b"]);
+    assert_eq!(of(|f| f.result = Some(AuditResult::Refused)).await, ["b"]);
     assert_eq!(of(|f| f.target = Some("c".into())).await, ["c"]);
     assert_eq!(of(|f| f.actor = Some("ci".into())).await.len(), 3);
     assert!(of(|f| f.actor = Some("me".into())).await.is_empty());
@@ -108,14 +108,14 @@ async fn filters_hold_together() {
 async fn equal_refusals_make_one_record_and_one_that_says_how_often() {
     let store = EmbeddedStore::in_memory().unwrap();
     let audit = Arc::new(audit(&store));
-    let refused = || action("key.delete", "a", DeedResult::Refused);
+    let refused = || action("key.delete", "a", AuditResult::Refused);
     for _ in 0..40 {
         note(&audit, refused()).await;
     }
-    note(&audit, action("key.delete", "b", DeedResult::Refused)).await;
+    note(&audit, action("key.delete", "b", AuditResult::Refused)).await;
     assert_eq!(targets(&audit, &AuditFilter::default()).await, ["b", "a"]);
     // What is done, or may have been, is told each time.
-    for result in [DeedResult::Ok, DeedResult::Unknown].repeat(3) {
+    for result in [AuditResult::Ok, AuditResult::Unknown].repeat(3) {
         note(&audit, action("key.edit", "c", result)).await;
     }
     assert_eq!(records(&audit).await.len(), 8);
@@ -148,7 +148,7 @@ async fn a_caller_in_a_loop_makes_few_records_whatever_he_asks_for() {
         for _ in 0..20 {
             tried += 1;
             let target = format!("key_{tried}");
-            note(&audit, action("key.delete", &target, DeedResult::Refused)).await;
+            note(&audit, action("key.delete", &target, AuditResult::Refused)).await;
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
@@ -161,8 +161,8 @@ async fn a_caller_in_a_loop_makes_few_records_whatever_he_asks_for() {
         let (count, _) = deed.detail.split_once(" more like it")?;
         count.parse::<usize>().ok()
     });
-    let told = all.iter().filter(|deed| deed.detail.is_empty()).count();
-    assert_eq!(told + counted.sum::<usize>(), tried, "none is left out");
+    let redact = all.iter().filter(|deed| deed.detail.is_empty()).count();
+    assert_eq!(redact + counted.sum::<usize>(), tried, "none is left out");
     // Another actor has his own.
     audit
         .sign_in("127.0.0.1:2".into(), "nobody".into(), Some("no".into()))
@@ -183,7 +183,7 @@ async fn a_call_comes_to_its_end_though_its_caller_went_away() {
     let trail = Arc::clone(&audit);
     let mut call = Box::pin(audit.to_the_end(async move {
         released.await.unwrap();
-        note(&trail, action("key.revoke", "a", DeedResult::Ok)).await;
+        note(&trail, action("key.revoke", "a", AuditResult::Ok)).await;
     }));
     // Begun, then dropped, as a connection does that is closed.
     assert!(
@@ -206,9 +206,9 @@ async fn a_late_record_hides_no_newer_one() {
     let clock = crate::store::KeyStore::clock(&store);
     clock.set_shift_millis(3_600_000);
     let since = clock.now();
-    note(&audit, action("key.edit", "young", DeedResult::Ok)).await;
+    note(&audit, action("key.edit", "young", AuditResult::Ok)).await;
     // One that waited for the store, on another gateway.
-    let mut late = audit.deed(&origin(), action("key.edit", "late", DeedResult::Ok));
+    let mut late = audit.deed(&origin(), action("key.edit", "late", AuditResult::Ok));
     late.at = since.saturating_sub(Duration::from_secs(600));
     let writer = Id::random().unwrap();
     store.append_audit(vec![late], writer, 1).await.unwrap();
@@ -224,7 +224,7 @@ async fn old_records_are_forgotten_and_the_newest_never() {
     let store = EmbeddedStore::in_memory().unwrap();
     let audit = audit(&store);
     for n in 0..5 {
-        let deed = action("key.edit", &n.to_string(), DeedResult::Ok);
+        let deed = action("key.edit", &n.to_string(), AuditResult::Ok);
         note(&audit, deed).await;
     }
     let late = Timestamp::from_millis(i64::MAX);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::gateway::sessions::Closing;
+use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyRecord, Revision, Timestamp};
 use crate::store::{Durability, Enrolled, GatewayId};
 
@@ -75,7 +75,7 @@ pub(super) fn unheard(gateway: &Enrolled) -> GatewayOutcome {
 pub(super) fn own_outcome(
     id: GatewayId,
     name: String,
-    closing: &Closing,
+    closing: &EndedSessions,
     elapsed: Duration,
 ) -> GatewayOutcome {
     let standing = closing.open();

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::gateway::key_feed::Revocations;
+use crate::gateway::key_feed::KeyFeedFollower;
 use crate::keys::KeyId;
 use crate::metrics::registry::Metrics;
 use crate::store::{ChangeError, KeyStore, StoreError, Written};
@@ -20,7 +20,7 @@ const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// The revokes that wait for the store.
 pub(super) struct Pending {
     store: Arc<dyn KeyStore>,
-    revocations: Arc<Revocations>,
+    revocations: Arc<KeyFeedFollower>,
     metrics: Arc<Metrics>,
     keys: Mutex<HashSet<KeyId>>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Pending {
 impl Pending {
     pub fn new(
         store: Arc<dyn KeyStore>,
-        revocations: Arc<Revocations>,
+        revocations: Arc<KeyFeedFollower>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {

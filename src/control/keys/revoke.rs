@@ -14,7 +14,7 @@ use super::{
 };
 use crate::control::audit::Action;
 use crate::keys::{KeyId, KeyRecord, Revision};
-use crate::store::{ChangeError, DeedResult, Durability, StoreError};
+use crate::store::{AuditResult, ChangeError, Durability, StoreError};
 
 impl KeyAdmin {
     /// Ends a key for good, and every session of it. Waits at most `wait`, or
@@ -29,20 +29,20 @@ impl KeyAdmin {
         key: KeyId,
         wait: Option<Duration>,
     ) -> Result<RevokeOutcome, KeyAdminError> {
-        actor.on(key, "");
+        actor.begin_target(key, "");
         let wait = wait.unwrap_or(self.revoke_wait);
         let started = Instant::now();
         let written = match self.store.revoke(key).await {
             Err(ChangeError::Store(error)) if pending::may_pass(&error) => {
                 let why = format!("pending, the store did not take it: {error}");
-                actor.ended(DeedResult::Unknown, Some(why));
+                actor.set_result(AuditResult::Unknown, Some(why));
                 return Ok(self.revoke_here(actor, key, error, wait).await);
             }
             written => written.map_err(|error| KeyAdminError::from(error).noted(actor))?,
         };
         let (record, closing) = self.applied(actor, "revoke", &written).await;
         let record = record?;
-        actor.say(quoted(&record.name));
+        actor.set_detail(quoted(&record.name));
         let closed = async {
             let in_time = tokio::time::timeout(wait, closing.closed()).await.is_ok();
             (in_time, started.elapsed())
@@ -93,7 +93,7 @@ impl KeyAdmin {
                 name: "key.revoke",
                 target: Some(key.to_string()),
                 detail: "the pending revoke is written".into(),
-                result: DeedResult::Ok,
+                result: AuditResult::Ok,
                 reason: None,
             };
             trail.queue(actor.origin(), done);

@@ -21,7 +21,7 @@ pub enum FirstToken {
     Kept,
     /// There is none here: the gateway of this name has made the store's; none:
     /// that one has ended, and others hold valid ones.
-    Elsewhere(Option<String>),
+    RemoteSessions(Option<String>),
 }
 
 /// Why the first admin token can't be had.

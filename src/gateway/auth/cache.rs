@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::store_view::View;
+use super::store_view::StoreView;
 use super::{AuthError, AuthOptions, too_old};
 use crate::keys::{Epoch, KeyId, KeyRecord, Position};
 use crate::metrics::registry::Metrics;
@@ -56,7 +56,7 @@ impl Cached {
 pub struct KeyCache {
     records: Cache<KeyId, Arc<Cached>>,
     store: Arc<dyn KeyStore>,
-    view: Arc<View>,
+    view: Arc<StoreView>,
     load_deadline: Duration,
     metrics: Arc<Metrics>,
 }
@@ -64,7 +64,7 @@ pub struct KeyCache {
 impl KeyCache {
     pub(super) fn new(
         store: Arc<dyn KeyStore>,
-        view: Arc<View>,
+        view: Arc<StoreView>,
         options: &AuthOptions,
         metrics: Arc<Metrics>,
     ) -> Self {

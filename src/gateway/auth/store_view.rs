@@ -17,7 +17,7 @@ use crate::metrics::endpoints::Readiness;
 /// The tail's epoch, and a count of the resyncs that began or ended. A load
 /// counts only if neither changed while it was under way.
 #[derive(Debug)]
-pub struct View {
+pub struct StoreView {
     history: RwLock<History>,
     staleness: Staleness,
     /// Why the store that answers is not believed, if so.
@@ -36,7 +36,7 @@ pub(super) struct History {
     turns: u64,
 }
 
-impl View {
+impl StoreView {
     /// The view of a gateway that enrolled in `epoch` by a call that it sent at
     /// `sent`.
     pub fn new(epoch: Epoch, staleness: Staleness, sent: Instant) -> Self {
@@ -115,7 +115,7 @@ impl View {
     }
 }
 
-impl Readiness for View {
+impl Readiness for StoreView {
     /// A store that is away for a moment must not take every gateway out of a
     /// load balancer, so only a view past its bound counts.
     fn not_ready(&self) -> Option<String> {
@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn its_age_counts_from_the_send_and_never_goes_back() {
         let began = Instant::now();
-        let view = View::new(Epoch(1), Staleness::default(), began);
+        let view = StoreView::new(Epoch(1), Staleness::default(), began);
         assert_eq!(view.age(), Duration::ZERO);
         let second = Duration::from_secs(1);
         tokio::time::advance(5 * second).await;

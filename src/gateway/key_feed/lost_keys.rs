@@ -13,13 +13,13 @@ use crate::metrics::registry::Metrics;
 use crate::store::EventKind;
 
 /// The keys that are missing.
-pub(super) struct Lost {
+pub(super) struct LostKeys {
     keys: Mutex<BTreeSet<KeyId>>,
     events: Arc<Events>,
     metrics: Arc<Metrics>,
 }
 
-impl Lost {
+impl LostKeys {
     pub fn new(events: Arc<Events>, metrics: Arc<Metrics>) -> Self {
         Self {
             keys: Mutex::default(),

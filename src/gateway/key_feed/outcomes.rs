@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt;
 use futures_util::future::select_all;
 
-use crate::gateway::sessions::Closing;
+use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyId, Revision};
 use crate::store::{Outcome, StoreClock};
 
@@ -21,7 +21,7 @@ pub(super) struct Outcomes {
 
 struct Entry {
     revision: Revision,
-    closing: Closing,
+    closing: EndedSessions,
     /// Sessions that stood when it was told last; `None`: it was not.
     told: Option<usize>,
 }
@@ -35,7 +35,7 @@ impl Outcomes {
     }
 
     /// A final change was applied and ended those sessions.
-    pub fn note(&self, key: KeyId, revision: Revision, closing: Closing) {
+    pub fn note(&self, key: KeyId, revision: Revision, closing: EndedSessions) {
         let entry = Entry {
             revision,
             closing,

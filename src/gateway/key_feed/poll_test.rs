@@ -3,7 +3,7 @@
 use super::*;
 use crate::gateway::auth::{AuthOptions, Staleness};
 use crate::gateway::events::Events;
-use crate::gateway::sessions::{Final, RegistryOptions};
+use crate::gateway::sessions::{KeyEnd, RegistryOptions};
 use crate::keys::{Epoch, Id, KeyId, Kind, mint};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{GatewayId, GatewayStore, KeyStore, Lookup, NewKey};
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// More than a store gives out in one call.
 const MANY: usize = 1_001;
 
-async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
+async fn revocations(store: &EmbeddedStore, position: Position) -> KeyFeedFollower {
     let metrics = Arc::new(Metrics::new());
     let shared: Arc<EmbeddedStore> = Arc::new(store.clone());
     let clock = store.clock().clone();
@@ -27,7 +27,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
         Arc::clone(&metrics),
         Arc::clone(&events),
     );
-    let view = View::new(position.epoch, Staleness::default(), Instant::now());
+    let view = StoreView::new(position.epoch, Staleness::default(), Instant::now());
     let view = Arc::new(view);
     let authenticator = Authenticator::new(
         shared.clone(),
@@ -39,7 +39,7 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> Revocations {
         },
         Arc::clone(&metrics),
     );
-    Revocations::new(
+    KeyFeedFollower::new(
         shared,
         Arc::new(registry),
         Arc::new(authenticator),
@@ -67,9 +67,9 @@ async fn the_view_is_fresh_once_there_is_no_more_to_come() {
     }
     let revocations = revocations(&store, start).await;
     tokio::time::advance(9 * SECOND).await;
-    assert!(revocations.turn().await.unwrap(), "more to come");
+    assert!(revocations.poll_once().await.unwrap(), "more to come");
     assert!(revocations.view.age() >= 9 * SECOND, "so it is not fresh");
-    assert!(!revocations.turn().await.unwrap());
+    assert!(!revocations.poll_once().await.unwrap());
     assert!(revocations.view.age() < SECOND);
     assert_eq!(revocations.position(), store.gateways().await.unwrap().1);
 }
@@ -84,7 +84,7 @@ async fn the_view_is_fresh_after_a_resync() {
     };
     let revocations = revocations(&store, elsewhere).await;
     tokio::time::advance(9 * SECOND).await;
-    assert!(!revocations.turn().await.unwrap());
+    assert!(!revocations.poll_once().await.unwrap());
     assert!(revocations.view.age() < SECOND);
     assert_eq!(revocations.view.epoch(), now.epoch);
 }
@@ -113,9 +113,9 @@ async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
     };
     let revocations = revocations(&store, elsewhere).await;
     revocations.recent.note(&Change::Revoked(record.clone()));
-    revocations.turn().await.unwrap();
+    revocations.poll_once().await.unwrap();
     let (end, _) = revocations.registry.end_of(record.id).unwrap();
-    assert_eq!(end, Final::Revoked(at));
+    assert_eq!(end, KeyEnd::Revoked(at));
     let Lookup::Present(stored) = store.load(record.id).await.unwrap().lookup else {
         panic!("gone");
     };
@@ -123,6 +123,6 @@ async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
     assert_eq!(revocations.metrics.reasserted.get(), 1);
     // What it wrote itself it hears of like every change.
     assert_eq!(revocations.position(), created.position);
-    assert!(!revocations.turn().await.unwrap());
+    assert!(!revocations.poll_once().await.unwrap());
     assert_eq!(revocations.position().revision, stored.revision);
 }

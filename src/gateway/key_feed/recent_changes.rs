@@ -16,7 +16,7 @@ const KEPT: usize = 10_000;
 
 /// The last changes.
 #[derive(Default)]
-pub(super) struct Recent {
+pub(super) struct RecentChanges {
     memory: Mutex<Memory>,
 }
 
@@ -28,7 +28,7 @@ struct Memory {
     next: u64,
 }
 
-impl Recent {
+impl RecentChanges {
     /// Keeps a change, and drops the oldest where there are too many.
     pub fn note(&self, change: &Change) {
         let mut memory = self.memory.lock();
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn an_end_stays() {
-        let recent = Recent::default();
+        let recent = RecentChanges::default();
         let last = || recent.of(record(1).id).unwrap();
         recent.note(&Change::Created(record(1)));
         recent.note(&Change::Revoked(revoked(1, "a")));
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_first() {
-        let recent = Recent::default();
+        let recent = RecentChanges::default();
         for number in 0..KEPT {
             recent.note(&Change::Created(record(number)));
         }

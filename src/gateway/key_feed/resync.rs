@@ -9,16 +9,16 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::Revocations;
+use super::KeyFeedFollower;
 use super::recent_changes::is_end;
-use crate::gateway::sessions::Final;
+use crate::gateway::sessions::KeyEnd;
 use crate::keys::{Epoch, KeyId, KeyRecord, Position, Timestamp};
 use crate::store::{Change, ChangeError, EventKind, KeyChange, Lookup, StoreError};
 
 /// Keys read at once: many share a round trip.
 const READS: usize = 64;
 
-impl Revocations {
+impl KeyFeedFollower {
     /// Reads again every key that this gateway knows; then takes the position
     /// that revealed the need.
     pub(super) async fn resync(&self, target: Position) -> Result<(), StoreError> {
@@ -130,7 +130,7 @@ impl Revocations {
             let ends = recent.into_iter().chain(cached);
             return ends.filter(is_end).find(|end| self.lives(end));
         };
-        if let Some((Final::Deleted, expires_at)) = gate {
+        if let Some((KeyEnd::Deleted, expires_at)) = gate {
             return Some(Change::Deleted { key, expires_at });
         }
         if let Some(Change::Deleted { .. }) = recent {
@@ -141,7 +141,7 @@ impl Revocations {
         }
         let revoked_at = match (recent, gate) {
             (Some(Change::Created(r) | Change::Edited(r) | Change::Revoked(r)), _) => r.revoked_at,
-            (_, Some((Final::Revoked(at), _))) => Some(at),
+            (_, Some((KeyEnd::Revoked(at), _))) => Some(at),
             _ => self.authenticator.cache().record(key).await?.revoked_at,
         };
         revoked_at.map(|at| {
@@ -194,7 +194,7 @@ impl Revocations {
                 .record(key)
                 .await
                 .is_some_and(|record| self.is_young(&record));
-        let is_deleted = matches!(self.registry.end_of(key), Some((Final::Deleted, _)));
+        let is_deleted = matches!(self.registry.end_of(key), Some((KeyEnd::Deleted, _)));
         if known && !is_deleted {
             self.lost.missing(key);
             cache.forget(key).await;

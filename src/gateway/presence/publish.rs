@@ -13,7 +13,7 @@ use super::Presence;
 use super::rows::{RejectionRow, SessionRow};
 use crate::gateway::rejections::Filter;
 use crate::gateway::sessions::SessionId;
-use crate::store::{Board, BoardRow, BoardUpdate, StoreError};
+use crate::store::{PresenceList, PresenceRow, PresenceUpdate, StoreError};
 
 /// Between two turns.
 const TURN: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ impl Presence {
 
     async fn show_sessions(&self, written: &mut Written) -> Result<(), StoreError> {
         let now: BTreeSet<u64> = self.registry.live_numbers().into_iter().collect();
-        self.show(Board::Sessions, written, now, |number| {
+        self.show(PresenceList::Sessions, written, now, |number| {
             self.registry.view(number).map(SessionRow::new)
         })
         .await
@@ -68,7 +68,7 @@ impl Presence {
     async fn show_refusals(&self, written: &mut Written) -> Result<(), StoreError> {
         let all = self.rejections.list(Filter::default(), None, REFUSALS);
         let now = all.iter().map(|rejection| rejection.number).collect();
-        self.show(Board::Rejections, written, now, |number| {
+        self.show(PresenceList::Rejections, written, now, |number| {
             // Newest first.
             let at = all.binary_search_by(|one| number.cmp(&one.number)).ok()?;
             Some(RejectionRow::new(&all[at]))
@@ -78,51 +78,52 @@ impl Presence {
 
     async fn show<T: Serialize>(
         &self,
-        board: Board,
+        board: PresenceList,
         written: &mut Written,
         now: BTreeSet<u64>,
         row: impl Fn(u64) -> Option<T>,
     ) -> Result<(), StoreError> {
-        let rows = |numbers: &mut dyn Iterator<Item = u64>| -> Result<Vec<BoardRow>, StoreError> {
-            let mut rows = Vec::new();
-            for number in numbers {
-                // One that is gone by now is missed at the next turn.
-                if let Some(row) = row(number) {
-                    let content = serde_json::to_string(&row)
-                        .map_err(|error| StoreError::Failed(error.to_string()))?;
-                    rows.push(BoardRow { number, content });
+        let rows =
+            |numbers: &mut dyn Iterator<Item = u64>| -> Result<Vec<PresenceRow>, StoreError> {
+                let mut rows = Vec::new();
+                for number in numbers {
+                    // One that is gone by now is missed at the next turn.
+                    if let Some(row) = row(number) {
+                        let content = serde_json::to_string(&row)
+                            .map_err(|error| StoreError::Failed(error.to_string()))?;
+                        rows.push(PresenceRow { number, content });
+                    }
                 }
-            }
-            Ok(rows)
-        };
+                Ok(rows)
+            };
         let own = self.registry.gateway();
         // Until the store says that it took this, it may have any part of it.
         let was_there = std::mem::take(&mut written.is_there);
         if was_there {
             let from = written.version;
             let is_changed = now != written.numbers;
-            let update = BoardUpdate {
+            let update = PresenceUpdate {
                 from: Some(from),
                 to: from + u64::from(is_changed),
                 removed: written.numbers.difference(&now).copied().collect(),
                 added: rows(&mut now.difference(&written.numbers).copied())?,
             };
             written.version = update.to;
-            if self.store.show(own, board, update).await? {
+            if self.store.publish(own, board, update).await? {
                 written.numbers = now;
                 written.is_there = true;
                 return Ok(());
             }
         }
         let to = written.version + 1;
-        let update = BoardUpdate {
+        let update = PresenceUpdate {
             from: None,
             to,
             removed: Vec::new(),
             added: rows(&mut now.iter().copied())?,
         };
         written.version = to;
-        self.store.show(own, board, update).await?;
+        self.store.publish(own, board, update).await?;
         written.numbers = now;
         written.is_there = true;
         Ok(())
@@ -130,7 +131,7 @@ impl Presence {
 
     /// Ends the sessions that operators on other gateways want ended.
     async fn answer(&self) -> Result<(), StoreError> {
-        for line in self.store.asked(self.registry.gateway()).await? {
+        for line in self.store.take_commands(self.registry.gateway()).await? {
             match line.parse::<SessionId>() {
                 Ok(id) => {
                     tracing::info!(session = %id, "ended, as another gateway's operator asked");

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::store::{Board, BoardRow, BoardStore, GatewayId, StoreError};
+use crate::store::{GatewayId, PresenceList, PresenceRow, PresenceStore, StoreError};
 
 /// How long what was read is told again.
 const FRESH: Duration = Duration::from_millis(500);
@@ -25,18 +25,18 @@ pub(super) struct Theirs<T> {
     pub rows: Arc<BTreeMap<u64, T>>,
 }
 
-pub(super) type Boards<T> = Arc<BTreeMap<GatewayId, Theirs<T>>>;
+pub(super) type PresenceLists<T> = Arc<BTreeMap<GatewayId, Theirs<T>>>;
 
 /// The boards of the others.
 pub(super) struct Mirror<T> {
-    store: Arc<dyn BoardStore>,
+    store: Arc<dyn PresenceStore>,
     own: GatewayId,
-    board: Board,
-    last: Mutex<Option<(Instant, Boards<T>)>>,
+    board: PresenceList,
+    last: Mutex<Option<(Instant, PresenceLists<T>)>>,
 }
 
 impl<T: DeserializeOwned> Mirror<T> {
-    pub fn new(store: Arc<dyn BoardStore>, own: GatewayId, board: Board) -> Self {
+    pub fn new(store: Arc<dyn PresenceStore>, own: GatewayId, board: PresenceList) -> Self {
         Self {
             store,
             own,
@@ -46,7 +46,7 @@ impl<T: DeserializeOwned> Mirror<T> {
     }
 
     /// What they show.
-    pub async fn read(&self) -> Result<Boards<T>, StoreError> {
+    pub async fn read(&self) -> Result<PresenceLists<T>, StoreError> {
         let mut last = self.last.lock().await;
         let before = match &*last {
             Some((at, boards)) if at.elapsed() < FRESH => return Ok(Arc::clone(boards)),
@@ -56,7 +56,7 @@ impl<T: DeserializeOwned> Mirror<T> {
         let asked = Instant::now();
         let known: Vec<_> = before.iter().map(|(id, b)| (*id, b.version)).collect();
         let mut boards = BTreeMap::new();
-        for shown in self.store.shown(self.own, self.board, &known).await? {
+        for shown in self.store.read_others(self.own, self.board, &known).await? {
             let rows = match (shown.rows, before.get(&shown.gateway)) {
                 (Some(rows), _) => Arc::new(read(rows)),
                 (None, Some(known)) => Arc::clone(&known.rows),
@@ -76,7 +76,7 @@ impl<T: DeserializeOwned> Mirror<T> {
 }
 
 /// A row that can't be read is left out: another muster version wrote it.
-fn read<T: DeserializeOwned>(rows: Vec<BoardRow>) -> BTreeMap<u64, T> {
+fn read<T: DeserializeOwned>(rows: Vec<PresenceRow>) -> BTreeMap<u64, T> {
     let mut all = BTreeMap::new();
     for row in rows {
         match serde_json::from_str(&row.content) {

@@ -15,7 +15,7 @@ use crate::keys::{KeyId, Timestamp};
 pub(super) const SIGHT: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
-pub(super) struct Uses {
+pub(super) struct LastUses {
     by_key: HashMap<KeyId, Use>,
     dirty: HashSet<KeyId>,
 }
@@ -26,7 +26,7 @@ struct Use {
     written: Option<Timestamp>,
 }
 
-impl Uses {
+impl LastUses {
     /// Takes over what is stored.
     pub fn merge(&mut self, key: KeyId, at: Timestamp) {
         let written = Some(at);

@@ -117,7 +117,7 @@ async fn an_instance_is_kept_as_not_reported_when_it_is_gone() {
     instances
         .joined(key, agent, HERE, with(&["a", "b"]), at(1))
         .unwrap();
-    instances.judged(agent, &[("a".into(), Some(Health::Healthy))], at(2));
+    instances.record_health(agent, &[("a".into(), Some(Health::Healthy))], at(2));
     let state = |connected| {
         let (record, _) = instances.agent(agent).unwrap();
         let states: Vec<_> = record
@@ -130,14 +130,14 @@ async fn an_instance_is_kept_as_not_reported_when_it_is_gone() {
     use InstanceStatus::{Offline, Online, Unavailable, Unknown};
     assert_eq!(state(true), [Online, Unknown]);
     assert_eq!(state(false), [Unavailable, Unavailable]);
-    instances.reported(agent, with(&["b"]), at(3));
+    instances.record_report(agent, with(&["b"]), at(3));
     assert_eq!(state(true), [Offline, Unknown]);
-    instances.judged(agent, &[("b".into(), Some(Health::Unhealthy))], at(4));
+    instances.record_health(agent, &[("b".into(), Some(Health::Unhealthy))], at(4));
     assert_eq!(state(true), [Offline, Offline]);
-    instances.reported(agent, with(&["a", "b"]), at(5));
-    instances.judged(agent, &[("b".into(), Some(Health::Degraded))], at(6));
+    instances.record_report(agent, with(&["a", "b"]), at(5));
+    instances.record_health(agent, &[("b".into(), Some(Health::Degraded))], at(6));
     assert_eq!(state(true), [Online, Online], "its health is remembered");
-    instances.reported(Uuid::from_u128(2), with(&["a"]), at(7));
+    instances.record_report(Uuid::from_u128(2), with(&["a"]), at(7));
     assert!(
         instances.agent(Uuid::from_u128(2)).is_none(),
         "never joined"
@@ -152,7 +152,7 @@ async fn an_agent_that_makes_up_instances_stays_bounded() {
         .joined(key(), agent, HERE, with(&[]), at(1))
         .unwrap();
     for n in 0..1000 {
-        instances.reported(agent, with(&[&format!("i{n}")]), at(n));
+        instances.record_report(agent, with(&[&format!("i{n}")]), at(n));
     }
     let (record, _) = instances.agent(agent).unwrap();
     assert_eq!(record.instances.len(), 128);
@@ -170,7 +170,7 @@ async fn an_agents_words_are_bounded_in_bytes_and_the_newest_stay() {
     for n in 0..100 {
         let mut report = with(&[&word(n)]);
         report.labels = (0..100).map(|l| (word(l), word(l))).collect();
-        instances.reported(agent, report.bounded(), at(n));
+        instances.record_report(agent, report.bounded(), at(n));
     }
     let (record, _) = instances.agent(agent).unwrap();
     let of_instances: usize = record.instances.iter().map(|i| i.reported_id.len()).sum();

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::session::{Closing, Slot};
+use super::session::{EndedSessions, Session};
 use crate::gateway::auth::Principal;
 use crate::keys::{Position, Timestamp};
 
-/// How a key ended. Final: never a number that another history could outrank.
+/// How a key ended. It is final: never a number that another history could outrank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Final {
+pub enum KeyEnd {
     /// Revoked at that time.
     Revoked(Timestamp),
     /// Deleted.
@@ -28,7 +28,7 @@ pub enum Final {
 pub enum AdmitError {
     /// The key has ended.
     #[error("the key has ended")]
-    Ended(Final),
+    Ended(KeyEnd),
     /// The gate knows more than the principal: authenticate again, past the
     /// cache.
     #[error("the key changed since it was verified")]
@@ -41,7 +41,7 @@ pub enum AdmitError {
 /// What stands between a key and its sessions.
 pub(super) struct Gate {
     pub state: State,
-    pub live: HashMap<u64, Arc<Slot>>,
+    pub live: HashMap<u64, Arc<Session>>,
     /// The newest session of each agent.
     pub newest: HashMap<Uuid, Newest>,
     pub touched: Instant,
@@ -51,24 +51,24 @@ pub(super) struct Gate {
 pub(super) struct Newest {
     pub number: u64,
     /// When it took the place of a session from another address, lately.
-    fights: Vec<Instant>,
+    address_changes: Vec<Instant>,
     told: Option<Instant>,
 }
 
 /// What becomes of an agent's older session when a newer one comes.
-pub(super) enum Older {
+pub(super) enum PreviousSession {
     /// There is none.
     None,
     /// It ends.
-    Superseded(Arc<Slot>),
+    Superseded(Arc<Session>),
     /// It stays, too: two agents of one id fight. To be told now and then.
     Stays { tell: bool },
 }
 
-/// So many times within [`FIGHT`] an agent's session may move from address to
+/// So many times within [`ADDRESS_CHANGES_WITHIN`] an agent's session may move from address to
 /// address before both are left alone.
 const MOVES: usize = 3;
-const FIGHT: Duration = Duration::from_secs(300);
+const ADDRESS_CHANGES_WITHIN: Duration = Duration::from_secs(300);
 
 /// Open, or ended for good.
 pub(super) enum State {
@@ -77,11 +77,11 @@ pub(super) enum State {
         expires_at: Timestamp,
     },
     Ended {
-        how: Final,
-        guard_until: Timestamp,
+        how: KeyEnd,
+        keep_until: Timestamp,
         /// Sessions closed by this end. Returned again if the same change is applied
         /// twice.
-        closing: Closing,
+        closing: EndedSessions,
     },
 }
 
@@ -135,47 +135,51 @@ impl Gate {
     }
 
     /// Takes a session in; says what becomes of the same agent's older one.
-    pub fn insert(&mut self, slot: &Arc<Slot>) -> Older {
-        self.live.insert(slot.number, Arc::clone(slot));
-        let agent = slot.info.agent;
+    pub fn insert(&mut self, session: &Arc<Session>) -> PreviousSession {
+        self.live.insert(session.number, Arc::clone(session));
+        let agent = session.info.agent;
         let Some(newest) = self.newest.get_mut(&agent) else {
             self.newest.insert(
                 agent,
                 Newest {
-                    number: slot.number,
-                    fights: Vec::new(),
+                    number: session.number,
+                    address_changes: Vec::new(),
                     told: None,
                 },
             );
-            return Older::None;
+            return PreviousSession::None;
         };
-        let older = std::mem::replace(&mut newest.number, slot.number);
-        let Some(older_slot) = self.live.get(&older) else {
-            return Older::None;
+        let older = std::mem::replace(&mut newest.number, session.number);
+        let Some(previous) = self.live.get(&older) else {
+            return PreviousSession::None;
         };
-        if older_slot.info.peer.ip() != slot.info.peer.ip() {
-            newest.fights.retain(|fight| fight.elapsed() < FIGHT);
-            newest.fights.push(Instant::now());
-            if newest.fights.len() > MOVES {
-                let tell = newest.told.is_none_or(|told| told.elapsed() >= FIGHT);
+        if previous.info.peer.ip() != session.info.peer.ip() {
+            newest
+                .address_changes
+                .retain(|fight| fight.elapsed() < ADDRESS_CHANGES_WITHIN);
+            newest.address_changes.push(Instant::now());
+            if newest.address_changes.len() > MOVES {
+                let tell = newest
+                    .told
+                    .is_none_or(|told| told.elapsed() >= ADDRESS_CHANGES_WITHIN);
                 if tell {
                     newest.told = Some(Instant::now());
                 }
-                return Older::Stays { tell };
+                return PreviousSession::Stays { tell };
             }
         }
         self.live
             .remove(&older)
-            .map_or(Older::None, Older::Superseded)
+            .map_or(PreviousSession::None, PreviousSession::Superseded)
     }
 
     /// All live sessions, the oldest first, which it then has no more. In the map's
     /// order 10,000 ends take a third longer (docs/performance.md): neighbours in
     /// time are neighbours in memory.
-    pub fn take_sessions(&mut self) -> Vec<Arc<Slot>> {
+    pub fn take_sessions(&mut self) -> Vec<Arc<Session>> {
         self.newest.clear();
-        let mut slots: Vec<_> = self.live.drain().map(|(_, slot)| slot).collect();
-        slots.sort_unstable_by_key(|slot| slot.number);
-        slots
+        let mut sessions: Vec<_> = self.live.drain().map(|(_, session)| session).collect();
+        sessions.sort_unstable_by_key(|session| session.number);
+        sessions
     }
 }

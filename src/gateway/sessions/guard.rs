@@ -4,51 +4,51 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::registry::Registry;
-use super::session::{EndReason, SessionId, Slot};
+use super::session::{EndReason, Session, SessionId};
 use crate::keys::KeyId;
 
 /// The handle that a session's stream holds: the session lives as long as it.
 /// Given out by [`Registry::admit`] alone.
 pub struct SessionGuard {
     pub(super) registry: Arc<Registry>,
-    pub(super) slot: Arc<Slot>,
+    pub(super) session: Arc<Session>,
 }
 
 impl SessionGuard {
     /// The session's id.
     pub fn id(&self) -> SessionId {
-        self.registry.session_id(self.slot.number)
+        self.registry.session_id(self.session.number)
     }
 
     /// The session's key.
     pub fn key(&self) -> KeyId {
-        self.slot.key
+        self.session.key
     }
 
     /// Waits for the session's end, which the stream has to obey.
     pub async fn ended(&self) -> EndReason {
         loop {
-            if let Some(end) = self.slot.end.get() {
+            if let Some(end) = self.session.end.get() {
                 return end.reason;
             }
-            self.slot.ended.notified().await;
+            self.session.ended.notified().await;
         }
     }
 
     /// The stream ends of its own: says why, unless it was ended before.
     pub fn close(self, reason: EndReason) {
-        self.slot.end(reason, None);
+        self.session.end(reason, None);
     }
 }
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.slot.end(EndReason::PeerLeft, None);
-        let Some(end) = self.slot.end.get() else {
+        self.session.end(EndReason::PeerLeft, None);
+        let Some(end) = self.session.end.get() else {
             return;
         };
         let was_ended = end.tally.is_some();
-        self.registry.leave(&self.slot, end.reason, was_ended);
+        self.registry.leave(&self.session, end.reason, was_ended);
         if let Some(tally) = &end.tally {
             tally.one_closed();
         }

@@ -9,47 +9,47 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::session::Slot;
+use super::session::Session;
 
 /// Sessions by number, by agent and by address.
 #[derive(Default)]
-pub(super) struct Live {
-    by_number: BTreeMap<u64, Arc<Slot>>,
+pub(super) struct SessionIndex {
+    by_number: BTreeMap<u64, Arc<Session>>,
     by_agent: BTreeSet<(Uuid, u64)>,
     by_address: BTreeSet<(IpAddr, u64)>,
 }
 
-impl Live {
-    pub fn insert(&mut self, slot: Arc<Slot>) {
-        let number = slot.number;
-        self.by_agent.insert((slot.info.agent, number));
-        self.by_address.insert((address(&slot), number));
-        self.by_number.insert(number, slot);
+impl SessionIndex {
+    pub fn insert(&mut self, session: Arc<Session>) {
+        let number = session.number;
+        self.by_agent.insert((session.info.agent, number));
+        self.by_address.insert((address(&session), number));
+        self.by_number.insert(number, session);
     }
 
-    pub fn remove(&mut self, slot: &Slot) {
-        self.by_agent.remove(&(slot.info.agent, slot.number));
-        self.by_address.remove(&(address(slot), slot.number));
-        self.by_number.remove(&slot.number);
+    pub fn remove(&mut self, session: &Session) {
+        self.by_agent.remove(&(session.info.agent, session.number));
+        self.by_address.remove(&(address(session), session.number));
+        self.by_number.remove(&session.number);
     }
 
-    pub fn get(&self, number: u64) -> Option<&Arc<Slot>> {
+    pub fn get(&self, number: u64) -> Option<&Arc<Session>> {
         self.by_number.get(&number)
     }
 
     /// Those with a number above `after`, in its order.
-    pub fn after(&self, after: u64) -> impl Iterator<Item = &Arc<Slot>> {
+    pub fn after(&self, after: u64) -> impl Iterator<Item = &Arc<Session>> {
         let from = after.saturating_add(1);
-        self.by_number.range(from..).map(|(_, slot)| slot)
+        self.by_number.range(from..).map(|(_, session)| session)
     }
 
-    pub fn of_agent(&self, agent: Uuid) -> impl Iterator<Item = &Arc<Slot>> {
+    pub fn of_agent(&self, agent: Uuid) -> impl Iterator<Item = &Arc<Session>> {
         self.by_agent
             .range((agent, 0)..=(agent, u64::MAX))
             .filter_map(|(_, number)| self.by_number.get(number))
     }
 
-    pub fn of_address(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Slot>> {
+    pub fn of_address(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Session>> {
         let address = address.to_canonical();
         self.by_address
             .range((address, 0)..=(address, u64::MAX))
@@ -61,6 +61,6 @@ impl Live {
     }
 }
 
-fn address(slot: &Slot) -> IpAddr {
-    slot.info.peer.ip().to_canonical()
+fn address(session: &Session) -> IpAddr {
+    session.info.peer.ip().to_canonical()
 }

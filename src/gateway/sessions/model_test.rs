@@ -188,7 +188,7 @@ fn agree(
     guards: &[(usize, u128, SessionGuard)],
 ) {
     let mut live: HashMap<(usize, u128), u32> = HashMap::new();
-    for (key, agent, guard) in guards.iter().filter(|(_, _, g)| !g.slot.has_ended()) {
+    for (key, agent, guard) in guards.iter().filter(|(_, _, g)| !g.session.has_ended()) {
         assert!(
             !known[*key].as_ref().is_some_and(|k| k.revoked),
             "{guard:?}"

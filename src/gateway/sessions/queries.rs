@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::gate::{Final, State};
+use super::gate::{KeyEnd, State};
 use super::registry::Registry;
-use super::session::{SessionView, Slot};
+use super::session::{Session, SessionView};
 use crate::keys::{KeyId, Timestamp};
 
 impl Registry {
@@ -18,26 +18,26 @@ impl Registry {
         self.live
             .lock()
             .after(after)
-            .filter(|slot| key.is_none_or(|key| key == slot.key))
+            .filter(|session| key.is_none_or(|key| key == session.key))
             .take(limit)
-            .map(|slot| self.viewed(slot))
+            .map(|session| self.viewed(session))
             .collect()
     }
 
     /// A live session by its number.
     pub fn view(&self, number: u64) -> Option<SessionView> {
         let live = self.live.lock();
-        live.get(number).map(|slot| self.viewed(slot))
+        live.get(number).map(|session| self.viewed(session))
     }
 
-    fn viewed(&self, slot: &Slot) -> SessionView {
+    fn viewed(&self, session: &Session) -> SessionView {
         SessionView {
-            id: self.session_id(slot.number),
-            key: slot.key,
-            agent: slot.info.agent,
-            peer: slot.info.peer,
-            user_agent: slot.info.user_agent.clone(),
-            opened_at: slot.opened_at,
+            id: self.session_id(session.number),
+            key: session.key,
+            agent: session.info.agent,
+            peer: session.info.peer,
+            user_agent: session.info.user_agent.clone(),
+            opened_at: session.opened_at,
         }
     }
 
@@ -51,22 +51,22 @@ impl Registry {
         self.live
             .lock()
             .after(0)
-            .map(|slot| slot.info.agent)
+            .map(|session| session.info.agent)
             .collect()
     }
 
     /// How many live sessions each agent has, whatever their keys.
     pub fn live_by_agent(&self) -> HashMap<Uuid, usize> {
         let mut counts = HashMap::new();
-        for slot in self.live.lock().after(0) {
-            *counts.entry(slot.info.agent).or_default() += 1;
+        for session in self.live.lock().after(0) {
+            *counts.entry(session.info.agent).or_default() += 1;
         }
         counts
     }
 
     /// Whether an agent has a live session under a key.
     pub fn has_session(&self, key: KeyId, agent: Uuid) -> bool {
-        let under = |slot: &Arc<Slot>| slot.key == key;
+        let under = |session: &Arc<Session>| session.key == key;
         self.live.lock().of_agent(agent).any(under)
     }
 
@@ -79,7 +79,7 @@ impl Registry {
         except: Option<KeyId>,
     ) -> bool {
         let live = self.live.lock();
-        let other = |slot: &Arc<Slot>| Some(slot.key) != except;
+        let other = |session: &Arc<Session>| Some(session.key) != except;
         match agent {
             Some(agent) => live.of_agent(agent).any(other),
             None => live.of_address(address).any(other),
@@ -89,7 +89,7 @@ impl Registry {
     /// The numbers of all live sessions, oldest first.
     pub fn live_numbers(&self) -> Vec<u64> {
         let live = self.live.lock();
-        live.after(0).map(|slot| slot.number).collect()
+        live.after(0).map(|session| session.number).collect()
     }
 
     /// How many sessions are live.
@@ -104,18 +104,18 @@ impl Registry {
         self.gates.get(&key).is_some_and(|gate| match gate.state {
             State::Open { expires_at, .. } => expires_at > now || !gate.live.is_empty(),
             State::Ended {
-                how, guard_until, ..
-            } => how != Final::Deleted && guard_until > now,
+                how, keep_until, ..
+            } => how != KeyEnd::Deleted && keep_until > now,
         })
     }
 
     /// How a key ended for good, and when it would have expired.
-    pub fn end_of(&self, key: KeyId) -> Option<(Final, Timestamp)> {
+    pub fn end_of(&self, key: KeyId) -> Option<(KeyEnd, Timestamp)> {
         self.gates.get(&key).and_then(|gate| match gate.state {
             State::Open { .. } => None,
             State::Ended {
-                how, guard_until, ..
-            } => Some((how, guard_until)),
+                how, keep_until, ..
+            } => Some((how, keep_until)),
         })
     }
 

@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::deadlines::Deadlines;
-use super::gate::{AdmitError, Final, Gate, Older, Pass, State};
+use super::gate::{AdmitError, Gate, KeyEnd, Pass, PreviousSession, State};
 use super::guard::SessionGuard;
-use super::index::Live;
-use super::session::{Closing, EndReason, SessionId, SessionInfo, Slot};
+use super::index::SessionIndex;
+use super::session::{EndReason, EndedSessions, Session, SessionId, SessionInfo};
 use crate::gateway::auth::Principal;
 use crate::gateway::events::Events;
 use crate::keys::{KeyId, Position, Timestamp};
@@ -43,7 +43,7 @@ pub struct Registry {
     pub(super) gates: DashMap<KeyId, Gate>,
     /// Every session that was not ended, for lists. Behind the gates' back: the
     /// gates alone decide.
-    pub(super) live: Mutex<Live>,
+    pub(super) live: Mutex<SessionIndex>,
     last_number: AtomicU64,
     /// Only by [`Self::skip_gates`].
     gates_skipped: AtomicBool,
@@ -110,19 +110,19 @@ impl Registry {
         }
         let now = self.clock.now();
         let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
-        let slot = Arc::new(Slot::new(number, principal.key(), now, info));
+        let session = Arc::new(Session::new(number, principal.key(), now, info));
         let (expires_at, older) = {
             let mut gate = self
                 .gates
                 .entry(principal.key())
                 .or_insert_with(|| Gate::open(principal));
             let pass = self.judge(&mut gate, principal, now)?;
-            (pass.expires_at, gate.insert(&slot))
+            (pass.expires_at, gate.insert(&session))
         };
         {
             let mut live = self.live.lock();
-            if !slot.has_ended() {
-                live.insert(Arc::clone(&slot));
+            if !session.has_ended() {
+                live.insert(Arc::clone(&session));
             }
         }
         self.metrics.sessions_live.inc();
@@ -130,22 +130,26 @@ impl Registry {
         self.deadlines.arm(principal.key(), expires_at);
         let guard = SessionGuard {
             registry: Arc::clone(self),
-            slot,
+            session,
         };
-        let (key, agent, peer) = (guard.key(), guard.slot.info.agent, guard.slot.info.peer);
+        let (key, agent, peer) = (
+            guard.key(),
+            guard.session.info.agent,
+            guard.session.info.peer,
+        );
         let opened = format!("{} from {peer}", guard.id());
         self.note(EventKind::SessionOpened, key, agent, opened);
         match older {
-            Older::Superseded(older) => {
-                self.tell(&Closing::of(1), &[older], EndReason::Superseded);
+            PreviousSession::Superseded(older) => {
+                self.tell(&EndedSessions::of(1), &[older], EndReason::Superseded);
             }
-            Older::Stays { tell: true } => {
+            PreviousSession::Stays { tell: true } => {
                 let detail = format!(
                     "again from another address, now {peer}: are two hosts clones of one another? both sessions stay"
                 );
                 self.note(EventKind::DuplicateAgent, key, agent, detail);
             }
-            Older::Stays { tell: false } | Older::None => {}
+            PreviousSession::Stays { tell: false } | PreviousSession::None => {}
         }
         Ok(guard)
     }
@@ -196,7 +200,7 @@ impl Registry {
 
     /// Applies a change from the feed. Late, repeated or reordered, it does no
     /// harm. Returns the sessions that it ended.
-    pub fn apply(&self, change: &KeyChange) -> Closing {
+    pub fn apply(&self, change: &KeyChange) -> EndedSessions {
         match &change.change {
             Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
                 if let Some(at) = record.revoked_at {
@@ -206,7 +210,7 @@ impl Registry {
                 if !matches!(change.change, Change::Created(_)) {
                     self.observe(record.id, change.position, record.expires_at);
                 }
-                Closing::none()
+                EndedSessions::none()
             }
             Change::Deleted { key, expires_at } => self.end_deleted(*key, *expires_at),
         }
@@ -214,10 +218,10 @@ impl Registry {
 
     /// Ends a key for good because it was revoked at `at`; the gate remembers
     /// it until `expires_at`, when every load says no by itself.
-    pub fn end_revoked(&self, key: KeyId, at: Timestamp, expires_at: Timestamp) -> Closing {
+    pub fn end_revoked(&self, key: KeyId, at: Timestamp, expires_at: Timestamp) -> EndedSessions {
         self.end_key(
             key,
-            Final::Revoked(at),
+            KeyEnd::Revoked(at),
             expires_at,
             EndReason::KeyRevoked { at },
         )
@@ -225,67 +229,67 @@ impl Registry {
 
     /// Ends a key for good because it was deleted; its sessions, if it had
     /// any, too.
-    pub fn end_deleted(&self, key: KeyId, expires_at: Timestamp) -> Closing {
-        self.end_key(key, Final::Deleted, expires_at, EndReason::KeyDeleted)
+    pub fn end_deleted(&self, key: KeyId, expires_at: Timestamp) -> EndedSessions {
+        self.end_key(key, KeyEnd::Deleted, expires_at, EndReason::KeyDeleted)
     }
 
     fn end_key(
         &self,
         key: KeyId,
-        how: Final,
-        guard_until: Timestamp,
+        how: KeyEnd,
+        keep_until: Timestamp,
         reason: EndReason,
-    ) -> Closing {
-        let (closing, slots) = {
+    ) -> EndedSessions {
+        let (closing, sessions) = {
             let mut gate = self.gates.entry(key).or_insert_with(|| {
                 Gate::new(State::Ended {
                     how,
-                    guard_until,
-                    closing: Closing::none(),
+                    keep_until,
+                    closing: EndedSessions::none(),
                 })
             });
             gate.touched = Instant::now();
             match &mut gate.state {
                 State::Ended {
                     how: was,
-                    guard_until: until,
+                    keep_until: until,
                     closing,
                 } => {
-                    if how == Final::Deleted {
+                    if how == KeyEnd::Deleted {
                         *was = how;
                     }
-                    *until = guard_until.max(*until);
+                    *until = keep_until.max(*until);
                     return closing.clone();
                 }
                 State::Open { .. } => {}
             }
-            let slots = gate.take_sessions();
-            let closing = Closing::of(slots.len());
+            let sessions = gate.take_sessions();
+            let closing = EndedSessions::of(sessions.len());
             gate.state = State::Ended {
                 how,
-                guard_until,
+                keep_until,
                 closing: closing.clone(),
             };
-            (closing, slots)
+            (closing, sessions)
         };
-        self.tell(&closing, &slots, reason);
+        self.tell(&closing, &sessions, reason);
         closing
     }
 
     /// Ends sessions that their gate has given up.
-    fn tell(&self, closing: &Closing, slots: &[Arc<Slot>], reason: EndReason) {
-        for slots in slots.chunks(TOLD_AT_ONCE) {
-            let mut ended = Vec::with_capacity(slots.len());
+    fn tell(&self, closing: &EndedSessions, sessions: &[Arc<Session>], reason: EndReason) {
+        for sessions in sessions.chunks(TOLD_AT_ONCE) {
+            let mut ended = Vec::with_capacity(sessions.len());
             {
                 let mut live = self.live.lock();
-                for slot in slots {
-                    live.remove(slot);
-                    if closing.end(slot, reason) {
-                        ended.push(slot);
+                for session in sessions {
+                    live.remove(session);
+                    if closing.end(session, reason) {
+                        ended.push(session);
                     }
                 }
             }
-            ended.into_iter().for_each(|slot| slot.tell());
+            ended.into_iter().for_each(|session| session.tell());
         }
     }
 
@@ -345,10 +349,10 @@ impl Registry {
     }
 
     /// Ends the sessions of a key whose expiry is past; otherwise does nothing.
-    pub(super) fn expire(&self, key: KeyId) -> Closing {
+    pub(super) fn expire(&self, key: KeyId) -> EndedSessions {
         let now = self.clock.now();
         let mut at = now;
-        let slots = match self.gates.get_mut(&key) {
+        let sessions = match self.gates.get_mut(&key) {
             Some(mut gate) => match gate.state {
                 State::Open { expires_at, .. } if expires_at <= now => {
                     at = expires_at;
@@ -358,13 +362,13 @@ impl Registry {
             },
             None => Vec::new(),
         };
-        let closing = Closing::of(slots.len());
-        self.tell(&closing, &slots, EndReason::KeyExpired { at });
+        let closing = EndedSessions::of(sessions.len());
+        self.tell(&closing, &sessions, EndReason::KeyExpired { at });
         closing
     }
 
     /// Ends one session; `None` when there is none of that id here.
-    pub fn disconnect(&self, id: SessionId) -> Option<Closing> {
+    pub fn disconnect(&self, id: SessionId) -> Option<EndedSessions> {
         if id.gateway != self.options.gateway {
             return None;
         }
@@ -376,28 +380,33 @@ impl Registry {
         self.end_one(number, EndReason::StoreNotHeard);
     }
 
-    fn end_one(&self, number: u64, reason: EndReason) -> Option<Closing> {
-        let slot = self.live.lock().get(number).map(Arc::clone)?;
-        self.take_out(&slot);
-        let closing = Closing::of(1);
-        self.tell(&closing, &[slot], reason);
+    fn end_one(&self, number: u64, reason: EndReason) -> Option<EndedSessions> {
+        let session = self.live.lock().get(number).map(Arc::clone)?;
+        self.take_out(&session);
+        let closing = EndedSessions::of(1);
+        self.tell(&closing, &[session], reason);
         Some(closing)
     }
 
     /// Called by the guard's drop: the stream is gone. Whoever ended a session
     /// took it out of its gate before; 10,000 that end at once don't meet there.
-    pub(super) fn leave(&self, slot: &Slot, reason: EndReason, was_ended: bool) {
+    pub(super) fn leave(&self, session: &Session, reason: EndReason, was_ended: bool) {
         if !was_ended {
-            self.take_out(slot);
-            self.live.lock().remove(slot);
+            self.take_out(session);
+            self.live.lock().remove(session);
         }
         self.metrics.sessions_live.dec();
         tracing::debug!(
-            key = %slot.key, agent = %slot.info.agent, session = %self.session_id(slot.number),
+            key = %session.key, agent = %session.info.agent, session = %self.session_id(session.number),
             reason = reason.as_str(), "session closed"
         );
-        let closed = format!("{} {}", self.session_id(slot.number), reason.as_str());
-        self.note(EventKind::SessionClosed, slot.key, slot.info.agent, closed);
+        let closed = format!("{} {}", self.session_id(session.number), reason.as_str());
+        self.note(
+            EventKind::SessionClosed,
+            session.key,
+            session.info.agent,
+            closed,
+        );
         let reason = Reason {
             reason: reason.as_str(),
         };
@@ -408,12 +417,12 @@ impl Registry {
         self.events.note(kind, Some(key), Some(agent), detail);
     }
 
-    fn take_out(&self, slot: &Slot) {
-        if let Some(mut gate) = self.gates.get_mut(&slot.key) {
-            gate.live.remove(&slot.number);
+    fn take_out(&self, session: &Session) {
+        if let Some(mut gate) = self.gates.get_mut(&session.key) {
+            gate.live.remove(&session.number);
             // A late clean-up must not take the session that superseded it.
-            if let MapEntry::Occupied(newest) = gate.newest.entry(slot.info.agent)
-                && newest.get().number == slot.number
+            if let MapEntry::Occupied(newest) = gate.newest.entry(session.info.agent)
+                && newest.get().number == session.number
             {
                 newest.remove();
             }
@@ -434,7 +443,7 @@ impl Registry {
             let remembers = gate.touched.elapsed() < 2 * memory;
             let keep = match gate.state {
                 _ if remembers || !gate.live.is_empty() => true,
-                State::Ended { guard_until, .. } => guard_until > now,
+                State::Ended { keep_until, .. } => keep_until > now,
                 State::Open { .. } => false,
             };
             if !keep {

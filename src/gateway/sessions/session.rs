@@ -112,9 +112,9 @@ pub enum Scope {
 }
 
 /// Closes what carries a session, should its stream not end by itself.
-pub trait HangUp: Send + Sync + 'static {
+pub trait CloseConnection: Send + Sync + 'static {
     /// Called once, when the session ends. Must not block.
-    fn hang_up(&self, scope: Scope);
+    fn close(&self, scope: Scope);
 }
 
 /// What is known of a session when it is admitted.
@@ -127,7 +127,7 @@ pub struct SessionInfo {
     /// As the agent names itself, bounded by who fills it in.
     pub user_agent: String,
     /// Closes its connection.
-    pub line: Arc<dyn HangUp>,
+    pub connection: Arc<dyn CloseConnection>,
 }
 
 /// A session as a list shows it.
@@ -148,7 +148,7 @@ pub struct SessionView {
 }
 
 /// A session's place, shared by the registry and the stream.
-pub(super) struct Slot {
+pub(super) struct Session {
     pub number: u64,
     pub key: KeyId,
     pub opened_at: Timestamp,
@@ -162,7 +162,7 @@ pub(super) struct End {
     pub tally: Option<Arc<Tally>>,
 }
 
-impl Slot {
+impl Session {
     pub fn new(number: u64, key: KeyId, opened_at: Timestamp, info: SessionInfo) -> Self {
         Self {
             number,
@@ -187,14 +187,14 @@ impl Slot {
     pub fn tell(&self) {
         self.ended.notify_one();
         if let Some(scope) = self.end.get().and_then(|end| end.reason.scope()) {
-            self.info.line.hang_up(scope);
+            self.info.connection.close(scope);
         }
     }
 }
 
 /// Sessions that were ended together and whose streams are closing.
 #[derive(Debug, Clone)]
-pub struct Closing {
+pub struct EndedSessions {
     tally: Arc<Tally>,
     total: usize,
 }
@@ -205,7 +205,7 @@ pub(super) struct Tally {
     done: Notify,
 }
 
-impl Closing {
+impl EndedSessions {
     /// Of nothing.
     pub fn none() -> Self {
         Self::of(0)
@@ -224,8 +224,8 @@ impl Closing {
 
     /// Ends one of the sessions that it was made for; false where it closed by
     /// itself in this very moment. The stream is still to be told.
-    pub(super) fn end(&self, slot: &Slot, reason: EndReason) -> bool {
-        let ended = slot.end(reason, Some(Arc::clone(&self.tally)));
+    pub(super) fn end(&self, session: &Session, reason: EndReason) -> bool {
+        let ended = session.end(reason, Some(Arc::clone(&self.tally)));
         if !ended {
             self.tally.one_closed();
         }

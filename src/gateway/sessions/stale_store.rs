@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::registry::Registry;
-use crate::gateway::auth::{StaleMode, View};
+use crate::gateway::auth::{StaleMode, StoreView};
 
 /// Between two looks while the view is stale.
 const LOOK: Duration = Duration::from_millis(100);
@@ -22,12 +22,12 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Watches the age of the view.
 pub struct StaleWatch {
     registry: Arc<Registry>,
-    view: Arc<View>,
+    view: Arc<StoreView>,
 }
 
 impl StaleWatch {
     /// A watch over the sessions of `registry`.
-    pub fn new(registry: Arc<Registry>, view: Arc<View>) -> Self {
+    pub fn new(registry: Arc<Registry>, view: Arc<StoreView>) -> Self {
         Self { registry, view }
     }
 

@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Watched {
     bench: Bench,
     key: PresentedKey,
-    view: Arc<View>,
+    view: Arc<StoreView>,
     guards: Vec<SessionGuard>,
     stop: CancellationToken,
 }
@@ -29,7 +29,7 @@ impl Watched {
             ..Staleness::default()
         };
         let now = tokio::time::Instant::now();
-        let view = Arc::new(View::new(Epoch(1), policy, now));
+        let view = Arc::new(StoreView::new(Epoch(1), policy, now));
         let stop = CancellationToken::new();
         let watch = StaleWatch::new(Arc::clone(&bench.registry), Arc::clone(&view));
         tokio::spawn(watch.run(stop.clone()));
@@ -48,7 +48,7 @@ impl Watched {
     }
 
     fn ended(&self) -> usize {
-        let ended = self.guards.iter().filter(|guard| guard.slot.has_ended());
+        let ended = self.guards.iter().filter(|guard| guard.session.has_ended());
         ended.count()
     }
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::gateway::auth::{AuthOptions, Authenticator, Freshness, Principal, Staleness, View};
+use crate::gateway::auth::{
+    AuthOptions, Authenticator, Freshness, Principal, Staleness, StoreView,
+};
 use crate::gateway::events::Events;
 use crate::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use crate::metrics::registry::Metrics;
@@ -29,13 +31,13 @@ struct Bench {
 
 /// A line that counts how it is cut.
 #[derive(Default)]
-struct CountingLine {
+struct CountingConnection {
     connections: AtomicUsize,
     streams: AtomicUsize,
 }
 
-impl HangUp for CountingLine {
-    fn hang_up(&self, scope: Scope) {
+impl CloseConnection for CountingConnection {
+    fn close(&self, scope: Scope) {
         match scope {
             Scope::Connection => &self.connections,
             Scope::Stream => &self.streams,
@@ -44,12 +46,12 @@ impl HangUp for CountingLine {
     }
 }
 
-fn session_of(agent: u128, host: u8, line: Arc<CountingLine>) -> SessionInfo {
+fn session_of(agent: u128, host: u8, connection: Arc<CountingConnection>) -> SessionInfo {
     SessionInfo {
         agent: Uuid::from_u128(agent),
         peer: ([127, 0, 0, host], 1).into(),
         user_agent: "test".into(),
-        line,
+        connection,
     }
 }
 
@@ -71,7 +73,7 @@ impl Bench {
         };
         let authenticator = Arc::new(Authenticator::new(
             Arc::new(store.clone()),
-            Arc::new(View::new(
+            Arc::new(StoreView::new(
                 position.epoch,
                 Staleness::default(),
                 tokio::time::Instant::now(),
@@ -117,16 +119,17 @@ impl Bench {
     }
 
     fn admit(&self, principal: &Principal, agent: u128) -> Result<SessionGuard, AdmitError> {
-        self.admit_on(principal, agent, Arc::new(CountingLine::default()))
+        self.admit_on(principal, agent, Arc::new(CountingConnection::default()))
     }
 
     fn admit_on(
         &self,
         principal: &Principal,
         agent: u128,
-        line: Arc<CountingLine>,
+        connection: Arc<CountingConnection>,
     ) -> Result<SessionGuard, AdmitError> {
-        self.registry.admit(principal, session_of(agent, 1, line))
+        self.registry
+            .admit(principal, session_of(agent, 1, connection))
     }
 
     async fn expire_in(&self, key: &PresentedKey, seconds: u64) {
@@ -153,7 +156,7 @@ async fn a_session_parked_before_the_revoke_meets_the_ended_gate() {
     let revoke = bench.store.revoke(key.id).await.unwrap();
     assert_eq!(bench.registry.apply(&revoke.change).total(), 0);
     let refused = bench.admit(&parked, 1).unwrap_err();
-    assert!(matches!(refused, AdmitError::Ended(Final::Revoked(_))));
+    assert!(matches!(refused, AdmitError::Ended(KeyEnd::Revoked(_))));
     assert!(matches!(
         bench.registry.check(&parked),
         Err(AdmitError::Ended(_))
@@ -165,13 +168,13 @@ async fn a_session_admitted_before_the_revoke_is_in_the_drained_set() {
     let bench = Bench::new().await;
     let key = bench.key().await;
     let principal = bench.principal(&key).await;
-    let line = Arc::new(CountingLine::default());
-    let guard = bench.admit_on(&principal, 1, line.clone()).unwrap();
+    let connection = Arc::new(CountingConnection::default());
+    let guard = bench.admit_on(&principal, 1, connection.clone()).unwrap();
     let revoke = bench.store.revoke(key.id).await.unwrap();
     let closing = bench.registry.apply(&revoke.change);
     assert_eq!((closing.total(), closing.open()), (1, 1));
     assert!(matches!(guard.ended().await, EndReason::KeyRevoked { .. }));
-    assert_eq!(line.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(connection.connections.load(Ordering::SeqCst), 1);
     assert_eq!(bench.registry.live_sessions(key.id), 0);
     drop(guard);
     closing.closed().await;
@@ -260,7 +263,7 @@ async fn ended_never_goes_back() {
     assert!(bench.registry.sweep().is_empty());
     assert!(matches!(
         bench.admit(&principal, 1),
-        Err(AdmitError::Ended(Final::Revoked(_)))
+        Err(AdmitError::Ended(KeyEnd::Revoked(_)))
     ));
 }
 
@@ -269,11 +272,11 @@ async fn the_newer_session_of_an_agent_supersedes_the_older() {
     let bench = Bench::new().await;
     let key = bench.key().await;
     let principal = bench.principal(&key).await;
-    let line = Arc::new(CountingLine::default());
-    let first = bench.admit_on(&principal, 7, line.clone()).unwrap();
+    let connection = Arc::new(CountingConnection::default());
+    let first = bench.admit_on(&principal, 7, connection.clone()).unwrap();
     let second = bench.admit(&principal, 7).unwrap();
     assert_eq!(first.ended().await, EndReason::Superseded);
-    assert_eq!(line.streams.load(Ordering::SeqCst), 1);
+    assert_eq!(connection.streams.load(Ordering::SeqCst), 1);
     // The late clean-up of the first must not take the second.
     drop(first);
     assert_eq!(bench.registry.live_sessions(key.id), 1);
@@ -291,13 +294,13 @@ async fn clones_that_fight_are_both_left_alone_and_told_of_once() {
     let principal = bench.principal(&key).await;
     let mut guards = Vec::new();
     for turn in 0..10_u8 {
-        let line = Arc::new(CountingLine::default());
-        let info = session_of(7, 1 + turn % 2, line);
+        let connection = Arc::new(CountingConnection::default());
+        let info = session_of(7, 1 + turn % 2, connection);
         guards.push(bench.registry.admit(&principal, info).unwrap());
     }
     // The first one came alone, three superseded the one before; from the next
     // on nobody is ended.
-    let ended = guards.iter().filter(|guard| guard.slot.has_ended());
+    let ended = guards.iter().filter(|guard| guard.session.has_ended());
     assert_eq!(ended.count(), 3);
     assert_eq!(bench.registry.live_sessions(key.id), 7);
     bench.events.catch_up().await.unwrap();

@@ -36,7 +36,7 @@ fn what_is_minted_is_recognised() {
         assert_eq!(presented.digest, minted.digest);
         assert_eq!(
             PresentedToken::parse(minted.expose().as_bytes()).unwrap_err(),
-            CredentialError::Misshapen
+            CredentialError::Malformed
         );
     }
 }
@@ -62,14 +62,14 @@ fn each_fault_is_named() {
         (b"".to_vec(), CredentialError::Missing),
         (b" \"\" ".to_vec(), CredentialError::Missing),
         (b"Bearer ".to_vec(), CredentialError::Missing),
-        (b"key_0123456789ABCDEF".to_vec(), CredentialError::Misshapen),
-        (b"hunter2".to_vec(), CredentialError::Misshapen),
-        (vec![b'a'; 10_240], CredentialError::Misshapen),
+        (b"key_0123456789ABCDEF".to_vec(), CredentialError::Malformed),
+        (b"hunter2".to_vec(), CredentialError::Malformed),
+        (vec![b'a'; 10_240], CredentialError::Malformed),
         (
             [b"dpk_", [b'a'; 10_240].as_slice()].concat(),
-            CredentialError::Misshapen,
+            CredentialError::Malformed,
         ),
-        ("dpk_é".repeat(10).into_bytes(), CredentialError::Misshapen),
+        ("dpk_é".repeat(10).into_bytes(), CredentialError::Malformed),
         (b"dpk_".to_vec(), CredentialError::Damaged),
         (key.as_bytes()[..69].to_vec(), CredentialError::Damaged),
         (format!("{key}x").into_bytes(), CredentialError::Damaged),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::loops::Loop;
 use super::stage::Stage;
 use crate::load::LoadError;
-use crate::load::connection::{Key, Line};
+use crate::load::connection::{Connection, Key};
 use crate::load::harness::Harness;
 use crate::load::identity::Identity;
 use crate::load::outcome::Outcome;
@@ -40,7 +40,7 @@ impl Verify {
 
 /// A connection over which an agent has joined, and who it is.
 pub(super) struct Warm {
-    line: Line,
+    line: Connection,
     who: Identity,
     key: Key,
 }

@@ -27,7 +27,7 @@ struct Counts {
 
 /// The right to hold one connection; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct ConnectionPermit {
     admission: Arc<Admission>,
     address: IpAddr,
 }
@@ -42,7 +42,10 @@ impl Admission {
     }
 
     /// Takes a slot for a connection from `address`.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Slot, RefuseReason> {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+    ) -> Result<ConnectionPermit, RefuseReason> {
         // On a dual-stack socket an IPv4 peer appears as ::ffff:a.b.c.d; it is
         // the same host that an IPv4 socket sees.
         let address = address.to_canonical();
@@ -56,14 +59,14 @@ impl Admission {
         }
         counts.by_address.insert(address, here + 1);
         counts.total += 1;
-        Ok(Slot {
+        Ok(ConnectionPermit {
             admission: Arc::clone(self),
             address,
         })
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut counts = self.admission.counts.lock();
         counts.total = counts.total.saturating_sub(1);

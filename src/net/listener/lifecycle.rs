@@ -175,8 +175,8 @@ impl Shared {
 
     pub(super) fn call_owned(&self, id: u64, owner: KeyId) {
         let mut state = self.state.lock();
-        if let Some(slot) = state.open.get_mut(&id) {
-            *slot = Some(owner);
+        if let Some(permit) = state.open.get_mut(&id) {
+            *permit = Some(owner);
         }
     }
 

@@ -3,18 +3,18 @@
 //! Must not know: who is asked whether that is wanted.
 //! Invariant: nothing is changed by the look, and an adoption changes no key.
 
-use super::UpkeepError;
+use super::MaintenanceError;
 use super::error::existing;
 use crate::control::tokens::{name_first_token, some_opens_all};
 use crate::files;
 use crate::keys::{Id, PresentedToken, TokenId};
 use crate::server::config::Config;
 use crate::server::redis_options;
-use crate::store::redis::{RedisOptions, RedisStore, Standing};
+use crate::store::redis::{AdoptionState, RedisOptions, RedisStore};
 use crate::store::{KeyStore, TokenStore};
 
 /// What adopting would mean.
-pub enum Look {
+pub enum AdoptionCheck {
     /// The embedded store belongs to its directory.
     Embedded,
     /// The gateway has not been on a Redis yet.
@@ -30,7 +30,7 @@ pub struct Adoption {
     /// The store that the gateway knows.
     pub lost: Id,
     /// What is there.
-    pub found: Standing,
+    pub found: AdoptionState,
     options: RedisOptions,
     token_file: std::path::PathBuf,
     by: String,
@@ -62,24 +62,24 @@ pub enum TokenFate {
 /// Looks at what is where the gateway of `config` expects its store.
 ///
 /// # Errors
-/// [`UpkeepError`].
-pub async fn look(config: &Config) -> Result<Look, UpkeepError> {
+/// [`MaintenanceError`].
+pub async fn look(config: &Config) -> Result<AdoptionCheck, MaintenanceError> {
     let dir = existing(&config.data_dir)?;
     let Some(mut options) = redis_options(&config.store, Some(&dir))? else {
-        return Ok(Look::Embedded);
+        return Ok(AdoptionCheck::Embedded);
     };
     let Some(lost) = options.known.take() else {
-        return Ok(Look::KnowsNone);
+        return Ok(AdoptionCheck::KnowsNone);
     };
     let found = RedisStore::look(&options, lost).await?;
-    if found == Standing::Known {
+    if found == AdoptionState::Known {
         let known = Some(lost);
         let store = RedisStore::open(RedisOptions {
             known,
             ..options.clone()
         });
         if has_admin(&store.await?).await? {
-            return Ok(Look::Known(lost));
+            return Ok(AdoptionCheck::Known(lost));
         }
     }
     let adoption = Adoption {
@@ -89,24 +89,24 @@ pub async fn look(config: &Config) -> Result<Look, UpkeepError> {
         token_file: dir.admin_token(),
         by: config.gateway_name.clone(),
     };
-    Ok(Look::Possible(Box::new(adoption)))
+    Ok(AdoptionCheck::Possible(Box::new(adoption)))
 }
 
 impl Adoption {
     /// Does it; makes the store where there is none.
     ///
     /// # Errors
-    /// [`UpkeepError`]; `Foreign` when another store came in between.
-    pub async fn adopt(self) -> Result<Adopted, UpkeepError> {
+    /// [`MaintenanceError`]; `Foreign` when another store came in between.
+    pub async fn adopt(self) -> Result<Adopted, MaintenanceError> {
         let mut options = self.options.clone();
         options.known = match self.found {
-            Standing::Empty => None,
-            Standing::Known => Some(self.lost),
-            Standing::Other { id, .. } => Some(id),
+            AdoptionState::Empty => None,
+            AdoptionState::Known => Some(self.lost),
+            AdoptionState::Other { id, .. } => Some(id),
         };
         let store = RedisStore::open(options).await?;
         let has_admin = has_admin(&store).await?;
-        if self.found != Standing::Known {
+        if self.found != AdoptionState::Known {
             let note = format!("{} by {}", store.clock().now(), self.by);
             store.adopt(self.lost, &note).await?;
         }
@@ -121,8 +121,8 @@ impl Adoption {
         })
     }
 
-    async fn put_back(&self, store: &RedisStore) -> Result<TokenFate, UpkeepError> {
-        let failed = |cause| UpkeepError::TokenFile {
+    async fn put_back(&self, store: &RedisStore) -> Result<TokenFate, MaintenanceError> {
+        let failed = |cause| MaintenanceError::TokenFile {
             path: self.token_file.clone(),
             cause,
         };
@@ -139,7 +139,7 @@ impl Adoption {
     }
 }
 
-async fn has_admin(store: &RedisStore) -> Result<bool, UpkeepError> {
+async fn has_admin(store: &RedisStore) -> Result<bool, MaintenanceError> {
     // Any answer brings the store's time.
     store.tokens(None, 1).await?;
     Ok(some_opens_all(store, store.clock().now()).await?)

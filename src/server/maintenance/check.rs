@@ -14,11 +14,11 @@ use std::collections::HashSet;
 pub use kinds::Kind;
 pub use report::{Counts, Finding, Report};
 
-use super::UpkeepError;
+use super::MaintenanceError;
 use super::error::existing;
 use crate::server::config::{Config, StorePlace};
 use crate::server::redis_options;
-use crate::store::scan::Survey;
+use crate::store::scan::Scan;
 use crate::store::{embedded, redis};
 use compare::Comparison;
 
@@ -26,12 +26,15 @@ use compare::Comparison;
 /// far.
 ///
 /// # Errors
-/// [`UpkeepError`].
-pub async fn check(config: &Config, progress: &mut dyn FnMut(u64)) -> Result<Report, UpkeepError> {
+/// [`MaintenanceError`].
+pub async fn check(
+    config: &Config,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, MaintenanceError> {
     let mut rows = 0;
-    let survey = begin(config).await?;
-    let shared = survey.shared;
-    let mut report = look(survey, &mut rows, progress).await?;
+    let scan = begin(config).await?;
+    let shared = scan.shared;
+    let mut report = look(scan, &mut rows, progress).await?;
     if shared && !report.findings.is_empty() {
         let again = look(begin(config).await?, &mut rows, progress).await?;
         let again: HashSet<(Kind, String)> = again
@@ -46,26 +49,26 @@ pub async fn check(config: &Config, progress: &mut dyn FnMut(u64)) -> Result<Rep
     Ok(report)
 }
 
-async fn begin(config: &Config) -> Result<Survey, UpkeepError> {
+async fn begin(config: &Config) -> Result<Scan, MaintenanceError> {
     if config.store.place == StorePlace::Embedded {
         let dir = existing(&config.data_dir)?;
-        return Ok(embedded::survey(&dir.store())?);
+        return Ok(embedded::scan(&dir.store())?);
     }
     let options = redis_options(&config.store, None)?;
-    let survey = match options {
-        Some(options) => redis::survey(&options).await?,
+    let scan = match options {
+        Some(options) => redis::scan(&options).await?,
         None => None,
     };
-    survey.ok_or(UpkeepError::NoStore)
+    scan.ok_or(MaintenanceError::NoStore)
 }
 
 async fn look(
-    mut survey: Survey,
+    mut scan: Scan,
     rows: &mut u64,
     progress: &mut dyn FnMut(u64),
-) -> Result<Report, UpkeepError> {
-    let mut comparison = Comparison::new(survey.revision, survey.now);
-    while let Some(page) = survey.pages.recv().await {
+) -> Result<Report, MaintenanceError> {
+    let mut comparison = Comparison::new(scan.revision, scan.now);
+    while let Some(page) = scan.pages.recv().await {
         let page = page?;
         *rows += page.len() as u64;
         for row in page {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::UpkeepError;
+use super::MaintenanceError;
 use super::error::existing;
 use crate::control::tokens::first_token_claim;
 use crate::files;
@@ -43,7 +43,7 @@ pub struct Copied {
 /// written and read back so far.
 ///
 /// # Errors
-/// [`UpkeepError`]. Where the target held anything, nothing was changed; after
+/// [`MaintenanceError`]. Where the target held anything, nothing was changed; after
 /// an error on the way the target is no store until it is begun anew (`again`).
 pub async fn copy(
     from: &Path,
@@ -51,22 +51,22 @@ pub async fn copy(
     gateway: &str,
     again: bool,
     progress: &mut dyn FnMut(u64),
-) -> Result<Copied, UpkeepError> {
+) -> Result<Copied, MaintenanceError> {
     if to.place == StorePlace::Embedded {
-        return Err(UpkeepError::NotToRedis);
+        return Err(MaintenanceError::NotToRedis);
     }
     let dir = existing(from)?;
     let Some(options) = redis_options(to, Some(&dir))? else {
-        return Err(UpkeepError::NotToRedis);
+        return Err(MaintenanceError::NotToRedis);
     };
     if options.known.is_some() {
-        return Err(UpkeepError::KnowsAnother {
+        return Err(MaintenanceError::KnowsAnother {
             path: dir.store_id(),
         });
     }
     // No gateway gets at the file before all is read back.
     let _held = embedded::hold(&dir.store())?;
-    let mut source = embedded::survey(&dir.store())?;
+    let mut source = embedded::scan(&dir.store())?;
     let target = CopyTarget::begin(&options, source.now, again).await?;
     let mut rows = 0;
     let mut expected = [0; 7];
@@ -91,7 +91,7 @@ pub async fn copy(
     let found = target.counts().await?;
     if found != expected {
         let words = format!("{found:?} rows in place of {expected:?}");
-        return Err(UpkeepError::Differs(words));
+        return Err(MaintenanceError::Differs(words));
     }
     let end = CopyEnd {
         revision: source.revision,
@@ -120,18 +120,18 @@ async fn verify(
     target: &CopyTarget,
     mut rows: u64,
     progress: &mut dyn FnMut(u64),
-) -> Result<(), UpkeepError> {
-    let mut second = embedded::survey(&dir.store())?;
+) -> Result<(), MaintenanceError> {
+    let mut second = embedded::scan(&dir.store())?;
     while let Some(page) = second.pages.recv().await {
         let verified = target.verify(&page?).await;
-        rows += verified.map_err(|error| UpkeepError::Differs(error.to_string()))?;
+        rows += verified.map_err(|error| MaintenanceError::Differs(error.to_string()))?;
         progress(rows);
     }
     Ok(())
 }
 
 /// What must not be lost can be read.
-fn check_page(page: &[Row]) -> Result<(), UpkeepError> {
+fn check_page(page: &[Row]) -> Result<(), MaintenanceError> {
     for row in page {
         match row {
             Row::Key { id, row } => read_key(*id, row).map(|_| ()),
@@ -142,7 +142,7 @@ fn check_page(page: &[Row]) -> Result<(), UpkeepError> {
             }),
             _ => Ok(()),
         }
-        .map_err(UpkeepError::Damaged)?;
+        .map_err(MaintenanceError::Damaged)?;
     }
     Ok(())
 }
@@ -164,9 +164,9 @@ fn count(page: &[Row], counts: &mut [u64; 7]) {
 }
 
 /// The data directory's own admin token, if it has one that is sound.
-fn first_token(dir: &DataDir) -> Result<Option<PresentedToken>, UpkeepError> {
+fn first_token(dir: &DataDir) -> Result<Option<PresentedToken>, MaintenanceError> {
     let path = dir.admin_token();
-    let bytes =
-        files::read_if_present(&path).map_err(|cause| UpkeepError::TokenFile { path, cause })?;
+    let bytes = files::read_if_present(&path)
+        .map_err(|cause| MaintenanceError::TokenFile { path, cause })?;
     Ok(bytes.and_then(|bytes| PresentedToken::parse(&bytes).ok()))
 }

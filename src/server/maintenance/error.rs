@@ -11,7 +11,7 @@ use crate::store::redis::RedisOpenError;
 
 /// Why it was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum UpkeepError {
+pub enum MaintenanceError {
     /// There is no such data directory, and none is made.
     #[error("{}: there is no such directory; give the --data-dir of a gateway", path.display())]
     NoDataDir {
@@ -71,9 +71,9 @@ pub enum UpkeepError {
 }
 
 /// A data directory that is there.
-pub(super) fn existing(path: &Path) -> Result<crate::server::DataDir, UpkeepError> {
+pub(super) fn existing(path: &Path) -> Result<crate::server::DataDir, MaintenanceError> {
     if !path.is_dir() {
-        return Err(UpkeepError::NoDataDir {
+        return Err(MaintenanceError::NoDataDir {
             path: path.to_owned(),
         });
     }

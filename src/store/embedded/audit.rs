@@ -7,7 +7,7 @@ use super::database::{EmbeddedStore, failed};
 use super::schema::AUDIT;
 use super::sequence;
 use crate::keys::{Id, Timestamp};
-use crate::store::audit::{AuditPage, AuditRecord, AuditStore, Deed};
+use crate::store::audit::{AuditEntry, AuditPage, AuditRecord, AuditStore};
 use crate::store::codec::{decode, encode};
 use crate::store::error::StoreError;
 
@@ -15,7 +15,7 @@ use crate::store::error::StoreError;
 impl AuditStore for EmbeddedStore {
     async fn append_audit(
         &self,
-        deeds: Vec<Deed>,
+        deeds: Vec<AuditEntry>,
         writer: Id,
         number: u64,
     ) -> Result<bool, StoreError> {
@@ -45,7 +45,7 @@ const LAST_BATCH: &str = "audit_batch";
 
 pub(super) fn append(
     transaction: &WriteTransaction,
-    deeds: Vec<Deed>,
+    deeds: Vec<AuditEntry>,
     writer: Id,
     number: u64,
     written_at: Timestamp,

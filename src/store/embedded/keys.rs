@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::database::{EmbeddedStore, begin, blocking, failed};
-use super::schema::{BY_CREATION, FEED, KEYS, MARKERS, META};
+use super::schema::{BY_CREATION, FEED, KEYS, META, TOMBSTONES};
 use super::tombstones;
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
 use crate::store::clock::StoreClock;
@@ -218,7 +218,7 @@ pub(super) struct KeyStep<'t> {
     keys: Table<'t, &'static [u8; 16], &'static [u8]>,
     by_creation: Table<'t, (i64, &'static [u8; 16]), ()>,
     feed: Table<'t, u64, &'static [u8]>,
-    markers: Table<'t, (i64, &'static [u8; 16]), ()>,
+    tombstones: Table<'t, (i64, &'static [u8; 16]), ()>,
     epoch: Epoch,
     now: Timestamp,
 }
@@ -234,7 +234,7 @@ impl<'t> KeyStep<'t> {
             keys: transaction.open_table(KEYS).map_err(failed)?,
             by_creation: transaction.open_table(BY_CREATION).map_err(failed)?,
             feed: transaction.open_table(FEED).map_err(failed)?,
-            markers: transaction.open_table(MARKERS).map_err(failed)?,
+            tombstones: transaction.open_table(TOMBSTONES).map_err(failed)?,
             epoch,
             now,
         })
@@ -275,7 +275,7 @@ impl<'t> KeyStep<'t> {
             }
         };
         if let StoredKey::Deleted(marker) = &write.entry.record {
-            tombstones::note(&mut self.markers, id.0.as_bytes(), marker.expires_at)?;
+            tombstones::note(&mut self.tombstones, id.0.as_bytes(), marker.expires_at)?;
         }
         self.keys
             .insert(id.0.as_bytes(), encode(&write.entry.record)?.as_slice())

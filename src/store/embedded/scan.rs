@@ -14,8 +14,8 @@ use super::keys::read_revision;
 use super::open;
 use super::open::{OpenError, Reading};
 use super::schema::{
-    AGENTS, AUDIT, BY_AGENT, BY_CREATION, EVENTS, FEED, KEYS, MARKERS, META, Place, REGISTRATIONS,
-    TOKENS, USES,
+    AGENTS, AUDIT, BY_AGENT, BY_CREATION, EVENTS, FEED, KEYS, META, Place, REGISTRATIONS, TOKENS,
+    TOMBSTONES, USES,
 };
 use super::settings;
 use crate::keys::{Revision, Timestamp};
@@ -23,14 +23,14 @@ use crate::store::StoreClock;
 use crate::store::codec::{decode, key_id, token_id};
 use crate::store::error::StoreError;
 use crate::store::registration_rows::UseRow;
-use crate::store::scan::{Gone, OddKind, Oddity, Pages, Row, Survey};
+use crate::store::scan::{Gone, OddKind, Oddity, Pages, Row, Scan};
 
 /// Opens a store file that is there for reading alone. While it is surveyed no
 /// gateway can open it, unless it was not closed cleanly: then a copy is read.
 ///
 /// # Errors
 /// [`OpenError`] when there is no such file, it is not ours, or is in use.
-pub fn survey(path: &Path) -> Result<Survey, OpenError> {
+pub fn scan(path: &Path) -> Result<Scan, OpenError> {
     let database = open::open_for_reading(path)?;
     let name = path.display().to_string();
     let odd = |why: String| OpenError::Failed {
@@ -58,7 +58,7 @@ pub fn survey(path: &Path) -> Result<Survey, OpenError> {
         drop(transaction);
         drop(database);
     });
-    Ok(Survey {
+    Ok(Scan {
         revision,
         expiries_until,
         settings,
@@ -124,7 +124,7 @@ fn walk(transaction: &ReadTransaction, pages: &mut Pages) -> Result<(), End> {
         KEYS.name(),
         BY_CREATION.name(),
         FEED.name(),
-        MARKERS.name(),
+        TOMBSTONES.name(),
         TOKENS.name(),
         AGENTS.name(),
         REGISTRATIONS.name(),

@@ -18,7 +18,7 @@ pub(super) const FEED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("f
 
 /// (when the key would have expired, key id). Made by the first start: files
 /// from before have none.
-pub(super) const MARKERS: TableDefinition<'_, (i64, &[u8; 16]), ()> =
+pub(super) const TOMBSTONES: TableDefinition<'_, (i64, &[u8; 16]), ()> =
     TableDefinition::new("deleted_keys_by_expiry");
 
 /// Number -> row. The newest is always kept, so its number is the counter.
@@ -50,7 +50,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::
     transaction.open_table(KEYS)?;
     transaction.open_table(BY_CREATION)?;
     transaction.open_table(FEED)?;
-    transaction.open_table(MARKERS)?;
+    transaction.open_table(TOMBSTONES)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(AUDIT)?;
     transaction.open_table(TOKENS)?;

@@ -7,18 +7,18 @@
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableError, WriteTransaction};
 
 use super::database::failed;
-use super::schema::{KEYS, MARKERS};
+use super::schema::{KEYS, TOMBSTONES};
 use crate::keys::Timestamp;
 use crate::store::codec::{StoredKey, decode};
 use crate::store::error::StoreError;
 
 type Keys<'t> = Table<'t, &'static [u8; 16], &'static [u8]>;
-type Markers<'t> = Table<'t, (i64, &'static [u8; 16]), ()>;
+type Tombstones<'t> = Table<'t, (i64, &'static [u8; 16]), ()>;
 
 /// Whether the file has the table, and so knows its markers.
 pub(super) fn are_known(database: &Database) -> Result<bool, StoreError> {
     let transaction = database.begin_read().map_err(failed)?;
-    match transaction.open_table(MARKERS) {
+    match transaction.open_table(TOMBSTONES) {
         Ok(_) => Ok(true),
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(error) => Err(failed(error)),
@@ -28,11 +28,11 @@ pub(super) fn are_known(database: &Database) -> Result<bool, StoreError> {
 /// Notes all markers, by reading every key; once in the life of a file.
 pub(super) fn find(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let keys = transaction.open_table(KEYS).map_err(failed)?;
-    let mut markers = transaction.open_table(MARKERS).map_err(failed)?;
+    let mut tombstones = transaction.open_table(TOMBSTONES).map_err(failed)?;
     for entry in keys.iter().map_err(failed)? {
         let (id, row) = entry.map_err(failed)?;
         if let Some(expires_at) = expiry(row.value()) {
-            note(&mut markers, id.value(), expires_at)?;
+            note(&mut tombstones, id.value(), expires_at)?;
         }
     }
     Ok(())
@@ -40,12 +40,12 @@ pub(super) fn find(transaction: &WriteTransaction) -> Result<(), StoreError> {
 
 /// Notes a marker that is written.
 pub(super) fn note(
-    markers: &mut Markers<'_>,
+    tombstones: &mut Tombstones<'_>,
     id: &[u8; 16],
     expires_at: Timestamp,
 ) -> Result<(), StoreError> {
     let place = (expires_at.as_millis(), id);
-    markers.insert(place, ()).map_err(failed)?;
+    tombstones.insert(place, ()).map_err(failed)?;
     Ok(())
 }
 
@@ -55,10 +55,10 @@ pub(super) fn remove_spent(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut keys = transaction.open_table(KEYS).map_err(failed)?;
-    let mut markers = transaction.open_table(MARKERS).map_err(failed)?;
+    let mut tombstones = transaction.open_table(TOMBSTONES).map_err(failed)?;
     let spent = (i64::MIN, &[0; 16])..=(now.as_millis(), &[0xff; 16]);
     let mut ids = Vec::new();
-    markers
+    tombstones
         .retain_in::<(i64, &[u8; 16]), _>(spent, |(_, id), ()| {
             ids.push(*id);
             false
@@ -114,7 +114,7 @@ mod tests {
     fn store(rows: &[(u8, Vec<u8>)]) -> Database {
         let (database, _) = open::in_memory().unwrap();
         let transaction = database.begin_write().unwrap();
-        transaction.delete_table(MARKERS).unwrap();
+        transaction.delete_table(TOMBSTONES).unwrap();
         {
             let mut keys = transaction.open_table(KEYS).unwrap();
             for (id, row) in rows {
@@ -131,10 +131,10 @@ mod tests {
         let keys = transaction.open_table(KEYS).unwrap();
         let keys = keys.iter().unwrap();
         let keys = keys.map(|entry| entry.unwrap().0.value()[0]).collect();
-        let markers = transaction.open_table(MARKERS).unwrap();
-        let markers = markers.iter().unwrap();
-        let markers = markers.map(|entry| entry.unwrap().0.value().1[0]);
-        (keys, markers.collect())
+        let tombstones = transaction.open_table(TOMBSTONES).unwrap();
+        let tombstones = tombstones.iter().unwrap();
+        let tombstones = tombstones.map(|entry| entry.unwrap().0.value().1[0]);
+        (keys, tombstones.collect())
     }
 
     #[test]
@@ -154,9 +154,9 @@ mod tests {
         let database = store(&rows);
         let transaction = database.begin_write().unwrap();
         {
-            let mut markers = transaction.open_table(MARKERS).unwrap();
+            let mut tombstones = transaction.open_table(TOMBSTONES).unwrap();
             for id in 1..=3 {
-                note(&mut markers, &[id; 16], now()).unwrap();
+                note(&mut tombstones, &[id; 16], now()).unwrap();
             }
         }
         transaction.commit().unwrap();

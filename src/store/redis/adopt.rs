@@ -14,7 +14,7 @@ use crate::store::error::StoreError;
 
 /// What is where a gateway expects its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum AdoptionState {
     /// Nothing.
     Empty,
     /// The store that it knows, or one that was adopted in its place.
@@ -35,10 +35,10 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`RedisOpenError`].
-    pub async fn look(options: &RedisOptions, known: Id) -> Result<Standing, RedisOpenError> {
+    pub async fn look(options: &RedisOptions, known: Id) -> Result<AdoptionState, RedisOpenError> {
         let plain = Plain::connect(options).await?;
         let Some(id) = identity(&plain.link, &plain.schema).await? else {
-            return Ok(Standing::Empty);
+            return Ok(AdoptionState::Empty);
         };
         let schema = &plain.schema;
         let mut ask = redis::pipe();
@@ -47,9 +47,9 @@ impl RedisStore {
         ask.cmd("HLEN").arg(schema.gateways());
         let (adopted, keys, gateways): (bool, u64, u64) = plain.ask_all(&ask).await?;
         if id == known || adopted {
-            return Ok(Standing::Known);
+            return Ok(AdoptionState::Known);
         }
-        Ok(Standing::Other { id, keys, gateways })
+        Ok(AdoptionState::Other { id, keys, gateways })
     }
 
     /// Puts this store in the place of `lost`: whoever knows that one is let in

@@ -8,7 +8,7 @@ use super::script::{Step, Word};
 use super::sequence::{Log, Scored, Stand, get_batch, set_batch};
 use super::shared::{ATTEMPTS, Over, RedisStore, Shared};
 use crate::keys::{Id, Timestamp};
-use crate::store::audit::{AuditPage, AuditRecord, AuditStore, Deed};
+use crate::store::audit::{AuditEntry, AuditPage, AuditRecord, AuditStore};
 use crate::store::codec::{decode, encode};
 use crate::store::error::StoreError;
 
@@ -19,7 +19,7 @@ const LOOK: usize = 500;
 impl AuditStore for RedisStore {
     async fn append_audit(
         &self,
-        deeds: Vec<Deed>,
+        deeds: Vec<AuditEntry>,
         writer: Id,
         number: u64,
     ) -> Result<bool, StoreError> {

@@ -19,7 +19,7 @@ use crate::store::gateways::{
     Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Standing,
 };
 use crate::store::key_changes::to_change;
-use crate::store::presence::Board;
+use crate::store::presence::PresenceList;
 
 /// Changes given out in one call.
 const FEED_BATCH: usize = 1_000;
@@ -144,8 +144,8 @@ impl GatewayStore for RedisStore {
             .run(cmd("HDEL").arg(shared.schema.beats()).arg(&id))
             .run(
                 cmd("DEL")
-                    .arg(shared.schema.board(Board::Sessions, gateway))
-                    .arg(shared.schema.board(Board::Rejections, gateway)),
+                    .arg(shared.schema.board(PresenceList::Sessions, gateway))
+                    .arg(shared.schema.board(PresenceList::Rejections, gateway)),
             );
         shared.take(step, Over::Tail).await.map(|_| ())
     }

@@ -1,4 +1,4 @@
-//! Boards: for each a sorted set of its rows by number, with its version as
+//! Presence lists: for each a sorted set of its rows by number, with its version as
 //! row 0, that expires unless its gateway confirms it.
 
 use std::collections::HashMap;
@@ -13,7 +13,9 @@ use super::shared::{Over, RedisStore, Shared};
 use crate::store::codec::decode;
 use crate::store::error::StoreError;
 use crate::store::gateways::GatewayId;
-use crate::store::presence::{Board, BoardRow, BoardStore, BoardUpdate, Shown};
+use crate::store::presence::{
+    PresenceList, PresenceRow, PresenceStore, PresenceUpdate, PublishedList,
+};
 
 /// How long a board stands unconfirmed. With the second for which a reader keeps
 /// what it read, a dead gateway's sessions are gone after 10.
@@ -27,12 +29,12 @@ const ASK_KEPT: Duration = Duration::from_secs(10);
 const ASKS: usize = 1_000;
 
 #[async_trait]
-impl BoardStore for RedisStore {
-    async fn show(
+impl PresenceStore for RedisStore {
+    async fn publish(
         &self,
         gateway: GatewayId,
-        board: Board,
-        update: BoardUpdate,
+        board: PresenceList,
+        update: PresenceUpdate,
     ) -> Result<bool, StoreError> {
         let name = self.shared.schema.board(board, gateway);
         match update.from {
@@ -41,12 +43,12 @@ impl BoardStore for RedisStore {
         }
     }
 
-    async fn shown(
+    async fn read_others(
         &self,
         own: GatewayId,
-        board: Board,
+        board: PresenceList,
         known: &[(GatewayId, u64)],
-    ) -> Result<Vec<Shown>, StoreError> {
+    ) -> Result<Vec<PublishedList>, StoreError> {
         let schema = &self.shared.schema;
         let names: HashMap<String, Vec<u8>> = self
             .shared
@@ -76,7 +78,7 @@ impl BoardStore for RedisStore {
                 true => None,
                 false => Some(rows(&self.shared, &schema.board(board, gateway)).await?),
             };
-            all.push(Shown {
+            all.push(PublishedList {
                 gateway,
                 name,
                 version,
@@ -86,7 +88,7 @@ impl BoardStore for RedisStore {
         Ok(all)
     }
 
-    async fn ask(&self, gateway: GatewayId, line: String) -> Result<(), StoreError> {
+    async fn send_command(&self, gateway: GatewayId, line: String) -> Result<(), StoreError> {
         let name = self.shared.schema.asks(gateway);
         let step = Step::new()
             .once()
@@ -95,7 +97,7 @@ impl BoardStore for RedisStore {
         self.shared.take(step, Over::Loads).await.map(|_| ())
     }
 
-    async fn asked(&self, own: GatewayId) -> Result<Vec<String>, StoreError> {
+    async fn take_commands(&self, own: GatewayId) -> Result<Vec<String>, StoreError> {
         let mut take = cmd("LPOP");
         take.arg(self.shared.schema.asks(own)).arg(ASKS);
         let step = Step::new().once().run(&take);
@@ -110,7 +112,7 @@ async fn change(
     shared: &Shared,
     name: &str,
     from: u64,
-    update: &BoardUpdate,
+    update: &PresenceUpdate,
 ) -> Result<bool, StoreError> {
     if update.removed.len() + update.added.len() > ROWS {
         return Ok(false);
@@ -129,7 +131,7 @@ async fn change(
 
 /// Writes a board anew: in one step, or where it is long in several, and then it
 /// has no version until it is whole.
-async fn replace(shared: &Shared, name: &str, update: &BoardUpdate) -> Result<(), StoreError> {
+async fn replace(shared: &Shared, name: &str, update: &PresenceUpdate) -> Result<(), StoreError> {
     let mut step = Step::new().run(cmd("DEL").arg(name));
     let mut chunks = update.added.chunks(ROWS).peekable();
     while let Some(rows) = chunks.next() {
@@ -145,8 +147,8 @@ async fn replace(shared: &Shared, name: &str, update: &BoardUpdate) -> Result<()
     shared.take(step, Over::Loads).await.map(|_| ())
 }
 
-async fn rows(shared: &Shared, name: &str) -> Result<Vec<BoardRow>, StoreError> {
-    let mut all: Vec<BoardRow> = Vec::new();
+async fn rows(shared: &Shared, name: &str) -> Result<Vec<PresenceRow>, StoreError> {
+    let mut all: Vec<PresenceRow> = Vec::new();
     loop {
         let after = all.last().map_or(0, |row| row.number);
         let mut range = cmd("ZRANGE");
@@ -185,7 +187,7 @@ fn confirmed(step: Step, name: &str) -> Step {
     step.run(cmd("PEXPIRE").arg(name).arg(millis(CONFIRMED)))
 }
 
-fn added(name: &str, rows: &[BoardRow]) -> Option<Cmd> {
+fn added(name: &str, rows: &[PresenceRow]) -> Option<Cmd> {
     let mut add = cmd("ZADD");
     add.arg(name);
     for row in rows {
@@ -195,9 +197,9 @@ fn added(name: &str, rows: &[BoardRow]) -> Option<Cmd> {
     (!rows.is_empty()).then_some(add)
 }
 
-fn row(member: &str) -> Option<BoardRow> {
+fn row(member: &str) -> Option<PresenceRow> {
     let (number, content) = member.split_once(':')?;
-    Some(BoardRow {
+    Some(PresenceRow {
         number: number.parse().ok()?,
         content: content.into(),
     })

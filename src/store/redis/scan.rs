@@ -15,13 +15,13 @@ use super::unscripted::Plain;
 use crate::keys::{Id, KeyId, Revision, Timestamp, TokenId};
 use crate::store::codec::decode;
 use crate::store::error::StoreError;
-use crate::store::scan::{Gone, OddKind, Oddity, PAGE, Pages, Row, Survey};
+use crate::store::scan::{Gone, OddKind, Oddity, PAGE, Pages, Row, Scan};
 
 /// Begins to survey the store; `None`: there is none.
 ///
 /// # Errors
 /// [`RedisOpenError`].
-pub async fn survey(options: &RedisOptions) -> Result<Option<Survey>, RedisOpenError> {
+pub async fn scan(options: &RedisOptions) -> Result<Option<Scan>, RedisOpenError> {
     let plain = Plain::connect(options).await?;
     if identity(&plain.link, &plain.schema).await?.is_none() {
         return Ok(None);
@@ -41,7 +41,7 @@ pub async fn survey(options: &RedisOptions) -> Result<Option<Survey>, RedisOpenE
         };
         walk.pages.end(result).await;
     });
-    Ok(Some(Survey {
+    Ok(Some(Scan {
         revision: Revision(revision),
         expiries_until: until.map(Timestamp::from_millis),
         settings: Vec::new(),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::keys::{Id, KeyId, Timestamp};
 use crate::store::gateways::GatewayId;
-use crate::store::presence::Board;
+use crate::store::presence::PresenceList;
 
 /// The format that this muster writes.
 pub(super) const FORMAT: &str = "1";
@@ -104,7 +104,7 @@ impl Schema {
     }
 
     /// Sorted set: what a gateway shows on a board, by number; expires.
-    pub fn board(&self, board: Board, gateway: GatewayId) -> String {
+    pub fn board(&self, board: PresenceList, gateway: GatewayId) -> String {
         self.name(&format!("board:{}:{gateway}", board.as_str()))
     }
 
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(schema.outcomes(key), "{muster}:outcomes:0123456789ABCDEF");
         let gateway = "0123456789ABCDEF".parse().unwrap();
         assert_eq!(
-            schema.board(Board::Sessions, gateway),
+            schema.board(PresenceList::Sessions, gateway),
             "{muster}:board:sessions:0123456789ABCDEF"
         );
         assert_eq!(schema.asks(gateway), "{muster}:asks:0123456789ABCDEF");

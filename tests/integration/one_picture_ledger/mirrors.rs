@@ -356,7 +356,7 @@ async fn mirrors_end_as_one_whatever_crosses() {
                     hostname: now.to_string(),
                     ..AgentReport::default()
                 };
-                on.reported(agent, report, at(now));
+                on.record_report(agent, report, at(now));
                 if let Some((before, _)) = before {
                     reports.insert(agent, (before.key, now));
                 }

@@ -25,7 +25,7 @@ pub async fn an_edit_of_an_older_state_is_refused_in_its_step(store: &dyn Store)
     for result in futures_util::future::join_all(edits).await {
         match result {
             Ok(written) => won.push(written.change.position.revision),
-            Err(ChangeError::Meanwhile { key, edited, now }) => {
+            Err(ChangeError::RevisionMismatch { key, edited, now }) => {
                 assert_eq!((key, edited), (id, first));
                 assert!(now > first, "the revision that won");
             }
@@ -42,7 +42,7 @@ pub async fn an_edit_of_an_older_state_is_refused_in_its_step(store: &dyn Store)
         ..rename("late", Some(now))
     };
     let refused = store.edit(id, late).await;
-    assert!(matches!(refused, Err(ChangeError::Meanwhile { .. })));
+    assert!(matches!(refused, Err(ChangeError::RevisionMismatch { .. })));
     let Lookup::Present(record) = store.load(id).await.unwrap().lookup else {
         panic!("it is there");
     };

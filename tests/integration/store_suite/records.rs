@@ -2,8 +2,8 @@
 
 use muster::keys::{Id, KeyId, KeyStatus, Kind, Timestamp, TokenId, mint};
 use muster::store::{
-    AgentRecord, AppendOnce, Deed, DeedResult, EventKind, InstanceBatch, NewEvent, Registration,
-    Role, Store, TokenChangeError, TokenRecord,
+    AgentRecord, AppendOnce, AuditEntry, AuditResult, EventKind, InstanceBatch, NewEvent,
+    Registration, Role, Store, TokenChangeError, TokenRecord,
 };
 use uuid::Uuid;
 
@@ -299,8 +299,8 @@ pub async fn last_uses_move_forward_page_and_go_with_their_key(store: &dyn Store
     assert_eq!(rest, [(keys[2], at(5)), (keys[4], at(5))]);
 }
 
-fn deed(store: &dyn Store, target: &str) -> Deed {
-    Deed {
+fn deed(store: &dyn Store, target: &str) -> AuditEntry {
+    AuditEntry {
         at: store.clock().now(),
         actor: "ci (tok_1)".into(),
         action: "key.edit".into(),
@@ -309,7 +309,7 @@ fn deed(store: &dyn Store, target: &str) -> Deed {
         from: "127.0.0.1:1".into(),
         door: "rest".into(),
         gateway: "g".into(),
-        result: DeedResult::Refused,
+        result: AuditResult::Refused,
         reason: Some("no".into()),
     }
 }
@@ -340,7 +340,7 @@ pub async fn the_audit_trail_is_one_log_that_is_appended_once(store: &dyn Store)
     assert_eq!(page(Some(2), 2).await, (all[4..].to_vec(), None));
     assert_eq!(page(Some(1), 2).await, (Vec::new(), None));
     let record = &store.audit_before(None, 1).await.unwrap().records[0];
-    let expected = Deed {
+    let expected = AuditEntry {
         at: record.deed.at,
         ..deed(store, "e")
     };

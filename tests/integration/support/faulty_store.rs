@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use muster::keys::{Id, KeyId, Position, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
-    AgentRecord, AppendOnce, AuditPage, AuditStore, Board, BoardStore, BoardUpdate, Change,
-    ChangeError, ClaimStore, Deed, Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo,
-    GatewayStore, Heartbeat, InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, KeyCursor,
-    KeyEdit, KeyPage, KeyStore, Loaded, NewEvent, NewKey, Outcome, Registration, SettingStore,
-    Shown, Store, StoreClock, StoreError, TokenChangeError, TokenCursor, TokenPage, TokenRecord,
-    TokenStore, Written,
+    AgentRecord, AppendOnce, AuditEntry, AuditPage, AuditStore, Change, ChangeError, ClaimStore,
+    Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo, GatewayStore, Heartbeat,
+    InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit, KeyPage,
+    KeyStore, Loaded, NewEvent, NewKey, Outcome, PresenceList, PresenceStore, PresenceUpdate,
+    PublishedList, Registration, SettingStore, Store, StoreClock, StoreError, TokenChangeError,
+    TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -279,35 +279,35 @@ impl<S: Store> InstanceStore for FaultyStore<S> {
 }
 
 #[async_trait]
-impl<S: Store> BoardStore for FaultyStore<S> {
-    async fn show(
+impl<S: Store> PresenceStore for FaultyStore<S> {
+    async fn publish(
         &self,
         gateway: GatewayId,
-        board: Board,
-        update: BoardUpdate,
+        board: PresenceList,
+        update: PresenceUpdate,
     ) -> Result<bool, StoreError> {
         self.up()?;
-        self.inner.show(gateway, board, update).await
+        self.inner.publish(gateway, board, update).await
     }
 
-    async fn shown(
+    async fn read_others(
         &self,
         own: GatewayId,
-        board: Board,
+        board: PresenceList,
         known: &[(GatewayId, u64)],
-    ) -> Result<Vec<Shown>, StoreError> {
+    ) -> Result<Vec<PublishedList>, StoreError> {
         self.up()?;
-        self.inner.shown(own, board, known).await
+        self.inner.read_others(own, board, known).await
     }
 
-    async fn ask(&self, gateway: GatewayId, line: String) -> Result<(), StoreError> {
+    async fn send_command(&self, gateway: GatewayId, line: String) -> Result<(), StoreError> {
         self.up()?;
-        self.inner.ask(gateway, line).await
+        self.inner.send_command(gateway, line).await
     }
 
-    async fn asked(&self, own: GatewayId) -> Result<Vec<String>, StoreError> {
+    async fn take_commands(&self, own: GatewayId) -> Result<Vec<String>, StoreError> {
         self.up()?;
-        self.inner.asked(own).await
+        self.inner.take_commands(own).await
     }
 }
 
@@ -359,7 +359,7 @@ impl<S: Store> EventStore for FaultyStore<S> {
 impl<S: Store> AuditStore for FaultyStore<S> {
     async fn append_audit(
         &self,
-        deeds: Vec<Deed>,
+        deeds: Vec<AuditEntry>,
         writer: Id,
         number: u64,
     ) -> Result<bool, StoreError> {

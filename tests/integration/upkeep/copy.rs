@@ -142,7 +142,7 @@ async fn a_copy_that_can_not_be_made_changes_nothing() {
 async fn an_interrupted_copy_is_no_store() {
     let site = Site::new();
     history(&site).await;
-    let mut source = muster::store::embedded::survey(&site.dir("own/store.redb")).unwrap();
+    let mut source = muster::store::embedded::scan(&site.dir("own/store.redb")).unwrap();
     let options = site.redis.options();
     let target = CopyTarget::begin(&options, Timestamp::from_millis(1), false).await;
     let target = target.ok().unwrap();

@@ -49,7 +49,7 @@ pub async fn shared_first_token(
                  back with muster store adopt, or move the file away and start again to get a \
                  new one"
             );
-            return Ok(FirstToken::Elsewhere(None));
+            return Ok(FirstToken::RemoteSessions(None));
         };
         if opens_all(&token, now) {
             // A store that was copied or adopted has no claim: then this is it.
@@ -64,7 +64,9 @@ pub async fn shared_first_token(
             None => return make(store, path, now).await,
             Some(maker) if some_opens_all(store, now).await? => {
                 let maker = String::from_utf8_lossy(&maker).trim().to_owned();
-                return Ok(FirstToken::Elsewhere(Some(maker).filter(|m| !m.is_empty())));
+                return Ok(FirstToken::RemoteSessions(
+                    Some(maker).filter(|m| !m.is_empty()),
+                ));
             }
             Some(_) => {}
         }
@@ -89,7 +91,7 @@ pub async fn shared_first_token(
             let line = format!("{}\n", maker.as_deref().unwrap_or_default());
             files::write(&elsewhere, line.as_bytes(), Access::Public).map_err(at(&elsewhere))?;
             std::fs::remove_file(&new).map_err(at(&new))?;
-            return Ok(FirstToken::Elsewhere(maker));
+            return Ok(FirstToken::RemoteSessions(maker));
         }
         // It ended, and no other is left: one gateway makes its successor.
         claim = format!("{CLAIM}:{token}");
@@ -230,7 +232,7 @@ mod tests {
     }
 
     fn of_one() -> FirstToken {
-        FirstToken::Elsewhere(Some("one".into()))
+        FirstToken::RemoteSessions(Some("one".into()))
     }
 
     #[tokio::test]
@@ -298,7 +300,7 @@ mod tests {
         other.expires_at = Some(now.saturating_add(std::time::Duration::from_secs(3600)));
         site.store.put_token(other).await.unwrap();
         site.store.revoke_token(site.id("one")).await.unwrap();
-        let of_others = FirstToken::Elsewhere(None);
+        let of_others = FirstToken::RemoteSessions(None);
         assert_eq!(site.start("two", false).await, of_others);
         assert_eq!(site.start("two", true).await, of_others);
         // The other one expires, too.
@@ -312,7 +314,10 @@ mod tests {
     async fn a_token_that_the_store_lost_stops_no_gateway_that_was_there() {
         let site = Site::new();
         mint_into(&site.file("one")).unwrap();
-        assert_eq!(site.start("one", true).await, FirstToken::Elsewhere(None));
+        assert_eq!(
+            site.start("one", true).await,
+            FirstToken::RemoteSessions(None)
+        );
         let now = site.store.clock().now();
         let file = site.file("one");
         let refused = shared_first_token(&site.store, &file, "one", false, now).await;
