@@ -15,8 +15,8 @@ use muster::gateway::auth::{
     AuthOptions, Authenticator, Freshness, Principal, Staleness, StoreView,
 };
 use muster::gateway::events::Events;
-use muster::gateway::key_feed::KeyFeedFollower;
-use muster::gateway::registrar::Registrar;
+use muster::gateway::key_feed::{FollowerParts, KeyFeedFollower};
+use muster::gateway::registrar::{Registrar, RegistrarParts};
 use muster::gateway::registrations::{InstanceLimits, Instances};
 use muster::gateway::sessions::{
     CloseConnection, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
@@ -203,29 +203,31 @@ fn verify(c: &mut Criterion) {
     // gate (the key has no session) and once with one.
     for (name, sessions) in [("registrar_no_gate", 0), ("registrar", 1)] {
         let (registry, guards) = bench.crowd(sessions);
-        let revocations = KeyFeedFollower::new(
-            Arc::new(bench.store.clone()),
-            Arc::clone(&registry),
-            Arc::clone(auth),
-            Arc::clone(&bench.view),
-            Arc::clone(&bench.events),
-            Arc::clone(&bench.metrics),
-            Duration::from_secs(1),
-            bench.position,
-        );
-        let registrar = Registrar::new(
-            Arc::clone(auth),
+        let key_feed = KeyFeedFollower::new(FollowerParts {
+            store: Arc::new(bench.store.clone()),
+            registry: Arc::clone(&registry),
+            authenticator: Arc::clone(auth),
+            view: Arc::clone(&bench.view),
+            events: Arc::clone(&bench.events),
+            metrics: Arc::clone(&bench.metrics),
+            interval: Duration::from_secs(1),
+            position: bench.position,
+        });
+        let registrar = Registrar::new(RegistrarParts {
+            authenticator: Arc::clone(auth),
             registry,
-            Arc::new(revocations),
-            Arc::clone(&bench.instances),
-            Arc::new(Senders::new(telemetry_senders::CAPACITY)),
-            Arc::clone(&bench.events),
-            Arc::clone(&bench.metrics),
-            Duration::from_secs(30),
-        );
+            key_feed: Arc::new(key_feed),
+            instances: Arc::clone(&bench.instances),
+            senders: Arc::new(Senders::new(telemetry_senders::CAPACITY)),
+            events: Arc::clone(&bench.events),
+            metrics: Arc::clone(&bench.metrics),
+            conflict_after: Duration::from_secs(30),
+        });
         group.bench_function(name, |b| {
             b.iter_custom(|n| {
-                bench.timed(n, async || registrar.verify(&parse(text)).await.unwrap())
+                bench.timed(n, async || {
+                    registrar.authenticate(&parse(text)).await.unwrap()
+                })
             });
         });
         drop(guards);

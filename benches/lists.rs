@@ -17,12 +17,12 @@ use muster::admin_api::{self, About, AdminService, AdminState};
 use muster::control::audit::Audit;
 use muster::control::gateways::Gateways;
 use muster::control::instances::InstanceAdmin;
-use muster::control::keys::KeyAdmin;
+use muster::control::keys::{KeyAdmin, KeyAdminParts};
 use muster::control::settings::StoreSettings;
 use muster::control::tokens::Tokens;
 use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, StoreView};
 use muster::gateway::events::Events;
-use muster::gateway::key_feed::KeyFeedFollower;
+use muster::gateway::key_feed::{FollowerParts, KeyFeedFollower};
 use muster::gateway::presence::Presence;
 use muster::gateway::registrations::{InstanceLimits, Instances};
 use muster::gateway::rejections;
@@ -194,16 +194,16 @@ impl Bench {
             registry.admit(&principal, info).unwrap()
         });
         let sessions = sessions.collect();
-        let revocations = Arc::new(KeyFeedFollower::new(
-            all.clone(),
-            Arc::clone(&registry),
+        let key_feed = Arc::new(KeyFeedFollower::new(FollowerParts {
+            store: all.clone(),
+            registry: Arc::clone(&registry),
             authenticator,
             view,
-            Arc::clone(&events),
-            Arc::clone(&metrics),
-            Duration::from_secs(1),
+            events: Arc::clone(&events),
+            metrics: Arc::clone(&metrics),
+            interval: Duration::from_secs(1),
             position,
-        ));
+        }));
         let rejections = Arc::new(Rejections::new(rejections::CAPACITY, clock.clone()));
         for number in 0..rejections::CAPACITY as u128 {
             rejections.record(Group {
@@ -228,16 +228,16 @@ impl Bench {
             Arc::clone(&metrics),
         );
         let audit = Arc::new(audit.unwrap());
-        let keys = Arc::new(KeyAdmin::new(
-            all.clone(),
-            revocations,
-            Arc::clone(&instances),
-            Arc::clone(&presence),
-            Arc::clone(&events),
-            Arc::clone(&audit),
-            Arc::clone(&metrics),
-            Duration::from_secs(5),
-        ));
+        let keys = Arc::new(KeyAdmin::new(KeyAdminParts {
+            store: all.clone(),
+            key_feed,
+            instances: Arc::clone(&instances),
+            presence: Arc::clone(&presence),
+            events: Arc::clone(&events),
+            audit: Arc::clone(&audit),
+            metrics: Arc::clone(&metrics),
+            revoke_wait: Duration::from_secs(5),
+        }));
         let minted = mint(Kind::AdminToken).unwrap();
         let record = TokenRecord {
             id: TokenId(minted.id),

@@ -12,6 +12,7 @@ mod console;
 mod error;
 mod grpc;
 mod not_ready;
+mod page_token;
 mod rest;
 mod service;
 mod state;

@@ -21,6 +21,7 @@ mod load;
 mod man;
 mod outcomes;
 mod output;
+mod pages;
 mod rejections;
 mod secret_file;
 mod serve;

@@ -6,6 +6,7 @@
 //! feed in the same atomic step; order comes from revisions, never from clocks.
 
 mod audit;
+mod batches;
 mod claims;
 mod clock;
 mod codec;
@@ -26,6 +27,7 @@ mod token_changes;
 mod tokens;
 
 pub use audit::{AuditEntry, AuditPage, AuditRecord, AuditResult, AuditStore};
+pub use batches::BatchWriter;
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
 pub use error::StoreError;

@@ -112,7 +112,10 @@ async fn authenticate<B>(
         .ok_or(Refused::Credential(CredentialError::Missing))?;
     value.set_sensitive(true);
     let presented = PresentedKey::parse(value.as_bytes()).map_err(Refused::Credential)?;
-    let principal = registrar.verify(&presented).await.map_err(Refused::Key)?;
+    let principal = registrar
+        .authenticate(&presented)
+        .await
+        .map_err(Refused::Key)?;
     call.set_owner(principal.key());
     caller.key = Some(principal.key());
     Ok(Authenticated {

@@ -51,9 +51,9 @@ impl Command {
         refused.into_status(&self.refusals, &who.caller)
     }
 
-    async fn recheck(&self, who: &Authenticated) -> Result<(), Status> {
+    async fn recheck_after_body(&self, who: &Authenticated) -> Result<(), Status> {
         self.registrar
-            .recheck(&who.presented, &who.principal)
+            .recheck_after_body(&who.presented, &who.principal)
             .await
             .map_err(|refusal| self.refuse(Refused::Key(refusal), who))
     }
@@ -96,7 +96,7 @@ impl CommandService for Command {
         let who = proven(&request)?;
         let agent = resource_id(request.metadata(), request.get_ref().resource.as_ref())
             .map_err(|refused| self.refuse(refused, &who))?;
-        self.recheck(&who).await?;
+        self.recheck_after_body(&who).await?;
         let resource = request.into_inner().resource.unwrap_or_default();
         let report = convert::report(resource);
         self.registrar.record_report(&who.principal, agent, report);
@@ -109,7 +109,7 @@ impl CommandService for Command {
     ) -> Result<Response<mpi::UpdateDataPlaneHealthResponse>, Status> {
         let who = proven(&request)?;
         let agent = agent_id(request.metadata()).map_err(|refused| self.refuse(refused, &who))?;
-        self.recheck(&who).await?;
+        self.recheck_after_body(&who).await?;
         let healths = convert::healths(request.into_inner().instance_healths);
         self.registrar
             .record_health(&who.principal, agent, &healths);

@@ -11,9 +11,9 @@ use super::error::CliError;
 use super::output::{Console, table};
 use super::time::now;
 use crate::cli::keys::list::resolve;
-use crate::cli::output::PAGE;
+use crate::cli::pages::{PAGE, pages};
 use crate::proto::admin::v1::{
-    Agent, GetAgentRequest, Instance, InstanceStatus, ListAgentsRequest, ListInstancesRequest,
+    GetAgentRequest, Instance, InstanceStatus, ListAgentsRequest, ListInstancesRequest,
 };
 
 #[derive(Debug, Args)]
@@ -192,18 +192,15 @@ async fn list(
 ) -> Result<(), CliError> {
     let (mut client, key) = connect(args, key).await?;
     request.key_object_id = key;
-    let mut agents: Vec<Agent> = Vec::new();
-    loop {
+    let agents = pages(async |page_token| {
+        request.page_token = page_token;
         let answer = client.agents.list_agents(request.clone()).await;
         let page = answer
             .map_err(|status| client.refusal(&status))?
             .into_inner();
-        agents.extend(page.agents);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+        Ok((page.agents, page.next_page_token))
+    })
+    .await?;
     if console.json_wanted() {
         return console.print_json(&agents.iter().map(rows::agent_json).collect::<Vec<_>>());
     }
@@ -222,18 +219,15 @@ async fn all_instances(
     client: &mut Client,
     mut request: ListInstancesRequest,
 ) -> Result<Vec<Instance>, CliError> {
-    let mut instances = Vec::new();
-    loop {
+    pages(async |page_token| {
+        request.page_token = page_token;
         let answer = client.agents.list_instances(request.clone()).await;
         let page = answer
             .map_err(|status| client.refusal(&status))?
             .into_inner();
-        instances.extend(page.instances);
-        if page.next_page_token.is_empty() {
-            return Ok(instances);
-        }
-        request.page_token = page.next_page_token;
-    }
+        Ok((page.instances, page.next_page_token))
+    })
+    .await
 }
 
 async fn show(args: &ConnectArgs, agent: String, console: &mut Console) -> Result<(), CliError> {

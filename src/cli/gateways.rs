@@ -7,7 +7,7 @@ use super::connect::{Client, ConnectArgs};
 use super::error::CliError;
 use super::output::{Console, cell, table};
 use super::time::{from_wire, now, relative, rfc3339};
-use crate::cli::output::PAGE;
+use crate::cli::pages::PAGE;
 use crate::proto::admin::v1::{ForgetGatewayRequest, Gateway, ListGatewaysRequest};
 
 #[derive(Debug, Args)]

@@ -17,9 +17,6 @@ pub(super) use crate::control::agent_config::quote::clean;
 use super::error::CliError;
 use crate::control::agent_config::quote::is_obeyed;
 
-/// The most that one page can hold.
-pub(in crate::cli) const PAGE: u32 = 1000;
-
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {

@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::output::{Console, cell, clean, table};
 use super::time::{from_wire, now, relative, rfc3339};
 use crate::cli::keys::list::resolve;
-use crate::cli::output::PAGE;
+use crate::cli::pages::{PAGE, pages};
 use crate::keys::Timestamp;
 use crate::proto::admin::v1::{ListRejectionsRequest, Rejection};
 
@@ -86,18 +86,15 @@ async fn list(
     if let Some(key) = key {
         request.key_object_id = resolve(&mut client, &key).await?;
     }
-    let mut rejections: Vec<Rejection> = Vec::new();
-    loop {
+    let rejections = pages(async |page_token| {
+        request.page_token = page_token;
         let answer = client.rejections.list_rejections(request.clone()).await;
         let page = answer
             .map_err(|status| client.refusal(&status))?
             .into_inner();
-        rejections.extend(page.rejections);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+        Ok((page.rejections, page.next_page_token))
+    })
+    .await?;
     if console.json_wanted() {
         let rows: Vec<RejectionJson> = rejections.iter().map(row).collect();
         return console.print_json(&rows);

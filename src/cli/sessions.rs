@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::output::{Console, cell, clean, table};
 use super::time::{from_wire, now, relative, rfc3339};
 use crate::cli::keys::list::resolve;
-use crate::cli::output::PAGE;
+use crate::cli::pages::{PAGE, pages};
 use crate::proto::admin::v1::{DisconnectSessionRequest, ListSessionsRequest, Session};
 
 #[derive(Debug, Args)]
@@ -91,18 +91,15 @@ async fn list(
     if let Some(key) = key {
         request.key_object_id = resolve(&mut client, &key).await?;
     }
-    let mut sessions: Vec<Session> = Vec::new();
-    loop {
+    let sessions = pages(async |page_token| {
+        request.page_token = page_token;
         let answer = client.sessions.list_sessions(request.clone()).await;
         let page = answer
             .map_err(|status| client.refusal(&status))?
             .into_inner();
-        sessions.extend(page.sessions);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+        Ok((page.sessions, page.next_page_token))
+    })
+    .await?;
     if console.json_wanted() {
         let rows: Vec<SessionJson> = sessions.iter().map(row).collect();
         return console.print_json(&rows);

@@ -10,11 +10,11 @@ mod pending;
 mod query;
 mod redact;
 
-use parking_lot::Mutex;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,9 +23,8 @@ use tokio_util::task::TaskTracker;
 pub use actor::{Actor, Part};
 pub use query::AuditFilter;
 
-use crate::keys::Id;
 use crate::metrics::registry::Metrics;
-use crate::store::{AuditEntry, AuditResult, AuditStore, StoreClock, StoreError};
+use crate::store::{AuditEntry, AuditResult, AuditStore, BatchWriter, StoreClock, StoreError};
 use pending::{AGAIN, Pending};
 use redact::redact;
 
@@ -79,17 +78,9 @@ pub struct Audit {
     pending: Mutex<Pending>,
     noted: Notify,
     /// Held while records go to the store, so that they go in order.
-    writing: tokio::sync::Mutex<Writing>,
+    writing: tokio::sync::Mutex<BatchWriter<AuditEntry>>,
     /// Calls that are to be noted.
     calls: TaskTracker,
-}
-
-/// This writer's batches.
-struct Writing {
-    writer: Id,
-    number: u64,
-    /// Sent, and not known to be written: the same is sent again.
-    sent: Option<Vec<AuditEntry>>,
 }
 
 impl Audit {
@@ -105,7 +96,6 @@ impl Audit {
         keep: Duration,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let writer = Id::random().map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(Self {
             store,
             clock,
@@ -114,11 +104,7 @@ impl Audit {
             metrics,
             pending: Mutex::default(),
             noted: Notify::new(),
-            writing: tokio::sync::Mutex::new(Writing {
-                writer,
-                number: 0,
-                sent: None,
-            }),
+            writing: tokio::sync::Mutex::new(BatchWriter::new()?),
             calls: TaskTracker::new(),
         })
     }
@@ -219,23 +205,11 @@ impl Audit {
     /// [`StoreError`]; what was noted waits.
     pub async fn write(&self) -> Result<(), StoreError> {
         let mut writing = self.writing.lock().await;
-        loop {
-            let deeds = match &writing.sent {
-                Some(deeds) => deeds.clone(),
-                None => {
-                    let deeds = self.pending.lock().take(STEP);
-                    if deeds.is_empty() {
-                        break;
-                    }
-                    writing.number += 1;
-                    writing.sent.insert(deeds).clone()
-                }
-            };
-            let (writer, number) = (writing.writer, writing.number);
-            self.store.append_audit(deeds, writer, number).await?;
-            writing.sent = None;
-        }
-        Ok(())
+        let take = || self.pending.lock().take(STEP);
+        let written = writing.write(take, |entries, writer, number| {
+            self.store.append_audit(entries, writer, number)
+        });
+        written.await
     }
 
     fn count_lost(&self) {

@@ -114,7 +114,7 @@ pub struct Usage {
 /// Changes keys.
 pub struct KeyAdmin {
     store: Arc<dyn FeedStore>,
-    revocations: Arc<KeyFeedFollower>,
+    key_feed: Arc<KeyFeedFollower>,
     instances: Arc<Instances>,
     presence: Arc<Presence>,
     events: Arc<Events>,
@@ -125,28 +125,48 @@ pub struct KeyAdmin {
     listing: Listing,
 }
 
+/// What a key admin works with.
+pub struct KeyAdminParts {
+    /// The store.
+    pub store: Arc<dyn FeedStore>,
+    /// The follower of the key feed.
+    pub key_feed: Arc<KeyFeedFollower>,
+    /// Agents and registrations.
+    pub instances: Arc<Instances>,
+    /// What other gateways have.
+    pub presence: Arc<Presence>,
+    /// Events.
+    pub events: Arc<Events>,
+    /// The audit trail.
+    pub audit: Arc<Audit>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Longest wait for the streams of a revoked key.
+    pub revoke_wait: Duration,
+}
+
 impl KeyAdmin {
     /// A key admin that waits at most `revoke_wait` for the streams of a
     /// revoked key to close before it answers.
-    #[expect(clippy::too_many_arguments, reason = "each is another part")]
-    pub fn new(
-        store: Arc<dyn FeedStore>,
-        revocations: Arc<KeyFeedFollower>,
-        instances: Arc<Instances>,
-        presence: Arc<Presence>,
-        events: Arc<Events>,
-        audit: Arc<Audit>,
-        metrics: Arc<Metrics>,
-        revoke_wait: Duration,
-    ) -> Self {
+    pub fn new(parts: KeyAdminParts) -> Self {
+        let KeyAdminParts {
+            store,
+            key_feed,
+            instances,
+            presence,
+            events,
+            audit,
+            metrics,
+            revoke_wait,
+        } = parts;
         Self {
             pending: Pending::new(
                 Arc::clone(&store) as Arc<dyn KeyStore>,
-                Arc::clone(&revocations),
+                Arc::clone(&key_feed),
                 Arc::clone(&metrics),
             ),
             store,
-            revocations,
+            key_feed,
             instances,
             presence,
             events,
@@ -300,7 +320,7 @@ impl KeyAdmin {
         // One of several may fail after it.
         actor.set_result(AuditResult::Ok, None);
         record_change(&self.events, actor, "delete", &written);
-        self.revocations.apply(&written.change).await;
+        self.key_feed.apply(&written.change).await;
         if let Err(error) = self.instances.forget_key(key).await {
             tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
         }
@@ -314,7 +334,7 @@ impl KeyAdmin {
         written: &Written,
     ) -> (Result<KeyRecord, KeyAdminError>, EndedSessions) {
         record_change(&self.events, actor, action, written);
-        let closing = self.revocations.apply(&written.change).await;
+        let closing = self.key_feed.apply(&written.change).await;
         let record = match &written.change.change {
             Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
                 Ok(record.clone())

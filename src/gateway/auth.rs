@@ -12,14 +12,14 @@ mod store_view;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::keys::{Digest, KeyId, KeyRecord, Position, PresentedKey, Timestamp};
-use crate::metrics::registry::Metrics;
-use crate::store::{KeyStore, StoreError};
-
-use cache::Cached;
 pub use cache::KeyCache;
 pub use staleness::{StaleMode, Staleness};
 pub use store_view::StoreView;
+
+use crate::keys::{Digest, KeyId, KeyRecord, Position, PresentedKey, Timestamp};
+use crate::metrics::registry::Metrics;
+use crate::store::{KeyStore, StoreError};
+use cache::Cached;
 
 /// Proof that a key was presented with its right secret and was good, as of a
 /// revision. Made here alone.
@@ -163,14 +163,14 @@ impl Authenticator {
         freshness: Freshness,
     ) -> Result<Principal, AuthError> {
         let started = Instant::now();
-        let judged = self.judge(presented, freshness, started).await;
+        let answer = self.look_up(presented, freshness, started).await;
         self.metrics
             .verify_seconds
             .observe(started.elapsed().as_secs_f64());
-        judged
+        answer
     }
 
-    async fn judge(
+    async fn look_up(
         &self,
         presented: &PresentedKey,
         freshness: Freshness,
@@ -192,7 +192,7 @@ impl Authenticator {
         if presented.digest != cached.record.digest {
             return Err(AuthError::WrongSecret);
         }
-        match self.decide(&cached, started) {
+        match self.check_record(&cached, started) {
             Err(AuthError::Expired { .. }) if !cached.is_confirmed_expired() => {
                 self.reload_expired(&cached, started).await
             }
@@ -205,7 +205,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`AuthError::Unavailable`].
-    pub fn may_admit(&self) -> Result<(), AuthError> {
+    pub fn check_age(&self) -> Result<(), AuthError> {
         let age = self.view.age();
         if self.view.staleness().admits_known(age) {
             return Ok(());
@@ -218,7 +218,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// [`AuthError`]: `Absent`, `Deleted` or `Unavailable`.
-    pub async fn recheck(&self, key: KeyId) -> Result<(KeyRecord, Position), AuthError> {
+    pub async fn reload(&self, key: KeyId) -> Result<(KeyRecord, Position), AuthError> {
         let reload = self.cache.reload(key);
         let cached = tokio::time::timeout(self.expiry_recheck_deadline, reload)
             .await
@@ -238,7 +238,7 @@ impl Authenticator {
         let reload = self.cache.reload(stale.record.id);
         match tokio::time::timeout(self.expiry_recheck_deadline, reload).await {
             Ok(Ok(fresh)) => {
-                let decided = self.decide(&fresh, started);
+                let decided = self.check_record(&fresh, started);
                 if matches!(decided, Err(AuthError::Expired { .. })) {
                     fresh.confirm_expired();
                 }
@@ -250,7 +250,7 @@ impl Authenticator {
         }
     }
 
-    fn decide(&self, cached: &Cached, started: Instant) -> Result<Principal, AuthError> {
+    fn check_record(&self, cached: &Cached, started: Instant) -> Result<Principal, AuthError> {
         let record = &cached.record;
         if let Some(at) = record.revoked_at {
             return Err(AuthError::Revoked { key: record.id, at });
@@ -262,7 +262,7 @@ impl Authenticator {
             });
         }
         // After the ends, which no news could undo.
-        self.may_admit()?;
+        self.check_age()?;
         Ok(Principal {
             key: record.id,
             position: cached.position(),

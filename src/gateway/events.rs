@@ -22,9 +22,9 @@ use uuid::Uuid;
 pub use expiries::ExpiryEvents;
 pub use ring::{Batch, Cursor, KEPT};
 
-use crate::keys::{Epoch, Id, KeyId, Timestamp};
+use crate::keys::{Epoch, KeyId, Timestamp};
 use crate::store::{
-    AppendOnce, EventKind, EventPage, EventStore, NewEvent, StoreClock, StoreError,
+    AppendOnce, BatchWriter, EventKind, EventPage, EventStore, NewEvent, StoreClock, StoreError,
 };
 use pending::Pending;
 use ring::Ring;
@@ -54,15 +54,7 @@ pub struct Events {
     head: watch::Sender<Cursor>,
     /// Held while events go to the store or come from it, so that both happen
     /// in order.
-    moving: tokio::sync::Mutex<Moving>,
-}
-
-/// This writer's batches.
-struct Moving {
-    writer: Id,
-    number: u64,
-    /// Sent, and not known to be written: the same is sent again.
-    sent: Option<Vec<NewEvent>>,
+    moving: tokio::sync::Mutex<BatchWriter<NewEvent>>,
 }
 
 impl Events {
@@ -71,7 +63,6 @@ impl Events {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(store: Arc<dyn EventStore>, clock: StoreClock) -> Result<Self, StoreError> {
-        let writer = Id::random().map_err(|error| StoreError::Failed(error.to_string()))?;
         let ring = read_all(&*store).await?;
         Ok(Self {
             store,
@@ -81,11 +72,7 @@ impl Events {
             noted: Notify::new(),
             head: watch::Sender::new(ring.head()),
             ring: Mutex::new(ring),
-            moving: tokio::sync::Mutex::new(Moving {
-                writer,
-                number: 0,
-                sent: None,
-            }),
+            moving: tokio::sync::Mutex::new(BatchWriter::new()?),
         })
     }
 
@@ -197,26 +184,13 @@ impl Events {
         self.follow().await
     }
 
-    async fn flush(&self, moving: &mut Moving) -> Result<(), StoreError> {
-        loop {
-            let events = match &moving.sent {
-                Some(events) => events.clone(),
-                None => {
-                    let events = self.pending.lock().take(STEP);
-                    if events.is_empty() {
-                        break;
-                    }
-                    moving.number += 1;
-                    moving.sent.insert(events).clone()
-                }
-            };
-            let once = AppendOnce::Batch {
-                writer: moving.writer,
-                number: moving.number,
-            };
-            self.store.append_events(events, once, KEPT as u64).await?;
-            moving.sent = None;
-        }
+    async fn flush(&self, moving: &mut BatchWriter<NewEvent>) -> Result<(), StoreError> {
+        let take = || self.pending.lock().take(STEP);
+        let written = moving.write(take, |events, writer, number| {
+            let once = AppendOnce::Batch { writer, number };
+            self.store.append_events(events, once, KEPT as u64)
+        });
+        written.await?;
         let dropped = self.pending.lock().take_dropped();
         if dropped > 0 {
             tracing::error!(

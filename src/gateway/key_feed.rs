@@ -49,20 +49,40 @@ pub struct KeyFeedFollower {
     lost: LostKeys,
 }
 
+/// What a follower works with.
+pub struct FollowerParts {
+    /// The store.
+    pub store: Arc<dyn FeedStore>,
+    /// The gates and live sessions.
+    pub registry: Arc<Registry>,
+    /// The cache of keys.
+    pub authenticator: Arc<Authenticator>,
+    /// What is known of the store, and since when.
+    pub view: Arc<StoreView>,
+    /// Events.
+    pub events: Arc<Events>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// The lease is renewed at least this often.
+    pub interval: Duration,
+    /// Where the gateway enrolled.
+    pub position: Position,
+}
+
 impl KeyFeedFollower {
     /// For a gateway that enrolled at `position`; the lease is renewed at least
     /// once every `interval`.
-    #[expect(clippy::too_many_arguments, reason = "each is another part")]
-    pub fn new(
-        store: Arc<dyn FeedStore>,
-        registry: Arc<Registry>,
-        authenticator: Arc<Authenticator>,
-        view: Arc<StoreView>,
-        events: Arc<Events>,
-        metrics: Arc<Metrics>,
-        interval: Duration,
-        position: Position,
-    ) -> Self {
+    pub fn new(parts: FollowerParts) -> Self {
+        let FollowerParts {
+            store,
+            registry,
+            authenticator,
+            view,
+            events,
+            metrics,
+            interval,
+            position,
+        } = parts;
         Self {
             outcomes: Outcomes::new(store.clock().clone()),
             recent: RecentChanges::default(),

@@ -4,12 +4,12 @@
 //! what a refusal means. Must not know: gRPC, its codes, its texts.
 //! Invariant: a refusal as the agent's fault is proven; all else is ours.
 
-use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::gateway::auth::{AuthError, Authenticator, Freshness, Principal};
@@ -68,7 +68,7 @@ pub enum Refusal {
 pub struct Registrar {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
-    revocations: Arc<KeyFeedFollower>,
+    key_feed: Arc<KeyFeedFollower>,
     instances: Arc<Instances>,
     senders: Arc<Senders>,
     events: Arc<Events>,
@@ -79,24 +79,44 @@ pub struct Registrar {
     myself: Weak<Self>,
 }
 
+/// What a registrar works with.
+pub struct RegistrarParts {
+    /// The cache of keys.
+    pub authenticator: Arc<Authenticator>,
+    /// The gates and live sessions.
+    pub registry: Arc<Registry>,
+    /// The follower of the key feed.
+    pub key_feed: Arc<KeyFeedFollower>,
+    /// Agents and registrations.
+    pub instances: Arc<Instances>,
+    /// Senders of telemetry.
+    pub senders: Arc<Senders>,
+    /// Events.
+    pub events: Arc<Events>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// An agent that changed its key and is live under the old one this much later is an identity conflict.
+    pub conflict_after: Duration,
+}
+
 impl Registrar {
     /// A registrar over the gates of `registry`. An agent that changed its key
     /// and is live under the old one `conflict_after` later is told of.
-    #[expect(clippy::too_many_arguments, reason = "each is another part")]
-    pub fn new(
-        authenticator: Arc<Authenticator>,
-        registry: Arc<Registry>,
-        revocations: Arc<KeyFeedFollower>,
-        instances: Arc<Instances>,
-        senders: Arc<Senders>,
-        events: Arc<Events>,
-        metrics: Arc<Metrics>,
-        conflict_after: Duration,
-    ) -> Arc<Self> {
+    pub fn new(parts: RegistrarParts) -> Arc<Self> {
+        let RegistrarParts {
+            authenticator,
+            registry,
+            key_feed,
+            instances,
+            senders,
+            events,
+            metrics,
+            conflict_after,
+        } = parts;
         Arc::new_cyclic(|myself| Self {
             authenticator,
             registry,
-            revocations,
+            key_feed,
             instances,
             senders,
             events,
@@ -113,21 +133,21 @@ impl Registrar {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn verify(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
-        let principal = self.current(presented).await?;
+    pub async fn authenticate(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
+        let principal = self.authenticate_current(presented).await?;
         let now = self.registry.clock().now();
         self.instances.used(principal.key(), now);
         Ok(principal)
     }
 
-    async fn current(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
-        let principal = self.authenticate(presented, Freshness::Cached).await?;
-        if self.registry.check(&principal).is_ok() {
+    async fn authenticate_current(&self, presented: &PresentedKey) -> Result<Principal, Refusal> {
+        let principal = self.look_up(presented, Freshness::Cached).await?;
+        if self.registry.check_gate(&principal).is_ok() {
             return Ok(principal);
         }
-        let principal = self.authenticate(presented, Freshness::Reloaded).await?;
+        let principal = self.look_up(presented, Freshness::Reloaded).await?;
         self.registry
-            .check(&principal)
+            .check_gate(&principal)
             .map_err(|error| refusal(presented.id, error))?;
         Ok(principal)
     }
@@ -145,7 +165,7 @@ impl Registrar {
         address: IpAddr,
         report: AgentReport,
     ) -> Result<(), Refusal> {
-        self.recheck(presented, principal).await?;
+        self.recheck_after_body(presented, principal).await?;
         let now = self.registry.clock().now();
         let key = principal.key();
         let joined = self
@@ -222,7 +242,7 @@ impl Registrar {
         agent: Option<Uuid>,
         address: IpAddr,
     ) -> Result<(), Refusal> {
-        self.recheck(presented, principal).await?;
+        self.recheck_after_body(presented, principal).await?;
         let now = self.registry.clock().now();
         self.senders.note(principal.key(), address, agent, now);
         Ok(())
@@ -232,22 +252,22 @@ impl Registrar {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn recheck(
+    pub async fn recheck_after_body(
         &self,
         presented: &PresentedKey,
         principal: &Principal,
     ) -> Result<(), Refusal> {
-        if self.registry.check(principal).is_ok() {
-            return self.may_admit();
+        if self.registry.check_gate(principal).is_ok() {
+            return self.check_age();
         }
-        self.verify(presented).await.map(|_| ())
+        self.authenticate(presented).await.map(|_| ())
     }
 
     /// Whether the store was heard of lately enough for an earlier judgement to
     /// count.
-    fn may_admit(&self) -> Result<(), Refusal> {
-        let record_health = self.authenticator.may_admit();
-        record_health.map_err(|_| Refusal::Unavailable)
+    fn check_age(&self) -> Result<(), Refusal> {
+        let checked = self.authenticator.check_age();
+        checked.map_err(|_| Refusal::Unavailable)
     }
 
     /// Opens a session (Subscribe).
@@ -260,7 +280,7 @@ impl Registrar {
         principal: Principal,
         info: SessionInfo,
     ) -> Result<SessionGuard, Refusal> {
-        self.may_admit()?;
+        self.check_age()?;
         let mut principal = principal;
         for _ in 0..ADMIT_ATTEMPTS {
             match self.registry.admit(&principal, info.clone()) {
@@ -272,7 +292,7 @@ impl Registrar {
                     return Ok(guard);
                 }
                 Err(AdmitError::Stale | AdmitError::Expired(_)) => {
-                    principal = self.authenticate(presented, Freshness::Reloaded).await?;
+                    principal = self.look_up(presented, Freshness::Reloaded).await?;
                 }
                 Err(error @ AdmitError::Ended(_)) => return Err(refusal(presented.id, error)),
             }
@@ -299,7 +319,7 @@ impl Registrar {
         self.registry.has_session_elsewhere(agent, address, refused)
     }
 
-    async fn authenticate(
+    async fn look_up(
         &self,
         presented: &PresentedKey,
         freshness: Freshness,
@@ -309,9 +329,7 @@ impl Registrar {
             Err(error) => error,
         };
         Err(match error {
-            AuthError::Absent if self.revocations.has_lost(presented.id).await => {
-                Refusal::Unavailable
-            }
+            AuthError::Absent if self.key_feed.has_lost(presented.id).await => Refusal::Unavailable,
             AuthError::Absent | AuthError::Deleted => Refusal::Unknown { key: None },
             AuthError::WrongSecret => Refusal::Unknown {
                 key: Some(presented.id),

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 pub use report::{AgentReport, InstanceId, InstanceStatus, NoInstanceId, ReportedInstance, Words};
 pub use rows::Under;
+pub use writer::Cleanup;
 
 use crate::gateway::registrations::last_used::SIGHT;
 use crate::keys::{KeyId, Timestamp};
@@ -171,7 +172,7 @@ impl Instances {
 
     /// Notes an agent's judgement of some of its instances, by reported id.
     pub fn record_health(&self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
-        self.rows.lock().judge(agent, healths, now);
+        self.rows.lock().record_health(agent, healths, now);
     }
 
     /// Notes that a key is in use. Does not wait for the store.

@@ -20,13 +20,13 @@ use crate::agent_api;
 use crate::control::audit::Audit;
 use crate::control::gateways::Gateways;
 use crate::control::instances::InstanceAdmin;
-use crate::control::keys::KeyAdmin;
+use crate::control::keys::{KeyAdmin, KeyAdminParts};
 use crate::control::settings::StoreSettings;
 use crate::control::tokens::Tokens;
 use crate::gateway::auth::{AuthOptions, Authenticator, StoreView};
-use crate::gateway::key_feed::KeyFeedFollower;
+use crate::gateway::key_feed::{FollowerParts, KeyFeedFollower};
 use crate::gateway::presence::Presence;
-use crate::gateway::registrar::Registrar;
+use crate::gateway::registrar::{Registrar, RegistrarParts};
 use crate::gateway::rejections;
 use crate::gateway::rejections::Rejections;
 use crate::gateway::sessions::{ExpiryTimers, Registry, RegistryOptions, StaleWatch};
@@ -142,16 +142,16 @@ pub(super) async fn build(
         },
         Arc::clone(&metrics),
     ));
-    let revocations = Arc::new(KeyFeedFollower::new(
-        store.clone(),
-        Arc::clone(&registry),
-        Arc::clone(&authenticator),
-        Arc::clone(&view),
-        Arc::clone(&events),
-        Arc::clone(&metrics),
-        config.timing.feed_interval,
+    let key_feed = Arc::new(KeyFeedFollower::new(FollowerParts {
+        store: store.clone(),
+        registry: Arc::clone(&registry),
+        authenticator: Arc::clone(&authenticator),
+        view: Arc::clone(&view),
+        events: Arc::clone(&events),
+        metrics: Arc::clone(&metrics),
+        interval: config.timing.feed_interval,
         position,
-    ));
+    }));
     let clock = store.clock().clone();
     let rejections = Rejections::new(rejections::CAPACITY, clock).telling(Arc::clone(&events));
     let rejections = Arc::new(rejections);
@@ -168,27 +168,27 @@ pub(super) async fn build(
         config.audit_keep,
         Arc::clone(&metrics),
     )?);
-    let key_admin = Arc::new(KeyAdmin::new(
-        store.clone(),
-        Arc::clone(&revocations),
-        Arc::clone(&instances),
-        Arc::clone(&presence),
-        Arc::clone(&events),
-        Arc::clone(&audit),
-        Arc::clone(&metrics),
-        config.timing.revoke_wait,
-    ));
+    let key_admin = Arc::new(KeyAdmin::new(KeyAdminParts {
+        store: store.clone(),
+        key_feed: Arc::clone(&key_feed),
+        instances: Arc::clone(&instances),
+        presence: Arc::clone(&presence),
+        events: Arc::clone(&events),
+        audit: Arc::clone(&audit),
+        metrics: Arc::clone(&metrics),
+        revoke_wait: config.timing.revoke_wait,
+    }));
     let senders = Arc::new(Senders::new(telemetry_senders::CAPACITY));
-    let registrar = Registrar::new(
-        Arc::clone(&authenticator),
-        Arc::clone(&registry),
-        Arc::clone(&revocations),
-        Arc::clone(&instances),
-        Arc::clone(&senders),
-        Arc::clone(&events),
-        Arc::clone(&metrics),
-        config.timing.identity_conflict_after,
-    );
+    let registrar = Registrar::new(RegistrarParts {
+        authenticator: Arc::clone(&authenticator),
+        registry: Arc::clone(&registry),
+        key_feed: Arc::clone(&key_feed),
+        instances: Arc::clone(&instances),
+        senders: Arc::clone(&senders),
+        events: Arc::clone(&events),
+        metrics: Arc::clone(&metrics),
+        conflict_after: config.timing.identity_conflict_after,
+    });
     let (agent_service, health) = agent_api::service(
         registrar,
         Arc::clone(&metrics),
@@ -239,7 +239,7 @@ pub(super) async fn build(
         admin: admin.address(),
         ops: ops.address(),
     };
-    revocations.bound(Bound {
+    key_feed.bound(Bound {
         agent: addresses.agent,
         admin: addresses.admin,
     });
@@ -258,7 +258,7 @@ pub(super) async fn build(
             health,
             admin,
             certs,
-            revocations,
+            key_feed,
             instances,
             presence,
             audit,

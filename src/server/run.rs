@@ -24,7 +24,7 @@ use crate::gateway::auth::StoreView;
 use crate::gateway::events::{Events, ExpiryEvents};
 use crate::gateway::key_feed::KeyFeedFollower;
 use crate::gateway::presence::Presence;
-use crate::gateway::registrations::{Connected, Instances};
+use crate::gateway::registrations::{Cleanup, Connected, Instances};
 use crate::gateway::sessions::{ExpiryTimers, Registry, StaleWatch};
 use crate::net::certs::Certs;
 use crate::net::listener::Listener;
@@ -43,7 +43,7 @@ pub(super) struct Parts {
     pub health: HealthReporter,
     pub admin: AdminListener,
     pub certs: Arc<Certs>,
-    pub revocations: Arc<KeyFeedFollower>,
+    pub key_feed: Arc<KeyFeedFollower>,
     pub audit: Arc<Audit>,
     pub instances: Arc<Instances>,
     pub presence: Arc<Presence>,
@@ -68,7 +68,7 @@ impl Parts {
         let expiry = self.expiry.run(stop.clone());
         let stale = self.stale.run(stop.clone());
         let certs = Arc::clone(&self.certs).keep_renewed(stop.clone());
-        let tail = Arc::clone(&self.revocations).run(stop.clone());
+        let tail = Arc::clone(&self.key_feed).run(stop.clone());
         background.spawn(part("the expiry timers", Box::pin(expiry)));
         background.spawn(part("the watch over the view's age", Box::pin(stale)));
         background.spawn(part("the certificate renewal", Box::pin(certs)));
@@ -97,10 +97,12 @@ impl Parts {
         let instances = instances.run(
             WRITE_BEHIND,
             clock,
-            connected,
-            elsewhere,
-            limit,
-            forgotten,
+            Cleanup {
+                connected,
+                elsewhere,
+                limit,
+                forgotten,
+            },
             stop.clone(),
         );
         background.spawn(part("the registrations", Box::pin(instances)));

@@ -111,7 +111,7 @@ impl AgentService for Agents {
     ) -> Result<Response<pb::ListAgentsResponse>, Status> {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
-        let after: Option<Uuid> = page::token(&request.page_token)?;
+        let after: Option<Uuid> = page::id(&request.page_token)?;
         let key = optional_key(&request.key_object_id)?;
         let wanted_connection = match request.connection {
             0 => None,
@@ -142,7 +142,7 @@ impl AgentService for Agents {
             }
             let is_last = at + 1 == records.len();
             if (is_last && records.len() == size) || (!is_last && bytes >= page::FULL) {
-                page.next_page_token = record.agent.to_string();
+                page.next_page_token = page::id_token(&record.agent);
                 break;
             }
         }
@@ -183,7 +183,7 @@ impl AgentService for Agents {
     ) -> Result<Response<pb::ListInstancesResponse>, Status> {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
-        let after: Option<Uuid> = page::token(&request.page_token)?;
+        let after: Option<Uuid> = page::id(&request.page_token)?;
         let key = optional_key(&request.key_object_id)?;
         let status = pb::InstanceStatus::try_from(request.status)
             .map_err(|_| invalid("status", "must be UNKNOWN, ONLINE, OFFLINE or UNAVAILABLE"))?;
@@ -265,7 +265,7 @@ impl Agents {
             let full = page.instances.len() >= size || bytes >= page::FULL;
             let is_last = at + 1 == records.len();
             if (is_last && records.len() == size) || (!is_last && full) {
-                page.next_page_token = record.agent.to_string();
+                page.next_page_token = page::id_token(&record.agent);
                 break;
             }
         }

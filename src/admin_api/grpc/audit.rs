@@ -30,7 +30,7 @@ impl AuditService for Trail {
     ) -> Result<Response<pb::ListAuditResponse>, Status> {
         let request = request.into_inner();
         let size = page::size(request.page_size)?;
-        let before = page::token(&request.page_token)?;
+        let before = page::id(&request.page_token)?;
         let given = |text: String| (!text.is_empty()).then_some(text);
         let result = given(request.result).map(|word| {
             AuditResult::parse(&word)
@@ -47,7 +47,9 @@ impl AuditService for Trail {
         let found = found.map_err(|error| status(&error))?;
         Ok(Response::new(pb::ListAuditResponse {
             records: found.records.into_iter().map(wire).collect(),
-            next_page_token: found.next.map_or_else(String::new, |next| next.to_string()),
+            next_page_token: found
+                .next
+                .map_or_else(String::new, |next| page::id_token(&next)),
         }))
     }
 }

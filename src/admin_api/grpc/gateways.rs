@@ -36,7 +36,7 @@ impl GatewayService for GatewayAdmin {
     ) -> Result<Response<pb::ListGatewaysResponse>, Status> {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
-        let after: Option<GatewayId> = page::token(&request.page_token)?;
+        let after: Option<GatewayId> = page::id(&request.page_token)?;
         let all = self.gateways.all().await.map_err(GatewayError::from);
         let (enrolled, revision) = all.map_err(|e| status(&e))?;
         let mut rest = enrolled
@@ -63,7 +63,7 @@ impl GatewayService for GatewayAdmin {
             })
             .collect();
         let next_page_token = match (gateways.last(), rest.next()) {
-            (Some(last), Some(_)) => last.gateway_id.clone(),
+            (Some(last), Some(_)) => page::id_token(&last.gateway_id),
             _ => String::new(),
         };
         Ok(Response::new(pb::ListGatewaysResponse {

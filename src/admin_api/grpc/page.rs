@@ -6,6 +6,7 @@ use std::str::FromStr;
 use tonic::Status;
 
 use crate::admin_api::error::invalid;
+use crate::admin_api::page_token::PageTokens;
 use crate::keys::Timestamp;
 
 const DEFAULT_SIZE: u32 = 100;
@@ -27,26 +28,29 @@ pub(super) fn size(asked: u32) -> Result<usize, Status> {
     }
 }
 
-/// Reads a token that an earlier page gave out; empty is the first page.
-pub(super) fn token<T: FromStr>(token: &str) -> Result<Option<T>, Status> {
+fn tokens() -> PageTokens {
+    PageTokens::of(["grpc"])
+}
+
+/// The token of the id at which a page ended.
+pub(super) fn id_token(id: &impl Display) -> String {
+    tokens().token(&id.to_string())
+}
+
+/// Reads the id of a token that an earlier page gave out; empty is the first page.
+pub(super) fn id<T: FromStr>(token: &str) -> Result<Option<T>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
-    token.parse().map(Some).map_err(|_| bad_token())
+    let id: Option<String> = tokens().place(token);
+    let id = id.and_then(|id| id.parse().ok());
+    id.map(Some).ok_or_else(bad_token)
 }
 
-fn bad_token() -> Status {
-    invalid(
-        "page_token",
-        "not one that a list gave out; leave it empty for the first page",
-    )
-}
-
-/// A place in a list in order of creation as a token: `<milliseconds>.<id>`;
-/// empty after the last page.
+/// The token of a place in a list in order of creation; empty after the last page.
 pub(super) fn place_token<T: Display>(place: Option<(Timestamp, T)>) -> String {
     place.map_or_else(String::new, |(created_at, id)| {
-        format!("{}.{id}", created_at.as_millis())
+        tokens().token(&(created_at.as_millis(), id.to_string()))
     })
 }
 
@@ -55,8 +59,14 @@ pub(super) fn place<T: FromStr>(token: &str) -> Result<Option<(Timestamp, T)>, S
     if token.is_empty() {
         return Ok(None);
     }
-    let (millis, id) = token.split_once('.').ok_or_else(bad_token)?;
-    let millis = millis.parse().map_err(|_| bad_token())?;
+    let (millis, id): (i64, String) = tokens().place(token).ok_or_else(bad_token)?;
     let id = id.parse().map_err(|_| bad_token())?;
     Ok(Some((Timestamp::from_millis(millis), id)))
+}
+
+fn bad_token() -> Status {
+    invalid(
+        "page_token",
+        "not one that a list gave out; leave it empty for the first page",
+    )
 }

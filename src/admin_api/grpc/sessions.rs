@@ -35,7 +35,7 @@ impl SessionService for Sessions {
     ) -> Result<Response<pb::ListSessionsResponse>, Status> {
         let request = request.get_ref();
         let size = page::size(request.page_size)?;
-        let after: Option<SessionId> = page::token(&request.page_token)?;
+        let after: Option<SessionId> = page::id(&request.page_token)?;
         let key = match request.key_object_id.as_str() {
             "" => None,
             id => Some(convert::key_id("key_object_id", id)?),
@@ -43,7 +43,7 @@ impl SessionService for Sessions {
         let found = self.presence.sessions(key, after, size).await;
         let found = found.map_err(|error| status(&error))?;
         let next_page_token = match found.last() {
-            Some(last) if found.len() == size => last.view.id.to_string(),
+            Some(last) if found.len() == size => page::id_token(&last.view.id),
             _ => String::new(),
         };
         Ok(Response::new(pb::ListSessionsResponse {

@@ -9,6 +9,7 @@ use super::error::{ApiError, ErrorBody, ErrorCause};
 use super::params;
 use super::params::{Namespace, Parameters};
 use crate::admin_api::auth::Caller;
+use crate::admin_api::page_token::PageTokens;
 use crate::admin_api::state::AdminState;
 use crate::control::audit::AuditFilter;
 use crate::keys::Timestamp;
@@ -131,13 +132,17 @@ pub(super) async fn list(
     if limit > MAX_LIMIT {
         return Err(ErrorCause::invalid("limit", format!("must be 1 to {MAX_LIMIT}")).into());
     }
-    let before = parameters.one("page_token")?.map(str::parse).transpose();
+    let tokens = PageTokens::of(["audit"]);
+    let before = parameters.one("page_token")?;
+    let before = before
+        .map(|token| tokens.place(token).ok_or(()))
+        .transpose();
     let before =
         before.map_err(|_| ErrorCause::invalid("page_token", "not one that a page gave out"))?;
     let page = state.audit.page(&filter, before, limit).await?;
     Ok(Json(AuditRows {
         items: page.records.into_iter().map(AuditShown::from).collect(),
-        next_page_token: page.next.map(|next| next.to_string()),
+        next_page_token: page.next.map(|next| tokens.token(&next)),
     }))
 }
 

@@ -11,15 +11,14 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Deref;
 
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::error::{ApiError, ErrorCause};
 use super::filter::Order;
 use super::page::{Page, Rows};
 use super::params::Parameters;
+use crate::admin_api::page_token::PageTokens;
 
 /// All parameters of such a list.
 pub(super) const PARAMETERS: [&str; 9] = [
@@ -35,9 +34,6 @@ pub(super) const PARAMETERS: [&str; 9] = [
 ];
 /// Those that say which page it is, not of what.
 pub(super) const OF_PAGE: [&str; 4] = ["paginated", "limit", "offset", "page_token"];
-/// Bytes of a token that prove the rest: that it is one of ours, and of this
-/// list. No secret is in it, and who makes one up sees what it may see anyway.
-const PROOF: usize = 8;
 
 /// The parameter of a walk, for the document.
 #[derive(utoipa::IntoParams)]
@@ -69,26 +65,22 @@ pub(super) struct Walk<F, I> {
     order: Order<F>,
     after: Option<Place<I>>,
     /// Of the list, the filters and the order.
-    proof: Sha256,
+    tokens: PageTokens,
 }
 
 impl<F: Copy, I: Ord + Serialize + DeserializeOwned> Walk<F, I> {
     /// The page of a request, of the list that is called `list`.
     pub fn of(list: &str, parameters: &Parameters, order: Order<F>) -> Result<Self, ApiError> {
         let page = Page::of(parameters)?;
-        let mut proof = Sha256::new();
         let of_list = parameters
             .but(&OF_PAGE)
             .flat_map(|(name, value)| [name, value]);
-        for word in [list].into_iter().chain(of_list) {
-            proof.update((word.len() as u64).to_be_bytes());
-            proof.update(word);
-        }
+        let tokens = PageTokens::of([list].into_iter().chain(of_list));
         let mut walk = Self {
             page,
             order,
             after: None,
-            proof,
+            tokens,
         };
         if let Some(token) = parameters.one("page_token")? {
             for other in ["offset", "paginated"] {
@@ -99,9 +91,8 @@ impl<F: Copy, I: Ord + Serialize + DeserializeOwned> Walk<F, I> {
             }
             let rule = "not one that this list gave out with these filters and this order; \
                         leave it out for the first page";
-            let place = walk
-                .read(token)
-                .filter(|place| place.by.len() == walk.order.len());
+            let place = walk.tokens.place(token);
+            let place = place.filter(|place: &Place<I>| place.by.len() == walk.order.len());
             walk.after = Some(place.ok_or_else(|| ErrorCause::invalid("page_token", rule))?);
         }
         Ok(walk)
@@ -173,29 +164,10 @@ impl<F: Copy, I: Ord + Serialize + DeserializeOwned> Walk<F, I> {
     }
 
     fn token<T>(&self, last: &Ranked<'_, I, T>) -> String {
-        let place = Place {
+        self.tokens.token(&Place {
             by: last.by.iter().map(|value| value.to_string()).collect(),
             id: &last.id,
-        };
-        // A place is words and numbers: there is nothing that JSON can't say.
-        let place = serde_json::to_vec(&place).unwrap_or_default();
-        HEXLOWER.encode(&[&self.proof_of(&place)[..], &place].concat())
-    }
-
-    fn read(&self, token: &str) -> Option<Place<I>> {
-        let bytes = HEXLOWER_PERMISSIVE.decode(token.as_bytes()).ok()?;
-        let (proof, place) = bytes.split_at_checked(PROOF)?;
-        if proof != self.proof_of(place) {
-            return None;
-        }
-        serde_json::from_slice(place).ok()
-    }
-
-    fn proof_of(&self, place: &[u8]) -> [u8; PROOF] {
-        let hash = self.proof.clone().chain_update(place).finalize();
-        let mut proof = [0; PROOF];
-        proof.copy_from_slice(&hash[..PROOF]);
-        proof
+        })
     }
 }
 

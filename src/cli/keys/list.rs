@@ -4,7 +4,7 @@ use super::rows::status_word;
 use crate::cli::arguments::refuse_secret;
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
-use crate::cli::output::PAGE;
+use crate::cli::pages::PAGE;
 use crate::control::agent_config::quote::clean;
 use crate::keys::KeyId;
 use crate::proto::admin::v1::{GetKeyRequest, GetKeyResponse, Key, ListKeysRequest};

@@ -2,7 +2,7 @@
 
 use crate::cli::connect::Client;
 use crate::cli::error::CliError;
-use crate::cli::output::PAGE;
+use crate::cli::pages::{PAGE, pages};
 use crate::control::agent_config::quote::clean;
 use crate::keys::TokenId;
 use crate::proto::admin::v1::ListTokensRequest;
@@ -15,18 +15,15 @@ pub(super) async fn all(client: &mut Client) -> Result<Vec<Token>, CliError> {
         page_size: PAGE,
         ..ListTokensRequest::default()
     };
-    let mut tokens = Vec::new();
-    loop {
+    pages(async |page_token| {
+        request.page_token = page_token;
         let answer = client.tokens.list_tokens(request.clone()).await;
         let page = answer
             .map_err(|status| client.refusal(&status))?
             .into_inner();
-        tokens.extend(page.tokens);
-        if page.next_page_token.is_empty() {
-            return Ok(tokens);
-        }
-        request.page_token = page.next_page_token;
-    }
+        Ok((page.tokens, page.next_page_token))
+    })
+    .await
 }
 
 pub(super) fn role_word(token: &Token) -> &'static str {

@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use super::*;
+use crate::keys::Id;
 use crate::keys::Timestamp;
 use crate::store::embedded::EmbeddedStore;
 

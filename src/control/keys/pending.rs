@@ -4,10 +4,11 @@
 //! Must not know: who asked for them. Invariant: one task a key; it ends with
 //! an answer of the store, whatever that is, or with the process.
 
-use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::gateway::key_feed::KeyFeedFollower;
 use crate::keys::KeyId;
@@ -20,7 +21,7 @@ const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// The revokes that wait for the store.
 pub(super) struct Pending {
     store: Arc<dyn KeyStore>,
-    revocations: Arc<KeyFeedFollower>,
+    key_feed: Arc<KeyFeedFollower>,
     metrics: Arc<Metrics>,
     keys: Mutex<HashSet<KeyId>>,
 }
@@ -28,12 +29,12 @@ pub(super) struct Pending {
 impl Pending {
     pub fn new(
         store: Arc<dyn KeyStore>,
-        revocations: Arc<KeyFeedFollower>,
+        key_feed: Arc<KeyFeedFollower>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
-            revocations,
+            key_feed,
             metrics,
             keys: Mutex::default(),
         })
@@ -49,7 +50,7 @@ impl Pending {
             match this.until_answered(key).await {
                 Ok(done) => {
                     written(&done);
-                    this.revocations.apply(&done.change).await;
+                    this.key_feed.apply(&done.change).await;
                 }
                 Err(error) => {
                     tracing::error!(%key, %error, "a pending revoke is given up: the store will not have it; its gate here stays shut");

@@ -84,7 +84,7 @@ impl KeyAdmin {
     ) -> RevokeOutcome {
         let started = Instant::now();
         tracing::warn!(target: "muster::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
-        let (record, closing) = self.revocations.revoke_here(key).await;
+        let (record, closing) = self.key_feed.revoke_here(key).await;
         let (events, actor) = (Arc::clone(&self.events), actor.clone());
         let trail = Arc::clone(&self.audit);
         self.pending.add(key, move |written| {

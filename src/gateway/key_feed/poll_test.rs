@@ -39,16 +39,16 @@ async fn revocations(store: &EmbeddedStore, position: Position) -> KeyFeedFollow
         },
         Arc::clone(&metrics),
     );
-    KeyFeedFollower::new(
-        shared,
-        Arc::new(registry),
-        Arc::new(authenticator),
+    KeyFeedFollower::new(FollowerParts {
+        store: shared,
+        registry: Arc::new(registry),
+        authenticator: Arc::new(authenticator),
         view,
         events,
         metrics,
-        SECOND,
+        interval: SECOND,
         position,
-    )
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,13 +65,13 @@ async fn the_view_is_fresh_once_there_is_no_more_to_come() {
         };
         store.create(key).await.unwrap();
     }
-    let revocations = revocations(&store, start).await;
+    let key_feed = revocations(&store, start).await;
     tokio::time::advance(9 * SECOND).await;
-    assert!(revocations.poll_once().await.unwrap(), "more to come");
-    assert!(revocations.view.age() >= 9 * SECOND, "so it is not fresh");
-    assert!(!revocations.poll_once().await.unwrap());
-    assert!(revocations.view.age() < SECOND);
-    assert_eq!(revocations.position(), store.gateways().await.unwrap().1);
+    assert!(key_feed.poll_once().await.unwrap(), "more to come");
+    assert!(key_feed.view.age() >= 9 * SECOND, "so it is not fresh");
+    assert!(!key_feed.poll_once().await.unwrap());
+    assert!(key_feed.view.age() < SECOND);
+    assert_eq!(key_feed.position(), store.gateways().await.unwrap().1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,11 +82,11 @@ async fn the_view_is_fresh_after_a_resync() {
         epoch: Epoch(now.epoch.0 ^ 1),
         ..now
     };
-    let revocations = revocations(&store, elsewhere).await;
+    let key_feed = revocations(&store, elsewhere).await;
     tokio::time::advance(9 * SECOND).await;
-    assert!(!revocations.poll_once().await.unwrap());
-    assert!(revocations.view.age() < SECOND);
-    assert_eq!(revocations.view.epoch(), now.epoch);
+    assert!(!key_feed.poll_once().await.unwrap());
+    assert!(key_feed.view.age() < SECOND);
+    assert_eq!(key_feed.view.epoch(), now.epoch);
 }
 
 /// Its gate was swept, its record is in no cache: the memory of the last
@@ -111,18 +111,18 @@ async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
         epoch: Epoch(created.position.epoch.0 ^ 1),
         ..created.position
     };
-    let revocations = revocations(&store, elsewhere).await;
-    revocations.recent.note(&Change::Revoked(record.clone()));
-    revocations.poll_once().await.unwrap();
-    let (end, _) = revocations.registry.end_of(record.id).unwrap();
+    let key_feed = revocations(&store, elsewhere).await;
+    key_feed.recent.note(&Change::Revoked(record.clone()));
+    key_feed.poll_once().await.unwrap();
+    let (end, _) = key_feed.registry.end_of(record.id).unwrap();
     assert_eq!(end, KeyEnd::Revoked(at));
     let Lookup::Present(stored) = store.load(record.id).await.unwrap().lookup else {
         panic!("gone");
     };
     assert_eq!(stored.revoked_at, Some(at));
-    assert_eq!(revocations.metrics.reasserted.get(), 1);
+    assert_eq!(key_feed.metrics.reasserted.get(), 1);
     // What it wrote itself it hears of like every change.
-    assert_eq!(revocations.position(), created.position);
-    assert!(!revocations.poll_once().await.unwrap());
-    assert_eq!(revocations.position().revision, stored.revision);
+    assert_eq!(key_feed.position(), created.position);
+    assert!(!key_feed.poll_once().await.unwrap());
+    assert_eq!(key_feed.position().revision, stored.revision);
 }

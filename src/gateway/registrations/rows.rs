@@ -208,7 +208,12 @@ impl Rows {
         is_the_same
     }
 
-    pub fn judge(&mut self, agent: Uuid, healths: &[(String, Option<Health>)], now: Timestamp) {
+    pub fn record_health(
+        &mut self,
+        agent: Uuid,
+        healths: &[(String, Option<Health>)],
+        now: Timestamp,
+    ) {
         let Some(record) = self.agents.get_mut(&agent).map(Arc::make_mut) else {
             return;
         };

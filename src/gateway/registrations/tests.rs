@@ -333,10 +333,12 @@ async fn a_key_in_use_is_written_coarsely_and_at_the_end() {
         .run(
             Duration::MAX,
             clock,
-            nobody,
-            async || None,
-            async || None,
-            |_| {},
+            Cleanup {
+                connected: nobody,
+                elsewhere: async || None,
+                limit: async || None,
+                forgotten: |_| {},
+            },
             stop,
         )
         .await;

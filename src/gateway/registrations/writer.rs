@@ -14,6 +14,20 @@ use crate::store::{StoreClock, StoreError};
 /// to come back.
 const AGING: Duration = Duration::from_secs(60);
 
+/// Which agents are forgotten, and who is told.
+pub struct Cleanup<C, E, L, F> {
+    /// Returns the agents that are connected here, and the keys in use.
+    pub connected: C,
+    /// Returns the agents that are connected to other gateways; `None`: it is not
+    /// known, and nobody is forgotten where there may be others.
+    pub elsewhere: E,
+    /// Returns after how long without a connection an agent is forgotten; zero:
+    /// never; `None`: it is not known, and nobody is.
+    pub limit: L,
+    /// Called for each forgotten agent that no other gateway forgot before.
+    pub forgotten: F,
+}
+
 impl Instances {
     /// Writes what is dirty, batch by batch.
     ///
@@ -48,23 +62,25 @@ impl Instances {
     }
 
     /// Every `interval` until `shutdown` takes over what other gateways wrote,
-    /// and writes; then writes once more. Notes the keys that `connected`
-    /// returns as used; forgets agents that for as long as `limit` returns by the
-    /// store's `clock` (zero: for ever; `None`: not known, and nobody is) were
-    /// neither among its agents nor among those that `elsewhere` returns (`None`:
-    /// not known, and nobody is forgotten where there may be others).
-    /// Tells `forgotten` of each that no other gateway forgot before.
-    #[expect(clippy::too_many_arguments, reason = "each is another question")]
-    pub async fn run(
+    /// and writes; then writes once more.
+    pub async fn run<C, E, L, F>(
         self: Arc<Self>,
         interval: Duration,
         clock: StoreClock,
-        connected: impl Fn() -> Connected + Send + Sync,
-        elsewhere: impl AsyncFn() -> Option<HashSet<Uuid>> + Send + Sync,
-        limit: impl AsyncFn() -> Option<Duration> + Send + Sync,
-        forgotten: impl Fn(Uuid) + Send + Sync,
+        cleanup: Cleanup<C, E, L, F>,
         shutdown: CancellationToken,
-    ) {
+    ) where
+        C: Fn() -> Connected + Send + Sync,
+        E: AsyncFn() -> Option<HashSet<Uuid>> + Send + Sync,
+        L: AsyncFn() -> Option<Duration> + Send + Sync,
+        F: Fn(Uuid) + Send + Sync,
+    {
+        let Cleanup {
+            connected,
+            elsewhere,
+            limit,
+            forgotten,
+        } = cleanup;
         let mut aged = clock.now();
         let mut wait = AGING;
         let mut is_behind = false;

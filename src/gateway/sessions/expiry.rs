@@ -61,7 +61,7 @@ impl ExpiryTimers {
             self.registry.wait_for_expiry(key);
             return;
         }
-        match self.authenticator.recheck(key).await {
+        match self.authenticator.reload(key).await {
             Ok((record, position)) => match record.revoked_at {
                 Some(at) => {
                     self.registry.end_revoked(key, at, record.expires_at);

@@ -110,7 +110,7 @@ impl Gate {
     }
 
     /// The decision on a principal, which may teach the gate something newer.
-    pub fn judge(&mut self, principal: &Principal, now: Timestamp) -> Result<Pass, AdmitError> {
+    pub fn check(&mut self, principal: &Principal, now: Timestamp) -> Result<Pass, AdmitError> {
         let (seen, expires_at) = match &mut self.state {
             State::Ended { how, .. } => return Err(AdmitError::Ended(*how)),
             State::Open { seen, expires_at } => (seen, expires_at),

@@ -116,7 +116,7 @@ impl Registry {
                 .gates
                 .entry(principal.key())
                 .or_insert_with(|| Gate::open(principal));
-            let pass = self.judge(&mut gate, principal, now)?;
+            let pass = self.check(&mut gate, principal, now)?;
             (pass.expires_at, gate.insert(&session))
         };
         {
@@ -158,13 +158,13 @@ impl Registry {
     ///
     /// # Errors
     /// [`AdmitError`].
-    pub fn check(&self, principal: &Principal) -> Result<(), AdmitError> {
+    pub fn check_gate(&self, principal: &Principal) -> Result<(), AdmitError> {
         if principal.age() > self.options.memory {
             return Err(AdmitError::Stale);
         }
         let now = self.clock.now();
         let pass = match self.gates.get_mut(&principal.key()) {
-            Some(mut gate) => self.judge(&mut gate, principal, now)?,
+            Some(mut gate) => self.check(&mut gate, principal, now)?,
             None if now >= principal.expires_at() => {
                 return Err(AdmitError::Expired(principal.expires_at()));
             }
@@ -176,7 +176,7 @@ impl Registry {
         Ok(())
     }
 
-    fn judge(
+    fn check(
         &self,
         gate: &mut Gate,
         principal: &Principal,
@@ -188,7 +188,7 @@ impl Registry {
                 learned: false,
             });
         }
-        gate.judge(principal, now)
+        gate.check(principal, now)
     }
 
     /// For the proof that tests would notice: from now on every principal

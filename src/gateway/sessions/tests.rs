@@ -158,7 +158,7 @@ async fn a_session_parked_before_the_revoke_meets_the_ended_gate() {
     let refused = bench.admit(&parked, 1).unwrap_err();
     assert!(matches!(refused, AdmitError::Ended(KeyEnd::Revoked(_))));
     assert!(matches!(
-        bench.registry.check(&parked),
+        bench.registry.check_gate(&parked),
         Err(AdmitError::Ended(_))
     ));
 }
@@ -228,8 +228,8 @@ async fn a_principal_that_knows_more_teaches_the_gate() {
     };
     bench.store.edit(key.id, edit).await.unwrap();
     let newer = bench.principal(&key).await;
-    assert_eq!(bench.registry.check(&newer), Ok(()));
-    assert_eq!(bench.registry.check(&old), Err(AdmitError::Stale));
+    assert_eq!(bench.registry.check_gate(&newer), Ok(()));
+    assert_eq!(bench.registry.check_gate(&old), Err(AdmitError::Stale));
     drop(guard);
 }
 
@@ -388,7 +388,7 @@ async fn an_extension_in_the_last_second_cuts_nobody() {
     };
     bench.store.edit(key.id, edit).await.unwrap();
     bench.store.clock().set_shift_millis(61_000);
-    let (record, position) = bench.authenticator.recheck(key.id).await.unwrap();
+    let (record, position) = bench.authenticator.reload(key.id).await.unwrap();
     bench.registry.observe(key.id, position, record.expires_at);
     assert_eq!(bench.registry.expire(key.id).total(), 0);
     assert_eq!(bench.registry.live_sessions(key.id), 1);

@@ -8,111 +8,105 @@ use super::plot::{Line, Plot, escape};
 use crate::load::outcome::thousandths;
 use crate::load::scenario::stage::number;
 
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}\
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
-th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #8884}\
-td.n,th.n{text-align:right}\
-figure{margin:1.5rem 0}figcaption{font-weight:600}\
-svg text{font-size:11px;fill:currentColor}.grid{stroke:#8884}.mark{stroke:#c43b3b;stroke-dasharray:4 3}\
-.legend span{margin-right:1.2rem}.legend svg{width:10px;height:10px}";
+const PAGE: &str = include_str!("page.html");
 
 impl Report {
     /// One page with plots, which needs nothing but itself.
     pub fn html(&self) -> String {
-        let report = self;
-        let title = format!("muster load {}", report.scenario);
-        let mut page = format!(
-            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{0}</title><style>{STYLE}</style><h1>{0}</h1>\
-         <p>{1:.0} s against {2}, ended {3}; seed {4}, muster {5}. \
-         The first {6:.0} s count for nothing.</p>",
-            escape(&title),
-            report.seconds,
-            escape(&report.targets.join(", ")),
-            report.ended_at,
-            report.seed,
-            report.muster,
-            report.warm_up_seconds,
-        );
-        let rows = |rows: Vec<Vec<String>>, head: &[&str]| table(head, &rows);
-        let settings = report.settings.iter();
-        page += &rows(
-            settings
-                .map(|(name, value)| vec![(*name).to_owned(), value.clone()])
-                .collect(),
-            &["setting", "value"],
-        );
-        if !report.facts.is_empty() {
-            page += "<h2>What it is about</h2>";
-            let facts = report.facts.iter();
-            page += &rows(
-                facts
-                    .map(|fact| vec![fact.name.clone(), fact.shown()])
-                    .collect(),
-                &["", "value"],
-            );
-        }
-        if !report.operations.is_empty() {
-            page += "<h2>Operations</h2>";
-            let operations = report.operations.iter().map(|(name, of)| {
-                let ms = |us: u64| format!("{} ms", thousandths(us));
-                let errors = of
-                    .errors
-                    .iter()
-                    .map(|(what, count)| format!("{count} {what}"));
-                let errors: Vec<_> = errors.collect();
-                let errors = if errors.is_empty() {
-                    "none".into()
-                } else {
-                    errors.join(", ")
-                };
-                let mut row = vec![
-                    (*name).to_owned(),
-                    of.count.to_string(),
-                    format!("{:.0}", of.per_second),
-                ];
-                row.extend([of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(ms));
-                row.push(errors);
-                row
-            });
-            let head = [
-                "", "count", "a second", "p50", "p90", "p99", "p99.9", "most", "errors",
-            ];
-            page += &rows(operations.collect(), &head);
-        }
-        page += "<h2>What it cost</h2>";
-        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
-        let costs = report.costs.iter().map(|cost| {
-            let resident = [
-                cost.resident_bytes_before,
-                cost.resident_bytes_after,
-                cost.resident_bytes_most,
-            ];
-            let mut row = vec![cost.of.clone(), format!("{:.2} s", cost.cpu_seconds)];
-            row.extend(resident.map(mib));
-            row
-        });
-        page += &rows(
-            costs.collect(),
-            &["", "CPU", "resident before", "after", "at most"],
-        );
-        page += &plots(report);
-        if !report.left_behind.is_empty() {
-            let _ = write!(
-                page,
-                "<h2>Left behind</h2><p>{}</p>",
-                escape(&report.left_behind.join("; "))
-            );
-        }
-        page + "</html>\n"
+        let title = format!("muster load {}", self.scenario);
+        let settings = self.settings.iter();
+        let settings = settings.map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
+        let facts = self.facts.iter();
+        let facts = facts.map(|fact| vec![fact.name.clone(), fact.shown()]);
+        let left_behind = match self.left_behind.join("; ") {
+            none if none.is_empty() => none,
+            left => format!("<h2>Left behind</h2><p>{}</p>", escape(&left)),
+        };
+        fill(&[
+            ("title", escape(&title)),
+            ("seconds", format!("{:.0}", self.seconds)),
+            ("targets", escape(&self.targets.join(", "))),
+            ("ended_at", self.ended_at.clone()),
+            ("seed", self.seed.to_string()),
+            ("muster", self.muster.to_owned()),
+            ("warm_up", format!("{:.0}", self.warm_up_seconds)),
+            ("settings", table(&["setting", "value"], settings)),
+            ("facts", section("Results", &["", "value"], facts)),
+            ("operations", operations(self)),
+            ("costs", costs(self)),
+            ("plots", plots(self)),
+            ("left_behind", left_behind),
+        ])
     }
 }
 
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+/// The page with each `{{name}}` replaced. What is put in is not looked at again.
+fn fill(values: &[(&str, String)]) -> String {
+    let mut page = String::new();
+    for (at, part) in PAGE.split("{{").enumerate() {
+        let text = match part.split_once("}}") {
+            Some((name, text)) if at > 0 => {
+                let value = values.iter().find(|(known, _)| *known == name);
+                page += value.map_or("", |(_, value)| value);
+                text
+            }
+            _ => part,
+        };
+        page += text;
+    }
+    page
+}
+
+fn operations(report: &Report) -> String {
+    let rows = report.operations.iter().map(|(name, of)| {
+        let ms = |us: u64| format!("{} ms", thousandths(us));
+        let errors = of.errors.iter();
+        let errors: Vec<_> = errors
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect();
+        let mut row = vec![
+            (*name).to_owned(),
+            of.count.to_string(),
+            format!("{:.0}", of.per_second),
+        ];
+        row.extend([of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(ms));
+        row.push(match errors.is_empty() {
+            true => "none".into(),
+            false => errors.join(", "),
+        });
+        row
+    });
+    let head = [
+        "", "count", "a second", "p50", "p90", "p99", "p99.9", "most", "errors",
+    ];
+    section("Operations", &head, rows)
+}
+
+fn costs(report: &Report) -> String {
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let rows = report.costs.iter().map(|cost| {
+        vec![
+            cost.of.clone(),
+            format!("{:.2} s", cost.cpu_seconds),
+            mib(cost.resident_bytes_before),
+            mib(cost.resident_bytes_after),
+            mib(cost.resident_bytes_most),
+        ]
+    });
+    let head = ["", "CPU", "resident before", "after", "at most"];
+    section("Cost", &head, rows)
+}
+
+/// A table with its heading; nothing where there are no rows.
+fn section(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut rows = rows.peekable();
+    match rows.peek() {
+        None => String::new(),
+        Some(_) => format!("<h2>{title}</h2>{}", table(head, rows)),
+    }
+}
+
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = String::from("<table><tr>");
     let class = |n: usize| if n == 0 { "" } else { " class=\"n\"" };
     for (n, word) in head.iter().enumerate() {
@@ -120,8 +114,8 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     }
     for row in rows {
         table += "</tr><tr>";
-        for (n, cell) in row.iter().enumerate() {
-            let _ = write!(table, "<td{}>{}</td>", class(n), escape(cell));
+        for (n, cell) in row.into_iter().enumerate() {
+            let _ = write!(table, "<td{}>{}</td>", class(n), escape(&cell));
         }
     }
     table + "</tr></table>"
@@ -189,7 +183,7 @@ fn plots(report: &Report) -> String {
         }
         .figure()
     };
-    let mut all = String::from("<h2>Over time</h2>");
+    let mut all = String::new();
     if let Some(curve) = &report.curve {
         let points = curve.points.iter().map(|(ms, count)| (*ms, to_f64(*count)));
         let points = std::iter::once((0.0, 0.0)).chain(points).collect();
