@@ -69,7 +69,7 @@ async fn down_for(down: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_killed_comes_back_and_nobody_is_told_a_lie() {
+async fn after_a_redis_crash_no_good_key_is_refused() {
     let _alone = alone().await;
     down_for(Duration::from_secs(3)).await;
     if long() {

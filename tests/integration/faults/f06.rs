@@ -156,19 +156,19 @@ async fn swallows(of: Of) {
 
 /// After healing each door knows what it missed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_all_connections() {
+async fn redis_hangs_on_all_connections() {
     let _alone = alone().await;
     swallows(Of::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_the_tail_alone() {
+async fn redis_hangs_on_the_lease_alone() {
     let _alone = alone().await;
     swallows(Of::Tail).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_the_hint_alone() {
+async fn redis_hangs_on_the_hint_alone() {
     let _alone = alone().await;
     let site = Site::new();
     let one = site.launch("one").ready().await;

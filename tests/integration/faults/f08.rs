@@ -94,7 +94,7 @@ async fn emptied(how: &str, empty: impl AsyncFnOnce(&mut RedisServer)) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_is_emptied_and_no_good_agent_is_told_that_it_is_not() {
+async fn redis_is_emptied_and_no_good_key_is_refused() {
     let _alone = alone().await;
     emptied("FLUSHALL", async |redis| {
         let mut raw = redis.raw().await;
@@ -104,7 +104,7 @@ async fn redis_is_emptied_and_no_good_agent_is_told_that_it_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_comes_back_empty_and_no_good_agent_is_told_that_it_is_not() {
+async fn redis_comes_back_empty_and_no_good_key_is_refused() {
     let _alone = alone().await;
     emptied("an empty restart", async |redis| Saved::lose_all(redis)).await;
 }

@@ -73,7 +73,7 @@ fn good_histories_pass() {
 }
 
 #[test]
-fn what_is_not_acknowledged_may_be_either() {
+fn an_unacknowledged_change_may_have_happened_or_not() {
     let asked = entry(Op::Revoke, 1_000, 3_000, Answer::Unknown);
     for answer in [Answer::Yes, Answer::Ended] {
         let all = found(&[&[created(), asked.clone(), join(20_000, answer)]]);
@@ -102,7 +102,7 @@ fn a_revoke_may_die_with_the_gateway_that_could_not_write_it() {
 }
 
 #[test]
-fn faults_of_ours_are_no_lies() {
+fn faults_of_the_gateway_never_blame_the_agent() {
     let history = [
         created(),
         join(100, Answer::Unknown),
@@ -114,13 +114,13 @@ fn faults_of_ours_are_no_lies() {
 }
 
 #[test]
-fn a_join_past_the_bound_is_found() {
+fn the_checker_finds_a_join_past_the_bound() {
     let late = on(2, join(3_100, Answer::Yes));
     assert_eq!(found(&[&[created(), revoked(), late]]), [Invariant::I1]);
 }
 
 #[test]
-fn a_session_past_the_bound_is_found() {
+fn the_checker_finds_a_session_past_the_bound() {
     let lives_on = session(200, None);
     let later = on(2, join(4_100, Answer::Ended));
     let all = found(&[&[created(), revoked()], &lives_on, &[later]]);
@@ -130,7 +130,7 @@ fn a_session_past_the_bound_is_found() {
 }
 
 #[test]
-fn one_that_is_let_in_after_it_was_refused_is_found() {
+fn the_checker_finds_a_join_after_a_refusal() {
     let history = |gateway, at| {
         let back = on(gateway, join(at, Answer::Yes));
         found(&[&[created(), revoked(), join(1_100, Answer::Ended), back]])
@@ -142,7 +142,7 @@ fn one_that_is_let_in_after_it_was_refused_is_found() {
 }
 
 #[test]
-fn a_good_key_told_that_it_is_not_is_found() {
+fn the_checker_finds_a_good_key_that_was_refused() {
     for answer in [Answer::Ended, Answer::Refused("KEY_INVALID".into())] {
         let wrong = join(500, answer.clone());
         assert_eq!(found(&[&[created(), wrong]]), [Invariant::I4]);
@@ -156,7 +156,7 @@ fn a_good_key_told_that_it_is_not_is_found() {
 }
 
 #[test]
-fn a_lost_revoke_is_found() {
+fn the_checker_finds_a_lost_revoke() {
     let read = entry(Op::Read, 9_000, 9_005, Answer::Yes);
     assert_eq!(found(&[&[created(), revoked(), read]]), [Invariant::I5]);
 }

@@ -1,0 +1,3 @@
+//! The sources themselves.
+
+mod layering;

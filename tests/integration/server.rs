@@ -1,0 +1,4 @@
+//! Maintenance of whole stores, and the ops endpoints.
+
+mod endpoints;
+mod maintenance;
