@@ -23,7 +23,7 @@ use axum::middleware;
 use tonic::service::Routes;
 
 pub use about::About;
-pub use not_ready::NotReadyService;
+pub(crate) use not_ready::NotReadyService;
 pub use service::AdminService;
 pub use state::AdminState;
 

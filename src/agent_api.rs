@@ -28,7 +28,7 @@ use crate::metrics::registry::Metrics;
 use crate::proto::mpi::v1::command_service_server::CommandServiceServer;
 use crate::proto::mpi::v1::file_service_server::FileServiceServer;
 
-pub use authenticate::Authenticate;
+pub(crate) use authenticate::Authenticate;
 use refusals::Refusals;
 
 /// The service that the agent listener serves, and the switch of its health.

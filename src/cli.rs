@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use error::CliError;
+pub(crate) use error::CliError;
 
 use output::{Console, Format};
 

@@ -11,10 +11,13 @@ mod record;
 mod rules;
 mod timestamp;
 
-pub use credential::{CredentialError, Kind, Minted, PresentedKey, PresentedToken, mint};
-pub use id::{Digest, Id, KeyId, ParseIdError, TokenId};
+pub(crate) use credential::{CredentialError, PresentedToken};
+pub use credential::{Kind, PresentedKey, mint};
+pub(crate) use id::{Digest, ParseIdError};
+pub use id::{Id, KeyId, TokenId};
 pub use record::{Epoch, KeyRecord, KeyStatus, Position, Revision};
-pub use rules::{
+pub(crate) use rules::{
     DEFAULT_NAMESPACE, RuleError, check_expiry, check_future, check_name, latest_expiry,
 };
-pub use timestamp::{Timestamp, TimestampError};
+pub use timestamp::Timestamp;
+pub(crate) use timestamp::TimestampError;

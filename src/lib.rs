@@ -2,6 +2,10 @@
 //!
 //! The rooms, in the order of their layers: a room names only those before it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "what is public here is for the integration tests and the benches"
+)]
 
 mod files;
 pub mod keys;

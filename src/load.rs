@@ -31,10 +31,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::LoadError;
 pub use harness::Admin;
-pub use measure::{Point, PointOf, Summary};
-pub use outcome::{Curve, Fact, Mark, thousandths};
+pub(crate) use measure::Point;
+pub(crate) use outcome::thousandths;
 pub use plan::{Plan, Target};
-pub use progress::{Progress, Watcher};
+pub use progress::Progress;
+pub(crate) use progress::Watcher;
 pub use report::Report;
 pub use scenario::{Denied, Hold, Join, Loop, Revoke, Scenario, Storm, Verify};
 

@@ -20,10 +20,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use crate::control::tokens::FirstToken;
-pub use data_dir::{DataDir, DataDirError};
-pub use enrol::redis_options;
-pub use error::{ServeError, StartError};
+pub(crate) use crate::control::tokens::FirstToken;
+pub(crate) use data_dir::DataDir;
+pub(crate) use enrol::redis_options;
+pub(crate) use error::ServeError;
+pub use error::StartError;
 
 use crate::server::config::Config;
 use crate::store::Store;
@@ -64,7 +65,7 @@ impl Server {
                 let store = EmbeddedStore::open(&data_dir.store())?;
                 (Source::Own(Arc::new(store)), None)
             }
-            Some(options) => (Source::Shared(options), Some(data_dir.lock()?)),
+            Some(options) => (Source::Shared(Box::new(options)), Some(data_dir.lock()?)),
         };
         build::build(config, &data_dir, source, lock).await
     }

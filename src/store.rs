@@ -21,27 +21,30 @@ mod presence;
 pub mod redis;
 mod registration_rows;
 mod registrations;
-pub mod scan;
+pub(crate) mod scan;
 mod settings;
 mod token_changes;
 mod tokens;
 
-pub use audit::{AuditEntry, AuditPage, AuditRecord, AuditResult, AuditStore};
-pub use batches::BatchWriter;
+pub(crate) use audit::AuditRecord;
+pub use audit::{AuditEntry, AuditPage, AuditResult, AuditStore};
+pub(crate) use batches::BatchWriter;
 pub use claims::ClaimStore;
 pub use clock::StoreClock;
 pub use error::StoreError;
 pub use events::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
 pub use feed::{Change, Feed, KeyChange};
-pub use gateways::{
-    Bound, Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Standing,
-};
+pub(crate) use gateways::Bound;
+pub use gateways::{Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Standing};
+pub(crate) use keys::Durability;
 pub use keys::{
-    ChangeError, Durability, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
+    ChangeError, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
 };
-pub use presence::{PresenceList, PresenceRow, PresenceStore, PresenceUpdate, PublishedList};
+pub(crate) use presence::PresenceRow;
+pub use presence::{PresenceList, PresenceStore, PresenceUpdate, PublishedList};
+pub(crate) use registrations::AgentNews;
 pub use registrations::{
-    AgentNews, AgentRecord, Health, InstanceBatch, InstanceCursor, InstanceNews, InstanceRecord,
+    AgentRecord, Health, InstanceBatch, InstanceCursor, InstanceNews, InstanceRecord,
     InstanceStore, Registration,
 };
 pub use settings::SettingStore;

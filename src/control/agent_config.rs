@@ -14,8 +14,9 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-pub use block::Block;
-pub use target::{MOUNT, Target};
+pub(crate) use block::Block;
+pub(crate) use target::MOUNT;
+pub use target::Target;
 
 use crate::control::agent_config::quote::clean;
 use crate::control::error::{AdminError, ErrorKind};

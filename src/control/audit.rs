@@ -20,8 +20,8 @@ use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use actor::{Actor, Part};
-pub use query::AuditFilter;
+pub(crate) use actor::Actor;
+pub(crate) use query::AuditFilter;
 
 use crate::metrics::registry::Metrics;
 use crate::store::{AuditEntry, AuditResult, AuditStore, BatchWriter, StoreClock, StoreError};

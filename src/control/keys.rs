@@ -17,7 +17,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use listing::Keys;
-pub use outcome::{GatewayOutcome, RevokeOutcome};
+pub(crate) use outcome::{GatewayOutcome, RevokeOutcome};
 
 use crate::control::audit::{Actor, Audit};
 use crate::control::error::{AdminError, CreateError, ErrorKind};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-pub use bootstrap::{
+pub(crate) use bootstrap::{
     FirstToken, FirstTokenError, first_token, first_token_claim, name_first_token,
     shared_first_token, some_opens_all,
 };

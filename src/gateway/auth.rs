@@ -12,7 +12,7 @@ mod store_view;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use cache::KeyCache;
+pub(crate) use cache::KeyCache;
 pub use staleness::{StaleMode, Staleness};
 pub use store_view::StoreView;
 

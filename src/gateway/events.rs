@@ -19,8 +19,9 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use expiries::ExpiryEvents;
-pub use ring::{Batch, Cursor, KEPT};
+pub(crate) use expiries::ExpiryEvents;
+pub use ring::Batch;
+pub(crate) use ring::{Cursor, KEPT};
 
 use crate::keys::{Epoch, KeyId, Timestamp};
 use crate::store::{

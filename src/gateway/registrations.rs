@@ -22,9 +22,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-pub use report::{AgentReport, InstanceId, InstanceStatus, NoInstanceId, ReportedInstance, Words};
+pub use report::{AgentReport, InstanceStatus};
+pub(crate) use report::{InstanceId, ReportedInstance};
 pub use rows::Under;
-pub use writer::Cleanup;
+pub(crate) use writer::Cleanup;
 
 use crate::gateway::registrations::last_used::SIGHT;
 use crate::keys::{KeyId, Timestamp};

@@ -18,11 +18,10 @@ mod stale_store;
 #[cfg(test)]
 mod tests;
 
-pub use expiry::ExpiryTimers;
-pub use gate::{AdmitError, KeyEnd};
+pub(crate) use expiry::ExpiryTimers;
+pub(crate) use gate::{AdmitError, KeyEnd};
 pub use guard::SessionGuard;
 pub use registry::{Registry, RegistryOptions};
-pub use session::{
-    CloseConnection, EndReason, EndedSessions, Scope, SessionId, SessionInfo, SessionView,
-};
-pub use stale_store::StaleWatch;
+pub use session::{CloseConnection, Scope, SessionInfo};
+pub(crate) use session::{EndReason, EndedSessions, SessionId, SessionView};
+pub(crate) use stale_store::StaleWatch;

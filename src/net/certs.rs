@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keys::Timestamp;
 use authority::Authority;
-pub use error::CertError;
+pub(crate) use error::CertError;
 use files::Access;
-pub use issue::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
+pub(crate) use issue::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
 use names::Name;
 
 /// Between two looks at the leaf's life.

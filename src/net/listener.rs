@@ -38,9 +38,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use call::{Call, Cut};
-pub use limits::Limits;
-pub use observer::{CloseReason, Observer, RefuseReason, Unobserved};
+pub(crate) use call::Call;
+pub use call::Cut;
+pub(crate) use limits::Limits;
+pub(crate) use observer::{CloseReason, Observer, RefuseReason, Unobserved};
 
 use connection_limits::{Admission, ConnectionPermit};
 use lifecycle::{Protocol, Shared, later};

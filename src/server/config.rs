@@ -21,14 +21,15 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-pub use error::{ConfigError, Origin, Problem};
+pub(crate) use error::{ConfigError, Origin, Problem};
 
 #[cfg(test)]
 pub(crate) use layers::CLIENT_VARIABLES;
-pub use model::{Config, Listen, Log, OwnCertificate, Timing, Tls};
+pub use model::{Config, Tls};
+pub(crate) use model::{Listen, Log};
 pub use settings::Settings;
-pub use store::{StoreConfig, StorePlace, StoreText};
-pub use values::{Count, ListenAddress, LogFormat, Mode, Period, ValueError};
+pub(crate) use store::{StoreConfig, StorePlace, StoreText};
+pub(crate) use values::LogFormat;
 
 impl Config {
     /// The configuration from all three sources.

@@ -36,7 +36,7 @@ pub(super) enum Source {
     /// It is open, and this gateway's alone.
     Own(Arc<dyn Store>),
     /// Others have it, too, and it may be away.
-    Shared(RedisOptions),
+    Shared(Box<RedisOptions>),
 }
 
 fn read_ca(path: &Path) -> Result<Vec<u8>, StartError> {
@@ -182,7 +182,7 @@ impl StoreConnector<'_> {
             }
             Source::Shared(options) => options,
         };
-        let store = RedisStore::open(options.clone()).await?;
+        let store = RedisStore::open((**options).clone()).await?;
         self.agree_on_authority(&store).await?;
         let (name, known) = (&self.gateway.name, options.known.is_some());
         let now = store.clock().now();

@@ -10,8 +10,10 @@ mod check;
 mod copy;
 mod error;
 
-pub use crate::store::redis::AdoptionState;
-pub use adopt::{Adopted, Adoption, AdoptionCheck, TokenFate, look};
-pub use check::{Counts, Finding, Report, check};
+pub(crate) use crate::store::redis::AdoptionState;
+pub use adopt::look;
+pub(crate) use adopt::{Adopted, Adoption, AdoptionCheck, TokenFate};
+pub(crate) use check::{Counts, Finding};
+pub use check::{Report, check};
 pub use copy::{Copied, copy};
-pub use error::MaintenanceError;
+pub(crate) use error::MaintenanceError;

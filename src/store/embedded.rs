@@ -21,5 +21,5 @@ mod tokens;
 mod tombstones;
 
 pub use database::EmbeddedStore;
-pub use open::OpenError;
-pub use scan::{Held, hold, scan};
+pub(crate) use open::OpenError;
+pub use scan::{hold, scan};

@@ -32,8 +32,9 @@ mod tokens;
 mod unscripted;
 mod url;
 
-pub use adopt::AdoptionState;
-pub use copy::{CopyEnd, CopyTarget};
+pub(crate) use adopt::AdoptionState;
+pub(crate) use copy::CopyEnd;
+pub use copy::CopyTarget;
 pub use error::RedisOpenError;
 pub use options::RedisOptions;
 pub use scan::scan;

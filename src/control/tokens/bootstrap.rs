@@ -5,7 +5,7 @@ mod shared;
 use std::io;
 use std::path::Path;
 
-pub use shared::{first_token_claim, name_first_token, shared_first_token, some_opens_all};
+pub(crate) use shared::{first_token_claim, name_first_token, shared_first_token, some_opens_all};
 
 use super::TokenError;
 use crate::files::{self, Access};

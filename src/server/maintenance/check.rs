@@ -12,7 +12,8 @@ mod report;
 use std::collections::HashSet;
 
 pub use kinds::Kind;
-pub use report::{Counts, Finding, Report};
+pub use report::Report;
+pub(crate) use report::{Counts, Finding};
 
 use super::MaintenanceError;
 use super::error::existing;

@@ -75,7 +75,7 @@ pub struct Held(#[expect(dead_code, reason = "holds a lock")] Reading);
 /// crashed; others may still survey it.
 ///
 /// # Errors
-/// Those of [`survey`].
+/// Those of [`scan`].
 pub fn hold(path: &Path) -> Result<Held, OpenError> {
     open::repair(path)?;
     open::open_for_reading(path).map(Held)
