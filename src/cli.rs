@@ -91,7 +91,7 @@ enum Command {
     Events(events::EventsArgs),
     /// List and disconnect the live sessions of agents
     Sessions(sessions::SessionsArgs),
-    /// Make, list and revoke admin tokens: who may use these commands, for what
+    /// Make, list and revoke admin tokens, which allow these commands by role
     Tokens(tokens::TokensArgs),
     /// Show why agents were refused, and what to do about it
     Rejections(rejections::RejectionsArgs),
@@ -140,7 +140,7 @@ pub fn main() -> ExitCode {
         Ok(read) => read,
         Err(error) => {
             // Help and version come this way too; clap picks stream and code.
-            // Nobody is left to tell when printing fails.
+            // There is nowhere to report that printing failed.
             let _ = error.print();
             if let Some(variable) = variable_at_fault(&error) {
                 let from = "The value comes from the environment variable";

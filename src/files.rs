@@ -1,6 +1,6 @@
 //! Files that are whole or absent.
 //!
-//! Owns: reading with a bound, writing without a half state, who may read.
+//! Owns: reading with a bound, writing without a half state, permissions.
 //! Must not know: what is in the files. Invariant: a secret file is 0600 from
 //! its first byte, and a crash leaves the old content or the new.
 
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// No certificate, key or token is near this; a wrong path may be.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Who may read a file.
+/// The readers of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Everybody (0644).

@@ -1,4 +1,4 @@
-//! Who makes a call, may its role do this, and what of it is recorded: the same
+//! Callers, their roles, and the record of their calls: the same
 //! for gRPC and REST.
 //!
 //! Must not know: how a protocol carries a token or an error.
@@ -40,7 +40,7 @@ pub(super) enum RoleError {
         held: Role,
     },
     /// The call is not in the table of calls.
-    #[error("the admin API has no such call; is your program newer than this gateway?")]
+    #[error("the admin API has no such call; is your client newer than this gateway?")]
     NoSuchCall,
 }
 

@@ -1,7 +1,7 @@
 //! The admin listener's service before there is one: while the store is away at
-//! a start, every call is told why.
+//! a start, every call gets the reason.
 //!
-//! Must not know: who waits for what. Invariant: once it is open it stays so.
+//! Must not know: what the start waits for. Invariant: once it is open it stays so.
 
 use parking_lot::RwLock;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use super::console;
 use super::rest;
 use super::service::{AdminService, is_grpc};
 
-/// Shut at first. Clones are one door.
+/// Not ready at first. Clones share one state.
 #[derive(Clone)]
 pub struct NotReadyService {
     inside: Arc<OnceLock<AdminService>>,

@@ -1,4 +1,4 @@
-//! The tower layer that every agent call passes: who are you, on the headers
+//! The tower layer that authenticates every agent call, on the headers
 //! alone.
 
 use std::convert::Infallible;

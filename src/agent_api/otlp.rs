@@ -1,5 +1,5 @@
 //! OTLP: the agent's built-in collector exports to the gateway it registers
-//! with. Its metrics and logs are authenticated, counted and dropped; who sent
+//! with. Its metrics and logs are authenticated, counted and dropped; the senders of
 //! them is noted.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Who is refused, and where that is written down.
+//! The record of refused calls.
 //!
 //! Must not know: codes and texts. Invariant: what is counted is noted, too.
 

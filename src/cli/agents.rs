@@ -1,4 +1,4 @@
-//! `muster agents …`: who is out there.
+//! `muster agents …`: agents and their NGINX instances.
 
 mod delete;
 mod rows;

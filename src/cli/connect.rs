@@ -29,7 +29,7 @@ use crate::proto::admin::v1::session_service_client::SessionServiceClient;
 use crate::proto::admin::v1::settings_service_client::SettingsServiceClient;
 use crate::proto::admin::v1::token_service_client::TokenServiceClient;
 
-/// Where `serve` puts its data unless told otherwise.
+/// Where `serve` puts its data by default.
 pub(super) const DEFAULT_DATA_DIR: &str = "./muster-data";
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Longer than the longest `revoke-wait`, 30 s: the gateway's answer to a

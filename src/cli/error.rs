@@ -21,7 +21,7 @@ pub enum CliError {
     /// The gateway could not start; exit code 1.
     #[error("muster could not start: {}", with_causes(.0))]
     Start(#[from] StartError),
-    /// The gateway stopped and was not told to; exit code 1.
+    /// The gateway stopped by itself; exit code 1.
     #[error("muster stopped: {}", with_causes(.0))]
     Serve(#[from] ServeError),
     /// Refused or failed, in words; exit code 1.

@@ -145,7 +145,7 @@ struct EditArgs {
     name: Option<String>,
     #[command(flatten)]
     expiry: Expiry,
-    /// Only if nobody changed it since: the revision that `keys show` told
+    /// Only if the key is still at this revision, as `keys show` prints it
     #[arg(long, value_name = "N")]
     if_revision: Option<u64>,
 }

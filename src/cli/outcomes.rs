@@ -9,7 +9,7 @@ use super::arguments::shown;
 use super::error::CliError;
 use super::output::Console;
 
-/// The rows of such a command, for programs. `D`: what else is told of a
+/// The rows of such a command, for programs. `D`: what else is said of a
 /// success.
 pub(super) struct Outcomes<D> {
     rows: Vec<Row<D>>,

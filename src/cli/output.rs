@@ -124,7 +124,7 @@ impl Console {
         self.print(&(harmless_json(&json) + "\n"))
     }
 
-    /// Writes a line to stderr. Nobody is left to tell when that fails.
+    /// Writes a line to stderr. There is nowhere to report that this failed.
     pub fn note(&mut self, text: &str) {
         let _ = writeln!(self.err, "{text}");
         let _ = self.err.flush();

@@ -70,7 +70,7 @@ async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
     let dialled = config.tls.agent_address.clone();
     let server = tokio::select! {
         server = Server::bind(config) => server?,
-        // Told to stop before it has begun to serve.
+        // Stopped before it has begun to serve.
         () = stop.cancelled() => return Ok(()),
     };
     let (addresses, first_start) = (server.addresses(), server.first_start());

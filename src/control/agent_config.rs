@@ -2,7 +2,7 @@
 //! and ways to get it there.
 //!
 //! Owns: what of the data directory it needs, and where key and CA lie on the
-//! agent's host. Must not know: who asks, a running gateway.
+//! agent's host. Must not know: its callers, a running gateway.
 //! Invariant: nothing that is made here holds a key.
 
 mod block;
@@ -42,7 +42,7 @@ pub enum AgentConfigError {
     },
     /// "Every address" can't be dialled.
     #[error(
-        "the gateway listens on {0}, all addresses of its host, and nobody can dial that\n  say by \
+        "the gateway listens on {0}, all addresses of its host, which can't be dialled\n  say by \
          which name or address agents reach it: --agent-address HOST:{port}", port = .0.port
     )]
     Undiallable(AgentAddress),

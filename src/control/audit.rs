@@ -1,6 +1,6 @@
 //! The audit trail: every change that an operator made or was refused.
 //!
-//! Owns: the records that wait for the store, which refusals are told one by
+//! Owns: the records that wait for the store, which refusals are recorded one by
 //! one. Must not know: gRPC, REST, what an action means.
 //! Invariants: a record that could not be written waits, in order; nothing here
 //! changes or drops one that is written, but for its age.
@@ -39,7 +39,7 @@ const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 pub const MOST: u64 = 1_000_000;
 /// Records written or read in one step.
 const STEP: usize = 500;
-/// The action of who begins to use the console.
+/// The action of signing in at the console.
 pub const SIGN_IN: &str = "sign_in";
 
 /// Whose call it is, and how it came in.
@@ -109,8 +109,8 @@ impl Audit {
         })
     }
 
-    /// Takes a call to its end, also when who made it goes away meanwhile: else
-    /// he could change something and leave no record.
+    /// Takes a call to its end, also when its caller hangs up: else the caller
+    /// could change something and leave no record.
     pub async fn to_the_end<T: Send + 'static>(
         &self,
         call: impl Future<Output = T> + Send + 'static,
@@ -119,7 +119,7 @@ impl Audit {
             Ok(answer) => answer,
             Err(lost) => match lost.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The process stops, and who waits here with it.
+                // The process stops, and this task with it.
                 Err(_) => std::future::pending().await,
             },
         }
@@ -218,8 +218,8 @@ impl Audit {
             self.metrics.audit_lost.inc_by(lost);
             tracing::error!(
                 lost,
-                "the store is away for too long: so many records of the audit trail are in this \
-                 log alone"
+                "the store is unreachable for too long: these records of the audit trail are only in \
+                 this log"
             );
         }
     }
@@ -248,7 +248,7 @@ impl Audit {
             if let Err(error) = &done
                 && !is_behind
             {
-                tracing::warn!(%error, "the audit trail could not be written; trying again");
+                tracing::warn!(%error, "the audit trail could not be written; retrying");
             }
             is_behind = done.is_err();
         }
@@ -257,7 +257,7 @@ impl Audit {
         let _ = timeout(WRITE_WITHIN, self.calls.wait()).await;
         self.pending.lock().settle_all();
         if !matches!(timeout(WRITE_WITHIN, self.write()).await, Ok(Ok(()))) {
-            tracing::error!("the last records of the audit trail are in this log alone");
+            tracing::error!("the last records of the audit trail are only in this log");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The gateways that share the store: who they are, and forgetting one that is
+//! The gateways that share the store: their list, and forgetting one that is
 //! gone for good. Transport-free.
 //!
 //! Must not know: gRPC, REST. Invariant: only a gateway that has been silent for

@@ -1,7 +1,7 @@
-//! Forgetting NGINX instances. Transport-free: every door comes through here.
+//! Forgetting NGINX instances. Transport-free: every interface ends here.
 //!
 //! Owns: which instance may be forgotten, and the audit record of it. Must not
-//! know: gRPC, REST, how the caller proved who it is.
+//! know: gRPC, REST, how the caller authenticated.
 //! Invariant: what its connected agent reports is not forgotten: it would be
 //! missing though it runs, until the agent happens to report again.
 

@@ -1,8 +1,8 @@
-//! Creating, editing, revoking and deleting keys. Transport-free: every door
-//! comes through here.
+//! Creating, editing, revoking and deleting keys. Transport-free: every interface
+//! ends here.
 //!
 //! Owns: the order of a change (write, apply here, wait for the closes) and its
-//! audit record. Must not know: gRPC, REST, how the caller proved who it is.
+//! audit record. Must not know: gRPC, REST, how the caller authenticated.
 //! Invariant: a change is applied on this gateway before its caller is answered.
 
 mod gateway_wait;
@@ -182,7 +182,7 @@ impl KeyAdmin {
         self.store.clock().now()
     }
 
-    /// Who is connected to the other gateways, for [`KeyAdmin::usage`].
+    /// The sessions of the other gateways, for [`KeyAdmin::usage`].
     ///
     /// # Errors
     /// [`ChangeError::Store`].
@@ -312,7 +312,7 @@ impl KeyAdmin {
     /// # Errors
     /// [`ChangeError::NotFound`], [`ChangeError::StillValid`], [`ChangeError::Store`].
     pub async fn delete(&self, actor: &Actor, key: KeyId) -> Result<Durability, KeyAdminError> {
-        // Of what is gone nothing else tells its name.
+        // Once it is gone, only the trail has its name.
         let record = self.get(key).await.ok();
         actor.begin_target(key, record.map_or_else(String::new, |r| quoted(&r.name)));
         let written = self.store.delete(key).await;

@@ -1,9 +1,9 @@
-//! Settings that all gateways of a store share. Transport-free: every door comes
+//! Settings that all gateways of a store share. Transport-free: every interface ends
 //! through here.
 //!
 //! Owns: what is set, within which bounds, and the audit record of a change. Must
 //! not know: gRPC, REST, what a setting does.
-//! Invariant: what is told is what the store has now; there is no cache that could
+//! Invariant: an answer is what the store has now; there is no cache that could
 //! let two gateways differ.
 
 use std::sync::Arc;

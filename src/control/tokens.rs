@@ -1,5 +1,5 @@
 //! Admin tokens: judging a presented one, making, listing and revoking them.
-//! Transport-free: every door comes through here.
+//! Transport-free: every interface ends here.
 //!
 //! Owns: when a token opens, and the audit record of its changes. Must not
 //! know: gRPC, which role which call needs.
@@ -121,8 +121,8 @@ impl Tokens {
     /// Judges the value of an `authorization` header.
     ///
     /// # Errors
-    /// [`TokenError`]. That a token was revoked or has expired is told only to
-    /// who knows its secret.
+    /// [`TokenError`]. That a token was revoked or has expired is said only to
+    /// a caller that has its secret.
     pub async fn judge(&self, authorization: Option<&[u8]>) -> Result<TokenRecord, TokenError> {
         let presented = PresentedToken::parse(authorization.unwrap_or_default())?;
         let found = self.store.token(presented.id).await?;
@@ -212,7 +212,7 @@ impl Tokens {
     }
 }
 
-/// Who a token stands for in the audit log.
+/// The actor of a token in the audit log.
 pub fn actor(token: &TokenRecord) -> String {
     format!("{} ({})", token.name, token.id)
 }

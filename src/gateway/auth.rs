@@ -1,8 +1,8 @@
-//! Who presents this key, and does it open? One decision table.
+//! Authentication of a presented key: one decision table.
 //!
 //! Owns: the cache of key records and the only way to make a [`Principal`].
 //! Must not know: sessions, gRPC.
-//! Invariant: the cache may be stale; whoever acts on a principal asks the gate
+//! Invariant: the cache may be stale; a caller that acts on a principal asks the gate
 //! of `sessions` too, which may not.
 
 mod cache;
@@ -117,7 +117,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// An authenticator over `store`; `view` tells which history counts, and
+    /// An authenticator over `store`; `view` says which history counts, and
     /// what may be done at its age.
     pub fn new(
         store: Arc<dyn KeyStore>,
@@ -139,7 +139,7 @@ impl Authenticator {
         }
     }
 
-    /// The cache, for those who hear of changes.
+    /// The cache, for the follower of the feed.
     pub fn cache(&self) -> &KeyCache {
         &self.cache
     }
@@ -200,7 +200,7 @@ impl Authenticator {
         }
     }
 
-    /// Whether the view is young enough to let known keys in. For whoever acts
+    /// Whether the view is young enough to let known keys in. For callers that act
     /// on a principal that may have been made long ago.
     ///
     /// # Errors

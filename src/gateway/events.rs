@@ -1,10 +1,10 @@
 //! What happened, in order, for operators.
 //!
 //! Owns: the events that wait for the store, the ring of the last ones that it
-//! has numbered. Must not know: who reads them, gRPC.
+//! has numbered. Must not know: their readers, gRPC.
 //! Invariants: noting an event never waits. What is in the ring came out of the
 //! store, so all its gateways show the same events under the same numbers.
-//! Readers come and take from the ring, and one that is too slow is told how
+//! Readers take from the ring, and one that is too slow learns how
 //! many it missed.
 
 mod expiries;
@@ -39,12 +39,12 @@ const FOLLOW: Duration = Duration::from_millis(500);
 const GATHER: Duration = Duration::from_millis(200);
 /// So many times in a row, one second, they are waited for.
 const MOST_GATHERS: usize = 5;
-/// How long a store that is away holds up a reader who begins.
+/// How long a store that is away holds up a new reader.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Characters of a detail.
 const MAX_DETAIL: usize = 256;
 
-/// The events of a store, told by any of its gateways.
+/// The events of a store, noted by any of its gateways.
 pub struct Events {
     store: Arc<dyn EventStore>,
     clock: StoreClock,
@@ -77,7 +77,7 @@ impl Events {
         })
     }
 
-    /// Names the gateway that tells the events noted here.
+    /// Names the gateway in the events noted here.
     #[must_use]
     pub fn told_by(mut self, gateway: &str) -> Self {
         gateway.clone_into(&mut self.gateway);
@@ -196,7 +196,7 @@ impl Events {
         if dropped > 0 {
             tracing::error!(
                 dropped,
-                "the store was away for too long: so many events are lost, the oldest that waited"
+                "the store was unreachable for too long: the oldest waiting events are lost"
             );
         }
         Ok(())
@@ -223,10 +223,7 @@ impl Events {
             let fresh = read_all(&*self.store).await?;
             let mut ring = self.ring.lock();
             if let Some(stayed) = ring.begin_again(fresh) {
-                tracing::warn!(
-                    stayed,
-                    "the store has lost events: it goes on after this one"
-                );
+                tracing::warn!(stayed, "the store has lost the events after this one");
             }
             self.show(&ring);
         }
@@ -243,7 +240,7 @@ impl Events {
         fits
     }
 
-    /// Wakes those who wait for more.
+    /// Wakes the readers that wait for more.
     fn show(&self, ring: &Ring) {
         self.head.send_if_modified(|head| {
             let before = std::mem::replace(head, ring.head());
@@ -269,7 +266,7 @@ impl Events {
             if let Err(error) = &done
                 && !is_behind
             {
-                tracing::warn!(%error, "events are not written or read; trying again");
+                tracing::warn!(%error, "events could not be written or read; retrying");
             }
             is_behind = done.is_err();
             if stopping {

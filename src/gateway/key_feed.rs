@@ -99,7 +99,7 @@ impl KeyFeedFollower {
         }
     }
 
-    /// Applies one change, from the feed or straight from the door that made
+    /// Applies one change, from the feed or straight from the call that made
     /// it. Returns the sessions that the change ended, by whomever it was
     /// applied first.
     pub async fn apply(&self, change: &KeyChange) -> EndedSessions {
@@ -116,7 +116,7 @@ impl KeyFeedFollower {
                 }
             }
             // Into the cache in any case: its agents will knock for ever, and
-            // are told KEY_REVOKED from memory.
+            // are refused with KEY_REVOKED from memory.
             Change::Revoked(record) => cache.put(record.clone(), epoch).await,
             Change::Deleted { key, .. } => cache.forget(*key).await,
         }
@@ -243,19 +243,19 @@ impl KeyFeedFollower {
             .set(i64::from(unprotected.is_some()));
         match unprotected {
             Some(why) => tracing::error!("the store may lose changes: {why}"),
-            None => tracing::info!("the store is set up to lose no change without need"),
+            None => tracing::info!("the store is protected against the loss of changes again"),
         }
     }
 
     fn log_failure(&self, error: &StoreError) {
         let StoreError::Foreign(_) = error else {
-            tracing::warn!(%error, "the feed of key changes can't be read; trying again");
+            tracing::warn!(%error, "the feed of key changes can't be read; retrying");
             return;
         };
         // Once: an alarm that is raised each second is read by nobody.
         if self.view.set_foreign(Some(error.to_string())) {
             self.metrics.store_foreign.set(1);
-            tracing::error!(%error, sessions = self.registry.live_total(), "another store answers: its changes are not applied, keys that are not cached get UNAVAILABLE");
+            tracing::error!(%error, sessions = self.registry.live_total(), "another store answers: its changes are not applied, and keys that are not cached get UNAVAILABLE");
         }
     }
 

@@ -1,10 +1,10 @@
-//! One picture of all gateways of a store: who is connected where, and who was
+//! Presence: the sessions and the refusals of all gateways of a store, who was
 //! refused where.
 //!
 //! Owns: what this gateway shows the others (`show.rs`) and what it read of
 //! theirs (`mirror.rs`). Must not know: gRPC, how a store keeps boards.
-//! Invariant: what is told of another gateway is at most two seconds old, and
-//! nothing is told of one that has been dead for ten.
+//! Invariant: what is shown of another gateway is at most two seconds old, and
+//! nothing is shown of one that has been dead for ten.
 
 mod publish;
 mod remote;
@@ -77,14 +77,14 @@ pub struct RejectionPlace {
 pub enum Disconnected {
     /// There is no such live session.
     NotFound,
-    /// It was ended; `closed` tells whether its stream has closed, too.
+    /// It was ended; `closed`: its stream has closed, too.
     Ended {
         /// It has.
         closed: bool,
     },
 }
 
-/// Who is connected to the other gateways.
+/// The sessions of the other gateways.
 #[derive(Debug, Default)]
 pub struct RemoteSessions {
     agents: HashSet<Uuid>,
@@ -127,7 +127,7 @@ impl Presence {
         self.registry.live_sessions(key) + there
     }
 
-    /// Who is connected to the other gateways.
+    /// The sessions of the other gateways.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -52,7 +52,7 @@ pub enum Refusal {
         at: Timestamp,
     },
     /// The key has as many agents as it may have.
-    #[error("{key} has {limit} agents, and may have no more")]
+    #[error("{key} has {limit} agents, which is its limit")]
     TooManyAgents {
         /// Which key.
         key: KeyId,
@@ -101,7 +101,7 @@ pub struct RegistrarParts {
 
 impl Registrar {
     /// A registrar over the gates of `registry`. An agent that changed its key
-    /// and is live under the old one `conflict_after` later is told of.
+    /// and is live under the old one `conflict_after` later is reported.
     pub fn new(parts: RegistrarParts) -> Arc<Self> {
         let RegistrarParts {
             authenticator,
@@ -300,7 +300,7 @@ impl Registrar {
         Err(Refusal::Unavailable)
     }
 
-    /// Whether who was refused so has a live session under another key: the
+    /// Whether the refused caller has a live session under another key: the
     /// agent, or where it is not known somebody at its address.
     pub fn has_session_under_another_key(
         &self,
@@ -311,7 +311,7 @@ impl Registrar {
         let refused = match refusal {
             Refusal::Revoked { key, .. } | Refusal::Expired { key, .. } => Some(*key),
             // No session is under a credential that does not open. Nor may the
-            // answer depend on the key that was named: it would tell whoever
+            // answer depend on the key that was named: it would tell a caller that
             // guesses which key an agent has.
             Refusal::Unknown { .. } => None,
             Refusal::TooManyAgents { .. } | Refusal::Unavailable => return false,

@@ -1,8 +1,8 @@
-//! Who is out there: agents, their NGINX instances, which agents ever joined
+//! Registrations: agents, their NGINX instances, which agents ever joined
 //! under which key, and when each key was last used.
 //!
 //! Owns: the live rows and the set of those not yet written. Must not know:
-//! sessions (who is connected is told to it), gRPC.
+//! sessions (its caller says which agents are connected), gRPC.
 //! Invariant: a slow or failing store delays no join; what waits to be written
 //! is a set of names whose content is read when it is written, so it is bounded
 //! by the number of agents and keys, and no queue can lose or resurrect a row.
@@ -57,7 +57,7 @@ impl Default for InstanceLimits {
 
 /// A key has as many agents as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{key} has {limit} agents, and may have no more")]
+#[error("{key} has {limit} agents, which is its limit")]
 pub struct TooManyAgents {
     /// Which key.
     pub key: KeyId,
@@ -74,7 +74,7 @@ pub struct Joined {
     pub nearly_full: Option<usize>,
 }
 
-/// Who is connected at a moment.
+/// Connected agents, and the keys of live sessions.
 #[derive(Debug)]
 pub struct Connected {
     /// The agents with a live session here.
@@ -119,7 +119,7 @@ impl Instances {
         store: Arc<dyn InstanceStore>,
         limits: InstanceLimits,
     ) -> Result<Self, StoreError> {
-        // First: what is written while we read is then told of.
+        // First: what is written while we read is then in the feed.
         let cursor = store.news(None).await?.map(|news| news.cursor);
         let instances = Self {
             store,
@@ -157,7 +157,7 @@ impl Instances {
         let before = rows.agent(agent).map(|agent| agent.key);
         rows.join(key, agent, address, report, now);
         drop(rows);
-        // As the row will tell after a restart.
+        // As the row will have it after a restart.
         self.uses.lock().note(key, now);
         Ok(Joined {
             key_before: before.filter(|before| *before != key),

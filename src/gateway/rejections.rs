@@ -1,7 +1,7 @@
 //! Why agents do not get in: the last refusals, grouped, for an operator.
 //!
 //! Owns: the closed set of reasons with their words, and the bounded list of
-//! what was refused. Must not know: gRPC, TLS, who records.
+//! what was refused. Must not know: gRPC, TLS, its callers.
 //! Invariants: whatever strangers send, the list holds at most its capacity;
 //! recording takes O(log n), waits for nothing but a short lock, and keeps no
 //! text of an agent.
@@ -100,7 +100,7 @@ impl Rejections {
         }
     }
 
-    /// Also tells of each new group as an event, at most so often that a flood
+    /// Also reports each new group as an event, at most so often that a flood
     /// of strangers can't drive other events out.
     #[must_use]
     pub fn telling(self, events: Arc<Events>) -> Self {
@@ -160,7 +160,7 @@ impl Rejections {
     }
 
     /// At most `limit` groups, newest first, beginning below the number
-    /// `before`. Who walks the pages meets no group twice; one that is refused
+    /// `before`. A walk through the pages meets no group twice; one that is refused
     /// again meanwhile has moved to the front.
     pub fn list(&self, filter: Filter, before: Option<u64>, limit: usize) -> Vec<Rejection> {
         self.groups

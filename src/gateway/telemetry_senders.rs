@@ -1,7 +1,7 @@
-//! Who sends telemetry under which key: the last senders, bounded.
+//! Senders of telemetry by key: the last ones, bounded.
 //!
 //! Owns: what a sender is and how long it counts as one. Must not know: gRPC,
-//! OTLP, who was let in; the time is told to it.
+//! OTLP, authentication; its caller gives the time.
 //! Invariants: however many names agents make up, there are at most so many
 //! senders; noting takes O(log n) and waits for nothing but a short lock.
 
@@ -16,10 +16,10 @@ use crate::keys::{KeyId, Timestamp};
 
 /// Senders that a gateway keeps: some 3 MB at most.
 pub const CAPACITY: usize = 10_000;
-/// Who exported within so long is a sender.
+/// An export within this time makes a sender.
 pub const WINDOW: Duration = Duration::from_secs(300);
 
-/// Who sends: what exports have in common when they are one sender's.
+/// A sender: what its exports have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Who {
     key: KeyId,
@@ -27,7 +27,7 @@ struct Who {
     agent: Option<Uuid>,
 }
 
-/// Who sent telemetry under a key, lately.
+/// A recent sender of telemetry under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sender {
     /// Where it sends from.
@@ -59,7 +59,7 @@ pub struct Senders {
 struct Seen {
     last_number: u64,
     numbers: HashMap<Who, u64>,
-    /// Who has not exported for longest comes first.
+    /// The sender that has not exported for longest comes first.
     by_number: BTreeMap<u64, (Who, Sender)>,
 }
 
@@ -72,7 +72,7 @@ impl Senders {
         }
     }
 
-    /// Notes one accepted export. Beyond the capacity, who has not exported for
+    /// Notes one accepted export. Beyond the capacity, the sender that has not exported for
     /// longest goes.
     pub fn note(&self, key: KeyId, address: IpAddr, agent: Option<Uuid>, now: Timestamp) {
         // On a dual-stack socket an IPv4 peer appears as ::ffff:a.b.c.d.
@@ -111,7 +111,7 @@ impl Senders {
         }
     }
 
-    /// Who sends under a key, newest first.
+    /// The senders under a key, newest first.
     pub fn of(&self, key: KeyId, now: Timestamp) -> Vec<Sender> {
         let seen = self.seen.lock();
         let newest_first = seen.by_number.values().rev();
@@ -131,7 +131,7 @@ mod tests {
         KeyId(Id::random().unwrap())
     }
 
-    /// So many seconds after some moment.
+    /// So many seconds after a fixed time.
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(1_000_000_000_000 + seconds * 1000)
     }
@@ -181,7 +181,7 @@ mod tests {
         senders.note(key, here(), None, at(601));
         let sender = senders.of(key, at(601))[0];
         assert_eq!((sender.first_export, sender.exports), (at(601), 1));
-        // Who does not come back is not kept either.
+        // A sender that does not come back is not kept either.
         senders.note(key, here(), Some(Uuid::nil()), at(902));
         assert_eq!(senders.seen.lock().by_number.len(), 1);
         assert_eq!(senders.seen.lock().numbers.len(), 1);

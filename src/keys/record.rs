@@ -70,7 +70,7 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     /// When anything of it last changed.
     pub modified_at: Timestamp,
-    /// From this moment on it admits nobody.
+    /// From this time on it admits nobody.
     pub expires_at: Timestamp,
     /// Set once, by the revoke.
     pub revoked_at: Option<Timestamp>,
@@ -81,7 +81,7 @@ pub struct KeyRecord {
 /// A key's or an admin token's state, computed and never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyStatus {
-    /// Admits who presents it.
+    /// Admits agents that present it.
     Valid,
     /// Past its expiry.
     Expired,

@@ -1,5 +1,5 @@
-//! The rules for a key's name and life. Every door (gRPC, REST, console, CLI)
-//! obeys these, because every door comes through here.
+//! The rules for a key's name and life. Every interface (gRPC, REST, console, CLI)
+//! obeys these, because every interface ends here.
 
 use time::util::is_leap_year;
 use time::{Date, Month, OffsetDateTime};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The last moment that RFC 3339 can write: 9999-12-31T23:59:59.999Z.
+/// The last time that RFC 3339 can write: 9999-12-31T23:59:59.999Z.
 const MAX_MILLIS: i64 = 253_402_300_799_999;
 
 /// A point in time: milliseconds since the Unix epoch, between the years 1970
@@ -21,7 +21,7 @@ pub enum TimestampError {
     /// The text is not RFC 3339.
     #[error("{0:?} is not a time: write it as RFC 3339, for example 2027-01-31T00:00:00Z")]
     NotRfc3339(String),
-    /// The moment lies before 1970 or after 9999.
+    /// The time lies before 1970 or after 9999.
     #[error("the time lies outside the years 1970 to 9999")]
     OutOfRange,
 }
@@ -87,13 +87,13 @@ impl Timestamp {
         Duration::from_millis(millis)
     }
 
-    /// The same moment as a calendar date and time in UTC.
+    /// The same time as a calendar date and time in UTC.
     pub(crate) fn to_utc(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
-    /// The moment of a calendar date and time, its milliseconds kept.
+    /// The time of a calendar date and time, its milliseconds kept.
     pub(crate) fn from_utc(moment: OffsetDateTime) -> Self {
         let millis = moment.unix_timestamp_nanos() / 1_000_000;
         Self::from_millis(i64::try_from(millis).unwrap_or(MAX_MILLIS))

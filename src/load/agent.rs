@@ -1,7 +1,7 @@
 //! One simulated agent's life, as a real one's was measured.
 //!
 //! Owns: the order of its calls, when it tries again. Must not know: what a
-//! scenario is after: it tells what happened, and is told to leave.
+//! scenario is after: it reports what happened, and leaves when asked to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) enum What {
 pub(super) struct Agent {
     pub number: u64,
     pub key: Key,
-    /// Told: close the connection, and come back as after a lost one.
+    /// Notified: close the connection, and come back as after a lost one.
     pub cut: Arc<Notify>,
     /// Whether it tries again when its session has ended.
     pub retries: bool,
@@ -149,7 +149,7 @@ impl Agent {
         begun
     }
 
-    /// Until the session ends (why), or the agent is told to cut it (`None`).
+    /// Until the session ends (why), or the agent is to cut it (`None`).
     async fn stay(
         &self,
         harness: &Harness,

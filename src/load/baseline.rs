@@ -46,7 +46,7 @@ pub struct FloorOptions {
     pub agent: SocketAddr,
     /// Where the harness makes keys.
     pub admin: SocketAddr,
-    /// Where CPU and memory are told.
+    /// Where CPU and memory can be read.
     pub ops: SocketAddr,
     /// tonic's own HTTP/2 settings instead of the gateway's.
     pub defaults: bool,

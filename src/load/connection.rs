@@ -131,7 +131,7 @@ impl Dialer {
         Ok(Connection {
             client: CommandServiceClient::with_origin(Caller(sender), self.origin.clone()),
             driver: tokio::spawn(async move {
-                // How it ended is told by the calls on it.
+                // The calls on it report how it ended.
                 let _ = connection.await;
             }),
         })

@@ -34,7 +34,7 @@ pub enum LoadError {
     /// The gateway does not do what the scenario is about.
     #[error("{0}")]
     Gateway(String),
-    /// Told to stop.
+    /// Interrupted.
     #[error("interrupted: there is no result")]
     Interrupted,
     /// A fault of ours.

@@ -1,4 +1,4 @@
-//! Who a simulated agent says it is.
+//! The identity of a simulated agent.
 //!
 //! Invariant: the same seed and number make the same agent, on any machine.
 

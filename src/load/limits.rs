@@ -8,7 +8,7 @@ use super::LoadError;
 const SPARE: u64 = 64;
 
 /// Refuses a run that would fail half-way for want of descriptors. Where the
-/// host does not tell its limit, the run is tried.
+/// host does not say its limit, the run is tried.
 pub(super) fn check(connections: u64) -> Result<(), LoadError> {
     let told = fs::read_to_string("/proc/self/limits").ok();
     judge(connections, told.as_deref().and_then(soft_limit))

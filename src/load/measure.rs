@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// Longest time that is told apart, microseconds: ten minutes.
+/// Longest time that is recorded, in microseconds: ten minutes.
 const LONGEST_US: u64 = 600_000_000;
 /// Significant digits.
 const DIGITS: u8 = 3;

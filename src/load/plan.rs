@@ -32,7 +32,7 @@ pub struct Plan {
     pub warm_up: Duration,
     /// Between two words of an agent on its health.
     pub health_every: Duration,
-    /// Whoever asks says that targets beyond the loopback are his own.
+    /// The user owns the targets beyond the loopback.
     pub hosts_are_own: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a run tells while it goes on.
+//! Progress of a run.
 
 use std::sync::Arc;
 
@@ -13,5 +13,5 @@ pub enum Progress {
     Second(Point),
 }
 
-/// Told what goes on; must not block.
+/// Gets the progress; must not block.
 pub type Watcher = Arc<dyn Fn(Progress) + Send + Sync>;

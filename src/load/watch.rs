@@ -131,7 +131,7 @@ impl Watchers {
         join_all(all.iter_mut().map(Watched::look)).await;
     }
 
-    /// CPU seconds of all gateways since the first look; `None`: not told.
+    /// CPU seconds of all gateways since the first look; `None`: unknown.
     pub async fn gateways_cpu_seconds(&self) -> Option<f64> {
         let all = self.0.lock().await;
         let gateways: Vec<_> = all.iter().filter(|watched| watched.of.is_some()).collect();
@@ -141,7 +141,7 @@ impl Watchers {
         gateways.iter().map(|watched| watched.cpu_seconds()).sum()
     }
 
-    /// Resident bytes of all gateways at the last look; `None`: not told.
+    /// Resident bytes of all gateways at the last look; `None`: unknown.
     pub async fn gateways_resident_bytes(&self) -> Option<u64> {
         let all = self.0.lock().await;
         let gateways: Vec<_> = all.iter().filter(|watched| watched.of.is_some()).collect();

@@ -18,7 +18,7 @@ use crate::metrics::registry::Metrics;
 
 /// A part of the gateway that knows whether agents can be served right now.
 pub trait Readiness: Send + Sync {
-    /// Why they can't, in words for whoever asks `/readyz`; `None`: they can.
+    /// Why they can't, as `/readyz` shows it; `None`: they can.
     fn not_ready(&self) -> Option<String>;
 }
 
@@ -52,7 +52,7 @@ impl Ops {
         self.set(State::Serving(readiness));
     }
 
-    /// The gateway does not serve yet, or no more; `why` is what a probe is told.
+    /// The gateway does not serve yet, or no more; `why` is what a probe gets.
     pub fn not_serving(&self, why: impl Into<String>) {
         self.set(State::NotServing(why.into()));
     }

@@ -1,6 +1,6 @@
 //! What this process uses of its host, from `/proc`.
 //!
-//! Invariant: where there is no `/proc`, nothing is told rather than zeros.
+//! Invariant: where there is no `/proc`, there are no samples rather than zeros.
 
 use std::fmt;
 use std::fs;
@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// Linux tells CPU time in hundredths of a second, on every host (`USER_HZ`).
+/// Linux counts CPU time in hundredths of a second, on every host (`USER_HZ`).
 const TICKS_A_SECOND: f64 = 100.0;
 
 /// What a process has used until now.
@@ -24,7 +24,7 @@ pub struct Usage {
     pub resident_bytes: u64,
 }
 
-/// What this process has used; `None` where the host does not tell.
+/// What this process has used; `None` where the host does not say.
 pub fn usage() -> Option<Usage> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let status = fs::read_to_string("/proc/self/status").ok()?;

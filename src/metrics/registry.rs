@@ -1,6 +1,6 @@
 //! Metrics: every name, label and bucket, declared here and nowhere else.
 //!
-//! Owns: the registry that `/metrics` prints. Must not know: who counts.
+//! Owns: the registry that `/metrics` prints. Must not know: what is counted.
 //! Invariant: labels come from closed sets, but for the ids of the (bounded)
 //! keys that expire soonest and the one epoch; no label holds a secret or an agent's words.
 
@@ -191,10 +191,10 @@ impl Collector for ViewAge {
         let (seconds, epoch) = ask();
         let age = ConstGauge::new(seconds);
         let unit = Unit::Seconds;
-        let help = "How old what this gateway knows of its store is";
+        let help = "Age of this gateway's view of its store";
         let kind = EncodeMetric::metric_type(&age);
         age.encode(encoder.encode_descriptor("view_age", help, Some(&unit), kind)?)?;
-        let help = "The history of the store that counts here; always 1";
+        let help = "Epoch of the store that this gateway follows; always 1";
         let mut family = encoder.encode_descriptor("view_epoch", help, None, kind)?;
         let labels = [("epoch", epoch.to_string())];
         ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)

@@ -38,10 +38,10 @@ use names::Name;
 
 /// Between two looks at the leaf's life.
 const CHECK_EVERY: Duration = Duration::from_secs(3_600);
-/// So often is it told again that the operator's own certificate ends soon, in
+/// How often the log repeats that the operator's own certificate ends soon, in
 /// looks.
 const TELL_EVERY: u32 = 24;
-/// A certificate that nobody renews here is told of so long before its end, or
+/// A certificate that muster does not renew is reported so long before its end, or
 /// when a third of its life is left, whichever is less.
 const TELL_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
@@ -255,7 +255,7 @@ impl Certs {
     }
 }
 
-/// Whether it had to be told.
+/// Whether it was reported.
 fn warn_of_end((path, leaf): &(PathBuf, Leaf), now: Timestamp) -> bool {
     let soon = leaf.ends_soon(now);
     if soon {

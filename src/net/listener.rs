@@ -280,7 +280,7 @@ impl Hub {
         Some(id)
     }
 
-    /// Gives each connection its moment; their own tasks keep it.
+    /// Gives each connection its time to close; their own tasks keep it.
     fn drain(&self, drain_over: Duration) {
         let connections: Vec<_> = {
             let mut live = self.live.lock();

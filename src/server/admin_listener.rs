@@ -1,5 +1,5 @@
 //! The admin listener's socket and task: up as long as the gateway waits for
-//! its store, so that whoever asks is told why.
+//! its store: every caller gets the reason.
 //!
 //! Must not know: what operators may call. Invariant: it ends with this value.
 

@@ -81,7 +81,7 @@ pub(super) async fn build(
         },
         source,
     };
-    // What does not pass by itself is told before anything is bound.
+    // A fault that does not pass by itself is reported before anything is bound.
     let entered = entry.attempt().await?;
     let ops = OpsListener::bind(config.listen.ops, Ops::new(Arc::clone(&metrics))).await?;
     let admin_limits = Limits {

@@ -105,7 +105,7 @@ impl DataDir {
         self.tell("admin.url", &format!("https://{}", reachable(bound)))
     }
 
-    /// Writes where CPU and memory are told, for `muster load`: `ops.address`.
+    /// Writes the address of /metrics, for `muster load`: `ops.address`.
     pub(super) fn announce_ops(&self, bound: SocketAddr) -> Result<(), DataDirError> {
         self.tell("ops.address", &reachable(bound).to_string())
     }

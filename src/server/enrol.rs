@@ -84,7 +84,7 @@ fn read_password(path: &Path) -> Result<SecretString, StartError> {
     let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
     let content = content.ok_or_else(|| failed("there is no such file".into()))?;
     if files::is_open_to_others(path) {
-        tracing::warn!(path = %path.display(), "others can read the password for Redis; make it 0600");
+        tracing::warn!(path = %path.display(), "the password file for Redis is readable by other users; make it 0600");
     }
     // Not the error's own text: it holds the bytes.
     let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8".into()))?;
@@ -137,7 +137,7 @@ impl StoreConnector<'_> {
             let is_foreign = matches!(error, StartError::Store(StoreError::Foreign(_)));
             metrics.store_foreign.set(i64::from(is_foreign));
             if is_foreign && !was_foreign {
-                tracing::error!(%error, "another store answers; trying again");
+                tracing::error!(%error, "another store answers; retrying");
             } else if !is_foreign {
                 tracing::warn!(%error, "the store is not reachable yet; retrying");
             }

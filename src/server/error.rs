@@ -32,7 +32,7 @@ pub enum StartError {
     /// Agents that trust the other gateways' CA would not trust this one's.
     #[error(
         "certificates: this gateway's CA (SHA-256 {ours}) is not the one of the store's other \
-         gateways ({theirs}), so their agents could not come here; copy their ca.pem and ca.key \
+         gateways ({theirs}), so their agents could not connect here; copy their ca.pem and ca.key \
          to {}, or give all of them one --ca-dir",
         dir.display()
     )]
@@ -83,7 +83,7 @@ impl From<FirstTokenError> for StartError {
     }
 }
 
-/// Why a gateway stopped without being told to.
+/// Why a gateway stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A part that runs as long as the gateway ended.

@@ -1,7 +1,7 @@
 //! The ops listener's socket and task: the first thing that is up, the last
 //! that goes.
 //!
-//! Must not know: what a probe is told. Invariant: it ends with this value.
+//! Must not know: what a probe gets. Invariant: it ends with this value.
 
 use std::net::SocketAddr;
 

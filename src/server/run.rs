@@ -84,7 +84,7 @@ impl Parts {
         let settings = self.settings;
         let limit = async move || {
             let set = settings.instance_cleanup().await;
-            set.inspect_err(|error| tracing::warn!(%error, "no agent is forgotten for now"))
+            set.inspect_err(|error| tracing::warn!(%error, "agents are not forgotten while the setting is unreadable"))
                 .ok()
                 .map(|set| set.after)
         };
@@ -150,7 +150,7 @@ impl Parts {
         stop.cancel();
         while background.join_next().await.is_some() {}
         if let Err(error) = self.store.leave(self.gateway).await {
-            tracing::warn!(%error, "could not sign off from the store");
+            tracing::warn!(%error, "could not leave the set of gateways in the store");
         }
         result
     }

@@ -1,4 +1,4 @@
-//! The contract for the audit trail: who changed what, when, from where.
+//! The contract for the audit trail: changes, their actors, times and origins.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use crate::keys::{Id, Timestamp};
 
-/// Somebody's deed. Never holds a secret.
+/// An operator's action. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// When, on the store's clock.
     pub at: Timestamp,
-    /// Who: the token's id and name.
+    /// The actor: the token's id and name.
     pub actor: String,
     /// What: `key.revoke`.
     pub action: String,
-    /// To what: an id. Absent where there is none, or it was not told.
+    /// To what: an id. Absent where there is none, or it was not named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// In words: a name, what was set.
@@ -23,18 +23,18 @@ pub struct AuditEntry {
     pub detail: String,
     /// The peer's address.
     pub from: String,
-    /// By which door: `grpc`, `rest`, `console`.
+    /// Over which interface: `grpc`, `rest`, `console`.
     pub door: String,
     /// The name of the gateway that did it.
     pub gateway: String,
     /// How it went.
     pub result: AuditResult,
-    /// Why it did not go well, in the words that the caller was told.
+    /// Why it did not go well, in the words that the caller got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// How a deed went.
+/// How an action went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditResult {
@@ -66,13 +66,13 @@ impl AuditResult {
     }
 }
 
-/// A deed under its number.
+/// An action under its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// One up on each deed.
+    /// One up on each action.
     pub id: u64,
-    /// When it was written, on the store's clock: after the deed, and by much
-    /// where the store was away. In the order of the numbers, as deeds need not
+    /// When it was written, on the store's clock: after the action, and by much
+    /// where the store was away. In the order of the numbers, as actions need not
     /// be.
     pub written_at: Timestamp,
     /// What was done.
@@ -93,7 +93,7 @@ pub struct AuditPage {
 /// changes a record.
 #[async_trait]
 pub trait AuditStore: Send + Sync + 'static {
-    /// Gives deeds the next numbers, without a hole, in one step with noting
+    /// Gives entries the next numbers, without a hole, in one step with noting
     /// that the batch of that number by that writer is in: sent again, it is not
     /// appended again. Answers whether it was appended now.
     ///
@@ -117,7 +117,7 @@ pub trait AuditStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<AuditPage, StoreError>;
 
-    /// Forgets records from before that moment, and all but the last `keep`; but
+    /// Forgets records from before that time, and all but the last `keep`; but
     /// never the newest, whose number is the counter.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::error::StoreError;
 #[async_trait]
 pub trait ClaimStore: Send + Sync + 'static {
     /// Sets `name` to `value` unless it is set, and returns what stands: of
-    /// several who claim at once, all are told the same.
+    /// several callers at once, all get the same.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -50,11 +50,11 @@ impl StoreClock {
     }
 
     /// Takes over what the store's clock showed in an answer that took
-    /// `round_trip`, and wakes those who wait on [`Self::moved`] if it differs.
+    /// `round_trip`, and wakes callers of [`Self::moved`] if it differs.
     pub fn observe(&self, shown: Timestamp, round_trip: Duration) {
         let half = i64::try_from(round_trip.as_millis() / 2).unwrap_or(0);
         let ahead = shown.as_millis().saturating_add(half) - self.now().as_millis();
-        // Within the round trip nobody can tell who is ahead.
+        // Within the round trip it is unknown which clock is ahead.
         if ahead.abs() > TOLERANCE_MILLIS + half {
             self.shared
                 .offset_millis

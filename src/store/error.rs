@@ -1,6 +1,6 @@
 //! Faults of the store.
 
-/// A fault of the store, never of who asked: answered as UNAVAILABLE.
+/// A fault of the store, never of the caller: answered as UNAVAILABLE.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The backend did not do it; `0` says why.

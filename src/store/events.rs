@@ -20,9 +20,9 @@ pub struct Event {
     pub key: Option<KeyId>,
     /// The agent that it is about. Self-declared.
     pub agent: Option<Uuid>,
-    /// In words: a reason, an address, who did it. Never a secret.
+    /// In words: a reason, an address, an actor. Never a secret.
     pub detail: String,
-    /// The name of the gateway that tells it; empty in rows from before it was
+    /// The name of the gateway that noted it; empty in rows from before it was
     /// noted.
     #[serde(default)]
     pub gateway: String,
@@ -41,7 +41,7 @@ pub struct NewEvent {
     pub agent: Option<Uuid>,
     /// In words. Never a secret.
     pub detail: String,
-    /// The name of the gateway that tells it.
+    /// The name of the gateway that noted it.
     pub gateway: String,
 }
 
@@ -155,7 +155,7 @@ impl EventKind {
 /// sent: an answer may get lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppendOnce {
-    /// The batch of that number by that writer, who counts them up from 1.
+    /// The batch of that number by that writer, which counts from 1.
     Batch {
         /// Random, new at each start.
         writer: Id,
@@ -163,7 +163,7 @@ pub enum AppendOnce {
         number: u64,
     },
     /// Keys that expired up to `from` have had their event, and after this
-    /// step those up to `until`. `None`: the store has told of none yet.
+    /// step those up to `until`. `None`: the store has none yet.
     Expiries {
         /// As read before the look for expired keys.
         from: Option<Timestamp>,
@@ -190,7 +190,7 @@ pub struct EventPage {
 pub trait EventStore: Send + Sync + 'static {
     /// Gives events the next numbers, without a hole, in one step with what
     /// `once` says, and drops all but the last `keep`. Answers whether that was
-    /// done: not if `once` tells that it was before, or that another gateway
+    /// done: not if `once` shows that it was before, or that another gateway
     /// was first.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ pub struct Bound {
 /// What a gateway reports each time it renews its lease.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
-    /// Who reports.
+    /// The gateway that reports.
     pub gateway: GatewayId,
     /// Every change up to here is applied there.
     pub position: Position,

@@ -15,7 +15,7 @@ use crate::keys::{
     latest_expiry,
 };
 
-/// What a door asks of one key.
+/// What is asked of one key.
 #[derive(Debug, Clone)]
 pub(in crate::store) enum Ask {
     Create(NewKey),
@@ -42,7 +42,7 @@ pub(in crate::store) struct Write {
     pub revision: Revision,
     /// When the key was created: its place in the list.
     pub created_at: Timestamp,
-    /// It must be written before this moment of the store's clock.
+    /// It must be written before this time of the store's clock.
     pub before: Option<Timestamp>,
 }
 

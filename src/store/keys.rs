@@ -30,8 +30,8 @@ pub enum ChangeError {
     },
     /// The edit is of an older state of the key than the store's.
     #[error(
-        "{key} was changed meanwhile, by somebody else or in another window: it is at revision \
-         {now}, your edit is of revision {edited}; look at it again, then edit"
+        "{key} was changed meanwhile: it is at revision \
+         {now}, your edit is of revision {edited}; read it again, then edit"
     )]
     RevisionMismatch {
         /// Which key.
@@ -82,7 +82,7 @@ pub struct KeyEdit {
 pub enum Lookup {
     /// A key, whatever its status.
     Present(KeyRecord),
-    /// A deleted key's marker: to every door as if it were absent.
+    /// A deleted key's tombstone: to every interface as if it were absent.
     Deleted,
     /// Nothing.
     Absent,
@@ -122,14 +122,14 @@ impl Durability {
     }
 }
 
-/// A change that is written, and who has to hear of it.
+/// A change that is written, and the gateways that have to hear of it.
 #[derive(Debug, Clone)]
 pub struct Written {
     /// The change as the feed has it.
     pub change: KeyChange,
     /// False: it was so before, and nothing was written.
     pub is_new: bool,
-    /// The gateways enrolled at the moment of the write.
+    /// The gateways enrolled at the time of the write.
     pub enrolled: Vec<Enrolled>,
     /// The store's own, for [`KeyStore::settle`].
     pub receipt: u64,
@@ -174,7 +174,7 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError>;
 
     /// The changes after `after`, in order; when there are more, the rest at the
-    /// next call. `None`: they can't be told any more, read all keys again.
+    /// next call. `None`: the feed does not reach back so far; read all keys again.
     ///
     /// # Errors
     /// [`StoreError`].

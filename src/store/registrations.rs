@@ -1,4 +1,4 @@
-//! The contract for agents and registrations: who is out there, who ever joined
+//! The contract for agents and registrations: agents, their instances, who ever joined
 //! under which key, and when each key was last used.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub struct Registration {
 }
 
 /// An agent as it reported itself last. Its words are bounded in number and
-/// length by who took them in.
+/// length where they were taken in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentRecord {
     /// The resource id. Self-declared.
@@ -39,9 +39,9 @@ pub struct AgentRecord {
     pub key: KeyId,
     /// Its host's name.
     pub hostname: String,
-    /// The release's id and codename, `ubuntu_jammy`; empty when not told.
+    /// The release's id and codename, `ubuntu_jammy`; empty when not reported.
     pub os_version: String,
-    /// Its own version; empty when not told.
+    /// Its own version; empty when not reported.
     pub agent_version: String,
     /// It runs in a container.
     pub in_container: bool,
@@ -130,13 +130,13 @@ pub struct InstanceCursor {
     pub(in crate::store) entry: String,
 }
 
-/// What other gateways wrote. A row that is told of may be newer than what was
+/// What other gateways wrote. A row that is named may be newer than what was
 /// written at that time.
 #[derive(Debug, Clone)]
 pub struct InstanceNews {
     /// Where to go on.
     pub cursor: InstanceCursor,
-    /// What happened in between can't be told: all has to be read again.
+    /// The feed does not reach back so far: all has to be read again.
     pub whole: bool,
     /// Nothing more is known by now.
     pub is_last: bool,
@@ -195,7 +195,7 @@ pub trait InstanceStore: Send + Sync + 'static {
     ) -> Result<Vec<(KeyId, Timestamp)>, StoreError>;
 
     /// Writes and forgets, in one step. Returns the agents whose row went by it:
-    /// of several gateways that forget one at the same time, one is told so.
+    /// of several gateways that forget one at the same time, one gets it.
     ///
     /// # Errors
     /// [`StoreError`]; send the same again.

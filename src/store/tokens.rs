@@ -51,7 +51,7 @@ pub struct TokenRecord {
     pub role: Role,
     /// When it was made.
     pub created_at: Timestamp,
-    /// From this moment on it opens nothing; `None`: it does not expire.
+    /// From this time on it opens nothing; `None`: it does not expire.
     pub expires_at: Option<Timestamp>,
     /// Set once, by the revoke.
     pub revoked_at: Option<Timestamp>,

@@ -174,7 +174,7 @@ async fn heard_again(gateways: &[Process], age: Duration) -> Duration {
     let begun = Instant::now();
     for gateway in gateways {
         let hears = async || view_age(gateway).await < age;
-        crate::support::eventually("the store is heard again", hears).await;
+        crate::support::eventually("contact to the store is back", hears).await;
     }
     begun.elapsed()
 }

@@ -1,4 +1,4 @@
-//! What every answer of the admin listener tells a browser.
+//! Headers for browsers on every answer of the admin listener.
 
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,

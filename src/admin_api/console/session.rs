@@ -45,7 +45,7 @@ pub(super) async fn sign_in(
         Err(error) => {
             let actor = match error {
                 TokenError::Revoked(id) | TokenError::Expired(id) => id.to_string(),
-                // Nobody knows who they are.
+                // They are unknown.
                 TokenError::Credential(_) | TokenError::Unknown => "nobody".to_owned(),
                 TokenError::Unavailable(_) => return Err(error.clone().into()),
             };

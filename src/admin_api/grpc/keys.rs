@@ -19,10 +19,10 @@ use crate::proto::admin::v1::delete_outcome::Outcome;
 use crate::proto::admin::v1::key_service_server::KeyService;
 use crate::store::{KeyCursor, KeyEdit};
 
-/// Telemetry senders in one answer; beyond that their number tells enough.
+/// Telemetry senders in one answer; beyond that their number is enough.
 const MAX_SENDERS: usize = 100;
 
-/// The key service over the key admin, with who sends telemetry.
+/// The key service over the key admin, with the senders of telemetry.
 pub(crate) struct Keys {
     admin: Arc<KeyAdmin>,
     senders: Arc<Senders>,
@@ -75,8 +75,8 @@ impl Keys {
         convert::key(record, self.admin.now(), usage)
     }
 
-    /// A key that was changed: that must be told, also if nothing is known of
-    /// the other gateways at the moment.
+    /// A key that was changed: it is shown also if nothing is known of
+    /// the other gateways.
     async fn changed(&self, record: &KeyRecord) -> pb::Key {
         let elsewhere = self.admin.elsewhere().await.unwrap_or_default();
         self.show(record, &elsewhere)

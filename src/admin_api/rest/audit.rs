@@ -43,7 +43,7 @@ pub(super) struct Asked {
     page_token: Option<String>,
 }
 
-/// How a deed went; `failed`, a fault of ours: it was not done; `unknown`: it may
+/// How an action went; `failed`, a fault of ours: it was not done; `unknown`: it may
 /// have been done all the same.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -64,7 +64,7 @@ const PARAMETERS: [&str; 7] = [
     "page_token",
 ];
 
-/// Somebody's deed.
+/// An operator's action.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AuditShown {
     /// One up on each record.
@@ -101,7 +101,7 @@ pub(super) struct AuditRows {
     next_page_token: Option<String>,
 }
 
-/// The changes that operators made or were refused, by any door of any gateway,
+/// The changes that operators made or were refused, over any interface of any gateway,
 /// the newest first.
 #[utoipa::path(get, path = "/namespaces/{namespace}/audit", params(params::Namespaced, Asked),
     responses((status = 200, body = AuditRows), (status = "4XX", body = ErrorBody)))]

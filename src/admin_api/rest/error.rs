@@ -27,7 +27,7 @@ pub(in crate::admin_api) enum ErrorCause {
     #[error("{0}")]
     NotYet(String),
     #[error(
-        "the store did not take the revoke; this gateway has applied it and goes on trying: ask again"
+        "the store did not take the revoke; this gateway has applied it and keeps retrying: ask again"
     )]
     RevokePending,
     #[error("{0}")]
@@ -74,7 +74,7 @@ fn status(kind: ErrorKind) -> StatusCode {
     }
 }
 
-/// An answer that is not a success, until it is told.
+/// An answer that is not a success, until it has its body.
 #[derive(Debug, Clone)]
 pub(in crate::admin_api) struct ApiError {
     status: StatusCode,

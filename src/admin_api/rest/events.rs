@@ -44,7 +44,7 @@ pub(super) struct EventShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     system_id: Option<String>,
     detail: String,
-    /// The name of the gateway that tells it.
+    /// The name of the gateway that noted it.
     gateway_name: String,
 }
 
@@ -116,8 +116,8 @@ impl Reader {
 }
 
 /// The events after an id, and with `follow` (the default) those to come. Events
-/// of the type `missed` tell how many are not kept any more, and those of the type
-/// `alive` come every 15 s in which there is nothing else to tell.
+/// of the type `missed` say how many are not kept any more, and those of the type
+/// `alive` come every 15 s without another event.
 #[utoipa::path(get, path = "/namespaces/{namespace}/events",
     params(params::Namespaced, params::OfKey, Place),
     responses((status = 200, body = StreamPart, content_type = "text/event-stream"),

@@ -166,8 +166,8 @@ impl AdminState {
         }
     }
 
-    /// A key that was changed: that must be told, also if nothing is known of
-    /// the other gateways at the moment.
+    /// A key that was changed: it is shown also if nothing is known of
+    /// the other gateways.
     pub(super) async fn changed(&self, key: &KeyRecord) -> DataPlaneKey {
         let elsewhere = self.keys.elsewhere().await.unwrap_or_default();
         self.shown(key, &elsewhere)
@@ -252,7 +252,7 @@ fn tagged(record: &KeyRecord, shown: DataPlaneKey) -> Tagged {
 }
 
 /// Changes a key's name, its expiry, or both. With `If-Match`, only if it is as
-/// the GET of that ETag told; else 412.
+/// the GET of that ETag showed it; else 412.
 #[utoipa::path(patch, path = "/namespaces/{namespace}/data-plane-keys/{id}",
     params(params::One, ("If-Match" = Option<String>, Header,
         description = "the ETag of the key's GET; or *: whatever it is at")),

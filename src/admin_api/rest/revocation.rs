@@ -74,7 +74,7 @@ impl From<GatewayOutcome> for RevocationThere {
 }
 
 /// Ends a key for good, and every session of it. The answer does not wait for
-/// the gateways: `…/revocation` tells how far they are.
+/// the gateways: `…/revocation` shows how far they are.
 #[utoipa::path(put, path = "/namespaces/{namespace}/data-plane-keys/{id}/revoke", params(params::One),
     responses((status = 202, body = DataPlaneKey), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn revoke(

@@ -1,4 +1,4 @@
-//! Who sends telemetry under a key.
+//! Senders of telemetry under a key.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use crate::admin_api::auth::Caller;
 use crate::admin_api::state::AdminState;
 use crate::gateway::telemetry_senders::Sender;
 
-/// Who exported telemetry under a key in the last 5 minutes.
+/// A sender of telemetry under a key in the last 5 minutes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TelemetrySender {
     /// Where it sends from.
@@ -42,7 +42,7 @@ impl From<Sender> for TelemetrySender {
     }
 }
 
-/// Who sent telemetry under a key to the gateway that answers, newest first.
+/// The senders of telemetry under a key to the gateway that answers, newest first.
 #[utoipa::path(get, path = "/namespaces/{namespace}/data-plane-keys/{id}/telemetry-senders",
     params(params::One, page::Asked),
     responses((status = 200, body = Rows<TelemetrySender>), (status = "4XX", body = ErrorBody)))]

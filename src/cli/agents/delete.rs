@@ -1,6 +1,6 @@
 //! `muster instances delete`.
 //!
-//! Invariant: each instance is decided for itself, and what became of each is told.
+//! Invariant: each instance is decided for itself, and its outcome is printed.
 
 use proto::delete_outcome::Outcome;
 

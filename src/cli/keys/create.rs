@@ -1,4 +1,4 @@
-//! `muster keys create`: the one moment in which a secret is seen.
+//! `muster keys create`: the only time that a secret is shown.
 //!
 //! Invariant: a key's secret goes to one place, stdout or a new file of its
 //! owner alone; if it can't be written there, that is said, with the key's id.

@@ -1,6 +1,6 @@
 //! `muster keys delete`.
 //!
-//! Invariant: each key is decided for itself, and what became of each is told.
+//! Invariant: each key is decided for itself, and its outcome is printed.
 
 use proto::delete_outcome::Outcome;
 

@@ -81,7 +81,7 @@ pub(super) async fn get(client: &mut Client, object_id: String) -> Result<Key, C
     Ok(answer.key.unwrap_or_default())
 }
 
-/// A key by its id, and who sends telemetry under it.
+/// A key by its id, and the senders of telemetry under it.
 pub(super) async fn details(
     client: &mut Client,
     object_id: String,

@@ -244,7 +244,7 @@ pub(in super::super) struct FloorArgs {
     /// Where keys are made and "revoked"
     #[arg(long, default_value = "127.0.0.1:7544", value_name = "ADDRESS")]
     admin_listen: SocketAddr,
-    /// Where its CPU and memory are told
+    /// Where its CPU and memory can be read
     #[arg(long, default_value = "127.0.0.1:7545", value_name = "ADDRESS")]
     ops_listen: SocketAddr,
     /// tonic's own HTTP/2 settings instead of the gateway's

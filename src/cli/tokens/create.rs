@@ -1,4 +1,4 @@
-//! `muster tokens create`: the one moment in which a token is seen.
+//! `muster tokens create`: the only time that a token is shown.
 //!
 //! Invariant: it goes to one place, stdout or a new file of its owner alone; if
 //! it can't be written there, that is said, with the token's id.

@@ -49,7 +49,7 @@ pub(super) struct TlsBlock {
     pub server_name: String,
 }
 
-/// Whose CA the agent has to be told of.
+/// The CA that the agent has to be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     /// muster's own.

@@ -1,6 +1,6 @@
 //! Text from elsewhere, for terminals and shells.
 //!
-//! Owns: what is escaped, and how. Must not know: who prints it. Invariant:
+//! Owns: what is escaped, and how. Must not know: where it is printed. Invariant:
 //! nothing that a terminal obeys, and no end of a shell's word, gets through.
 
 /// Text from elsewhere with everything that a terminal would obey, or that

@@ -1,4 +1,4 @@
-//! Who makes a call, and what came of it for the audit trail.
+//! The actor of a call, and what the call did, for the audit trail.
 
 use parking_lot::Mutex;
 use std::fmt::Display;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::Origin;
 use crate::store::{AuditResult, StoreError};
 
-/// Who makes a change. What is done in his name is noted on it on the way, and
-/// read by the door that he came in by. Clones are one.
+/// The maker of a change. What is done in its name is noted on it on the way, and
+/// read where the call came in. Clones are one.
 #[derive(Debug, Clone)]
 pub struct Actor {
     origin: Arc<Origin>,
@@ -27,7 +27,7 @@ pub struct Part {
 }
 
 impl Actor {
-    /// Who comes from there.
+    /// An actor with that origin.
     pub fn new(origin: Origin) -> Self {
         Self {
             origin: Arc::new(origin),
@@ -35,12 +35,12 @@ impl Actor {
         }
     }
 
-    /// As logs and the trail name him.
+    /// Its name in logs and in the trail.
     pub fn name(&self) -> &str {
         &self.origin.actor
     }
 
-    /// Where he comes from.
+    /// Where it comes from.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }

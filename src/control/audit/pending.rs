@@ -1,8 +1,8 @@
 //! Records that wait for the store, and refusals that come again and again.
 //!
-//! Invariant: who is refused in a loop, the same thing or each time another, makes
-//! at most about 70 records an hour, which say how often: he can't push out a year
-//! of history. What may have changed something is always told.
+//! Invariant: an actor that is refused in a loop, with one thing or many, makes
+//! at most about 70 records an hour, which say how often: it can't push out a year
+//! of history. What may have changed something is always recorded.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::store::{AuditEntry, AuditResult};
 const WAITING: usize = 10_000;
 /// Alike within this time are counted.
 pub(super) const AGAIN: Duration = Duration::from_secs(60);
-/// So many of one actor are told within an [`HOUR`]; of the rest one for each
+/// Records of one actor within an [`HOUR`]; of the rest one for each
 /// action.
 const TOLD: u32 = 60;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -39,7 +39,7 @@ struct Group {
     reason: Option<String>,
 }
 
-/// How often it came since it was told.
+/// How often it came since it was recorded.
 struct Again {
     until: Instant,
     times: u64,

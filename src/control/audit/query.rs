@@ -72,7 +72,7 @@ impl Audit {
             found.next = page.next;
             let mut records = page.records.into_iter();
             while let Some(record) = records.next() {
-                // All that follow were written, so done, before that. (A deed may
+                // All that follow were written, so done, before that. (An action may
                 // have waited for the store longer than those before it.)
                 if filter.since.is_some_and(|since| record.written_at < since) {
                     found.next = None;

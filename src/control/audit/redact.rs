@@ -36,7 +36,7 @@ fn in_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The beginning of a word that may be told.
+/// The beginning of a word that may be shown.
 fn public(word: &str) -> &str {
     let prefixes = [Kind::DataPlaneKey, Kind::AdminToken].map(Kind::prefix);
     let credential = prefixes.iter().filter_map(|prefix| {

@@ -13,7 +13,7 @@ use crate::store::{Enrolled, FeedStore, GatewayId, Outcome, StoreError};
 /// answered as soon as the last of them has.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long the store may take to tell, at least.
+/// How long the store may take to answer, at least.
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// What all gateways have reported of a revoked key, in order of their ids; also

@@ -1,7 +1,7 @@
 //! All keys at once, for lists that filter and sort.
 //!
-//! Invariant: what is told is what the store had when it was asked: what changed
-//! since the last time is read from the feed, or all where that can't tell.
+//! Invariant: a list is what the store had when it was asked: what changed
+//! since the last time is read from the feed, or all where that is not possible.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ struct Rows {
 impl Listing {
     /// All readable keys.
     pub async fn all(&self, store: &dyn FeedStore) -> Result<Arc<Keys>, StoreError> {
-        // One reads for all who ask at once.
+        // One reads for all callers at once.
         let mut last = self.last.lock().await;
         if let Some(mut rows) = last.take()
             && rows.catch_up(store).await?
@@ -69,7 +69,7 @@ impl Rows {
         })
     }
 
-    /// Takes in what changed; false: that can't be told any more.
+    /// Takes in what changed; false: the feed does not reach back so far.
     async fn catch_up(&mut self, store: &dyn FeedStore) -> Result<bool, StoreError> {
         loop {
             let Some(feed) = store.changes(self.position).await? else {

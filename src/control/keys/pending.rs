@@ -1,7 +1,7 @@
 //! Revokes that the store did not take: applied here, and tried again until it
 //! answers.
 //!
-//! Must not know: who asked for them. Invariant: one task a key; it ends with
+//! Must not know: their callers. Invariant: one task for each key; it ends with
 //! an answer of the store, whatever that is, or with the process.
 
 use std::collections::HashSet;
@@ -40,7 +40,7 @@ impl Pending {
         })
     }
 
-    /// Goes on trying, in the background; `written` is told of the success.
+    /// Goes on trying, in the background; `written` is called on success.
     pub fn add(self: &Arc<Self>, key: KeyId, written: impl FnOnce(&Written) + Send + 'static) {
         if !self.change(|keys| keys.insert(key)) {
             return;
@@ -53,7 +53,7 @@ impl Pending {
                     this.key_feed.apply(&done.change).await;
                 }
                 Err(error) => {
-                    tracing::error!(%key, %error, "a pending revoke is given up: the store will not have it; its gate here stays shut");
+                    tracing::error!(%key, %error, "a pending revoke is abandoned: the store refuses it; this gateway goes on refusing the key");
                 }
             }
             this.change(|keys| keys.remove(&key));

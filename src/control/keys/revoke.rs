@@ -1,7 +1,7 @@
 //! A revoke: written, applied here, waited for; or, where the store does not take
 //! it, applied here and pending.
 //!
-//! Must not know: how other gateways hear of it. Invariant: whoever asked for a
+//! Must not know: how other gateways hear of it. Invariant: the caller of a
 //! revoke is not answered before no session of the key can be opened here.
 
 use std::sync::Arc;
@@ -51,13 +51,13 @@ impl KeyAdmin {
         if all_closed {
             self.metrics.revoke_seconds.observe(elapsed.as_secs_f64());
         } else {
-            tracing::warn!(%key, standing = closing.open(), "streams of a revoked key still stand");
+            tracing::warn!(%key, standing = closing.open(), "streams of a revoked key are still open");
         }
         let own = self.presence.own();
         let left = wait.saturating_sub(elapsed);
         let others = gateway_wait::wait(&*self.store, &record, own, left).await;
         let mut gateways = others.unwrap_or_else(|error| {
-            tracing::warn!(%key, %error, "what the other gateways did about a revoke is not known");
+            tracing::warn!(%key, %error, "the outcome of a revoke on the other gateways is unknown");
             let others = written.enrolled.iter().filter(|g| g.info.id != own);
             others.map(unheard).collect()
         });

@@ -36,7 +36,7 @@ pub enum FirstTokenError {
 }
 
 /// Sees to it that `path` holds an admin token that the store knows. One that
-/// is missing is made: whoever can write the data directory owns the store
+/// is missing is made: write access to the data directory is ownership of the store
 /// anyway, and losing the file must not lock its owner out.
 ///
 /// # Errors

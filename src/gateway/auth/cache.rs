@@ -77,7 +77,7 @@ impl KeyCache {
         }
     }
 
-    /// From the cache, else by one load that all who ask meanwhile share; not
+    /// From the cache, else by one load that all callers meanwhile share; not
     /// by a load once the view is too old for that.
     pub(super) async fn get(&self, key: KeyId) -> Result<Arc<Cached>, AuthError> {
         if let Some(cached) = self.records.get(&key).await {
@@ -96,14 +96,14 @@ impl KeyCache {
     }
 
     /// By a load of its own: one under way may have begun too early. At any age
-    /// of the view: nobody is told that his key has expired, which is final,
+    /// of the view: no agent is refused as expired, which is final,
     /// while the store might still say otherwise.
     pub(super) async fn reload(&self, key: KeyId) -> Result<Arc<Cached>, AuthError> {
         let loaded = self.load(key).await;
         match &loaded {
             Ok(cached) => self.records.insert(key, Arc::clone(cached)).await,
             Err(AuthError::Deleted) => self.records.invalidate(&key).await,
-            // Absent, too: that it was here tells that the store lost it.
+            // Absent, too: since it was here, the store lost it.
             Err(_) => {}
         }
         loaded

@@ -1,7 +1,7 @@
 //! What a gateway may still do when it has not heard from its store for long.
 //!
 //! Owns: the bounds, and the decision on each. Must not know: why the store is
-//! not heard, who asks. Invariant: pure; nothing that is refused here is the
+//! not heard, or the caller. Invariant: pure; nothing that is refused here is the
 //! agent's fault.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub enum StaleMode {
 }
 
 /// The bounds on the age of the view: how long ago the last call was sent that
-/// told of all changes.
+/// up to date with all changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staleness {
     /// What is held to the bounds. Default: best effort.

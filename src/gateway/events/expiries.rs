@@ -1,5 +1,5 @@
-//! The event of a key that expires: told once by all gateways together, also if
-//! nobody was connected or every gateway was down at that moment.
+//! The event of a key that expires: noted once by all gateways together, also if
+//! nobody was connected or every gateway was down at that time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const RESTS: u32 = 100;
 /// Keys read at a time.
 const PAGE: usize = 500;
 
-/// Looks for keys that expired since some gateway told of any last.
+/// Looks for keys that expired since a gateway last reported one.
 pub struct ExpiryEvents {
     events: Arc<Events>,
     keys: Arc<dyn KeyStore>,
@@ -31,9 +31,9 @@ impl ExpiryEvents {
         Self { events, keys }
     }
 
-    /// Tells of each key that expired since the last that was told of. How far
+    /// Notes each key that expired since the last one that was noted. How far
     /// it has looked moves in one step with the events, and only from where it
-    /// was: of several gateways that find the same, one tells it. Where nothing
+    /// was: of several gateways that find the same, one notes it. Where nothing
     /// has expired, nothing is written.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl ExpiryEvents {
         let from = self.events.store.expiries_until().await?;
         let until = self.keys.clock().now();
         let mut expired = Vec::new();
-        // A new store tells no expiries from before it.
+        // A new store has no expiries from before it.
         if let Some(since) = from {
             let mut after = None;
             loop {
@@ -80,7 +80,7 @@ impl ExpiryEvents {
             let moved = self.keys.clock().moved();
             let begun = Instant::now();
             if let Err(error) = self.look().await {
-                tracing::warn!(%error, "expired keys are not looked for; trying again");
+                tracing::warn!(%error, "expired keys could not be looked up; retrying");
             }
             let wait = LOOKS.max(begun.elapsed() * RESTS);
             tokio::select! {

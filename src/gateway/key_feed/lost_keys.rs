@@ -1,6 +1,6 @@
 //! Keys that this gateway knows and its store lacks: lost data.
 //!
-//! Must not know: who knows them from where. Invariant: each is told of once,
+//! Must not know: how a gateway knows them. Invariant: each is reported once,
 //! for as long as it is missing.
 
 use parking_lot::Mutex;

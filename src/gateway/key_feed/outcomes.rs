@@ -1,7 +1,7 @@
-//! What final changes did on this gateway, until the store has been told.
+//! What final changes did on this gateway, until the store has it.
 //!
-//! Must not know: who asks for it. Invariant: what was not told, or has changed
-//! since, is told again; a key that is done and told is forgotten.
+//! Must not know: its readers. Invariant: what was not reported, or has changed
+//! since, is reported again; a key that is done and reported is forgotten.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyId, Revision};
 use crate::store::{Outcome, StoreClock};
 
-/// The final changes whose outcome is still to be told.
+/// The final changes whose outcome is still to be reported.
 pub(super) struct Outcomes {
     clock: StoreClock,
     entries: Mutex<BTreeMap<KeyId, Entry>>,
@@ -22,7 +22,7 @@ pub(super) struct Outcomes {
 struct Entry {
     revision: Revision,
     closing: EndedSessions,
-    /// Sessions that stood when it was told last; `None`: it was not.
+    /// Sessions that stood when it was reported last; `None`: it was not.
     told: Option<usize>,
 }
 
@@ -44,7 +44,7 @@ impl Outcomes {
         self.entries.lock().insert(key, entry);
     }
 
-    /// What is to be told.
+    /// What is to be reported.
     pub fn news(&self) -> Vec<Outcome> {
         let at = self.clock.now();
         let entries = self.entries.lock();
@@ -81,7 +81,7 @@ impl Outcomes {
     }
 
     /// Returns when there is something worth telling at once: a change that was
-    /// not told, or whose last session has closed.
+    /// not reported, or whose last session has closed.
     pub async fn pressing(&self) {
         let standing: Vec<_> = {
             let entries = self.entries.lock();

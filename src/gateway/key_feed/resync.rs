@@ -55,7 +55,7 @@ impl KeyFeedFollower {
     }
 
     /// An alarm of its own: after a failover or a restart of the store,
-    /// acknowledged changes may be missing. Told once, however often the resync
+    /// acknowledged changes may be missing. Reported once, however often the resync
     /// has to begin again.
     fn tell_of_new_history(&self, before: Position, target: Position) {
         let (old, new) = (before.epoch, target.epoch);
@@ -160,7 +160,7 @@ impl KeyFeedFollower {
             Err(ChangeError::Store(error)) => return Err(error),
             // It has gone meanwhile.
             Err(error) => {
-                tracing::warn!(%key, %error, "an end that the store lost is not written again");
+                tracing::warn!(%key, %error, "the end of a key that the store lost could not be written again");
                 return Ok(());
             }
         };
@@ -170,7 +170,7 @@ impl KeyFeedFollower {
                 Change::Deleted { .. } => "delete",
                 Change::Created(_) | Change::Edited(_) | Change::Revoked(_) => "revoke",
             };
-            tracing::warn!(%key, what, "the store had lost the end of a key: written again");
+            tracing::warn!(%key, what, "the store had lost the end of a key; it is written again");
             let detail = format!("the store had lost its {what}");
             self.events
                 .note(EventKind::RevokeReasserted, Some(key), None, detail);
@@ -180,7 +180,7 @@ impl KeyFeedFollower {
     }
 
     /// Whether a key that the store lacks is one that this gateway knows: then
-    /// the store lost it, and nobody is told that it is unknown. The one place
+    /// the store lost it, and no agent is refused as unknown. The one place
     /// where that is decided; the first time it raises the alarm.
     pub async fn has_lost(&self, key: KeyId) -> bool {
         let cache = self.authenticator.cache();

@@ -51,7 +51,7 @@ impl Presence {
             if let Err(error) = &turned
                 && was_shown
             {
-                tracing::warn!(%error, "other gateways can't see this one's sessions; trying again");
+                tracing::warn!(%error, "other gateways can't see this one's sessions; retrying");
             }
             was_shown = turned.is_ok();
         }
@@ -134,7 +134,7 @@ impl Presence {
         for line in self.store.take_commands(self.registry.gateway()).await? {
             match line.parse::<SessionId>() {
                 Ok(id) => {
-                    tracing::info!(session = %id, "ended, as another gateway's operator asked");
+                    tracing::info!(session = %id, "session ended on request of an operator at another gateway");
                     self.registry.disconnect(id);
                 }
                 Err(error) => tracing::warn!(%error, "another gateway asks what is not understood"),

@@ -1,7 +1,7 @@
 //! What the other gateways show on one board, read when somebody asks.
 //!
-//! Invariant: nothing is told that was read longer ago than [`FRESH`]; of
-//! several who ask at once, one reads.
+//! Invariant: nothing is returned that was read longer ago than [`FRESH`]; of
+//! several callers at once, one reads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::store::{GatewayId, PresenceList, PresenceRow, PresenceStore, StoreError};
 
-/// How long what was read is told again.
+/// How long what was read is used again.
 const FRESH: Duration = Duration::from_millis(500);
 
 /// A gateway's board.

@@ -48,7 +48,7 @@ impl Instances {
     }
 
     fn take_over(&self, news: InstanceNews, connected: &impl Fn() -> Connected) -> BTreeSet<KeyId> {
-        // Who is connected is counted only where it matters.
+        // Connected agents are counted only where it matters.
         let connected = if news.agents.iter().any(|agent| agent.record.is_none()) {
             connected().agents
         } else {

@@ -169,7 +169,7 @@ impl fmt::Display for InstanceId {
 /// An instance's state, computed and never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InstanceStatus {
-    /// Its agent is connected, its health not told yet.
+    /// Its agent is connected and has not reported its health yet.
     Unknown,
     /// Its agent is connected, NGINX runs.
     Online,

@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::{BATCH, Connected, Instances, at_most_a_tenth};
 use crate::store::{StoreClock, StoreError};
 
-/// Between two looks at who is connected, and from the start to the first: time
+/// Between two looks at the connected agents, and from the start to the first: time
 /// to come back.
 const AGING: Duration = Duration::from_secs(60);
 
-/// Which agents are forgotten, and who is told.
+/// Which agents are forgotten, and the callback for each.
 pub struct Cleanup<C, E, L, F> {
     /// Returns the agents that are connected here, and the keys in use.
     pub connected: C,
@@ -37,7 +37,7 @@ impl Instances {
         self.flush_and_tell(&|_| {}).await
     }
 
-    /// The same, and tells of each agent that it forgot, if no other gateway did
+    /// The same, and reports each agent that it forgot, if no other gateway did
     /// so before.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl Instances {
             if let Err(error) = &done
                 && !is_behind
             {
-                tracing::warn!(%error, "agents and registrations are not written or read; trying again");
+                tracing::warn!(%error, "agents and registrations could not be written or read; retrying");
             }
             is_behind = done.is_err();
             if stopping {
@@ -110,7 +110,7 @@ impl Instances {
             let now = clock.now();
             // By the clock that counts their absence, should it be moved. Not by
             // rows that are out of date: an agent may have come elsewhere. What
-            // it forgets has been written, and so is told of by the next write.
+            // it forgets has been written, and so is reported by the next write.
             if now.saturating_since(aged) >= wait && !is_behind {
                 aged = now;
                 // Asked each time: any gateway may have it changed.

@@ -9,7 +9,7 @@ use super::Group;
 use crate::gateway::events::Events;
 use crate::store::EventKind;
 
-/// Events told in one [`WINDOW`]. Strangers make up ids and come from many
+/// Events noted in one [`WINDOW`]. Strangers make up ids and come from many
 /// addresses: unbounded, they would drive all else out of the last 10,000.
 const TOLD: u32 = 30;
 const WINDOW: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! When the next key expires: what the expiry timers wait for.
 //!
-//! Insert-only until it fires: whoever fires looks at the gate again, so an
+//! Insert-only until it fires: the timer looks at the gate again, so an
 //! entry that an edit overtook does no harm, and entries that race with each
 //! other can't lose the earlier one.
 
@@ -30,7 +30,7 @@ impl Deadlines {
         }
     }
 
-    /// Takes out the keys that are due at `now`, and tells when the next is.
+    /// Takes out the keys that are due at `now`, and returns when the next is.
     pub fn due(&self, now: Timestamp) -> (Vec<KeyId>, Option<Timestamp>) {
         let mut pending = self.pending.lock();
         let mut due = Vec::new();

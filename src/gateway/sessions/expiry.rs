@@ -70,7 +70,7 @@ impl ExpiryTimers {
             },
             Err(AuthError::Absent | AuthError::Deleted) => {}
             Err(error) => {
-                tracing::warn!(%key, %error, "expired, and the store did not say otherwise");
+                tracing::warn!(%key, %error, "the store did not confirm the expiry in time; the key is treated as expired");
             }
         }
         let closing = self.registry.expire(key);

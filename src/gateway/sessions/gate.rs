@@ -1,4 +1,4 @@
-//! One key's gate: what it has seen of the key, who is live behind it, and the
+//! One key's gate: what it has seen of the key, its live sessions, and the
 //! decision on a principal.
 //!
 //! Must not know: locks, other keys. Invariant: an ended gate stays ended and
@@ -61,7 +61,7 @@ pub(super) enum PreviousSession {
     None,
     /// It ends.
     Superseded(Arc<Session>),
-    /// It stays, too: two agents of one id fight. To be told now and then.
+    /// It stays, too: two agents have one id. To be reported now and then.
     Stays { tell: bool },
 }
 

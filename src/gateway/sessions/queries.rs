@@ -1,4 +1,4 @@
-//! What the registry tells: lists and counts. Changes nothing.
+//! Lists and counts of sessions. Changes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;

@@ -23,8 +23,8 @@ use crate::keys::{KeyId, Position, Timestamp};
 use crate::metrics::registry::{Metrics, Reason};
 use crate::store::{Change, EventKind, GatewayId, KeyChange, StoreClock};
 
-/// Sessions ended under one lock of the lists: an end is told within a fraction
-/// of a millisecond, and nobody who asks waits longer.
+/// Sessions ended under one lock of the lists: an end is signalled within a fraction
+/// of a millisecond, and no list waits longer.
 const TOLD_AT_ONCE: usize = 256;
 
 /// Settings of the registry.
@@ -388,7 +388,7 @@ impl Registry {
         Some(closing)
     }
 
-    /// Called by the guard's drop: the stream is gone. Whoever ended a session
+    /// Called by the guard's drop: the stream is gone. The caller that ended a session
     /// took it out of its gate before; 10,000 that end at once don't meet there.
     pub(super) fn leave(&self, session: &Session, reason: EndReason, was_ended: bool) {
         if !was_ended {

@@ -124,7 +124,7 @@ pub struct SessionInfo {
     pub agent: Uuid,
     /// Where it connects from.
     pub peer: SocketAddr,
-    /// As the agent names itself, bounded by who fills it in.
+    /// As the agent names itself, bounded by the caller.
     pub user_agent: String,
     /// Closes its connection.
     pub connection: Arc<dyn CloseConnection>,
@@ -223,7 +223,7 @@ impl EndedSessions {
     }
 
     /// Ends one of the sessions that it was made for; false where it closed by
-    /// itself in this very moment. The stream is still to be told.
+    /// itself at the same time. The stream is still to be notified.
     pub(super) fn end(&self, session: &Session, reason: EndReason) -> bool {
         let ended = session.end(reason, Some(Arc::clone(&self.tally)));
         if !ended {

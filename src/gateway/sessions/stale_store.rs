@@ -1,5 +1,5 @@
 //! The watch over the age of the view: ends sessions once it is past its bound,
-//! where the policy says so, and tells when that begins and ends.
+//! where the policy says so, and logs when that begins and ends.
 //!
 //! Must not know: why the store is not heard. Invariant: in strict, a session
 //! lives no longer than the bound and the spread after the last word of the
@@ -42,7 +42,7 @@ impl StaleWatch {
                     () = self.while_stale() => {}
                     () = shutdown.cancelled() => return,
                 }
-                tracing::info!("the store is heard again");
+                tracing::info!("contact to the store is back");
             }
             let left = stale_after.saturating_sub(self.view.age()) + MILLISECOND;
             tokio::select! {
@@ -86,7 +86,7 @@ impl StaleWatch {
                     self.registry.end_stale(*number);
                 }
                 ended = due;
-                // Whoever slipped in between a check and the bound.
+                // A session that slipped in between a check and the bound.
                 if since >= staleness.spread {
                     for number in self.registry.live_numbers() {
                         self.registry.end_stale(number);

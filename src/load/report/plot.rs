@@ -8,7 +8,7 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 36.0;
-/// Colours that are told apart by people who see few, on light and on dark.
+/// Colours that the colour-blind can distinguish, on light and on dark.
 const COLOURS: [&str; 5] = ["#3b82c4", "#d1772b", "#2f9e6e", "#a35bb5", "#8a8a2a"];
 
 /// A line.

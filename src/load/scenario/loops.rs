@@ -2,7 +2,7 @@
 //! last (open).
 //!
 //! Owns: when the next call is due and when no more are made. Must not know:
-//! what a call is, who records it.
+//! what a call is, what records it.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ impl Loop {
         }
     }
 
-    /// Makes calls; `call` gets the moment from which one is measured, and a
-    /// number: of the call in an open loop, of the one who calls in a closed one.
+    /// Makes calls; `call` gets the time from which one is measured, and a
+    /// number: of the call in an open loop, of the caller in a closed one.
     /// It returns whether the call failed.
     pub(super) async fn run<F>(self, call: impl Fn(u64, Instant) -> F + Clone + Send + 'static)
     where

@@ -38,7 +38,7 @@ impl Verify {
     }
 }
 
-/// A connection over which an agent has joined, and who it is.
+/// A connection over which an agent has joined, and its identity.
 pub(super) struct Warm {
     line: Connection,
     who: Identity,

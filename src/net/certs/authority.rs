@@ -95,7 +95,7 @@ impl Authority {
         if files::is_open_to_others(&key_path) {
             tracing::warn!(
                 path = %key_path.display(),
-                "others can read the CA's key; make it 0600"
+                "the CA's key is readable by other users; make it 0600"
             );
         }
         let damaged = |path: &Path, problem: String| CertError::Authority {

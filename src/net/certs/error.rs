@@ -85,7 +85,7 @@ pub enum CertError {
         dir: PathBuf,
     },
     /// Files for another gateway would lie among the CA's own.
-    #[error("{}: here is the CA itself; give another directory for the new files", dir.display())]
+    #[error("{}: the CA itself is here; give another directory for the new files", dir.display())]
     OwnDirectory {
         /// The directory.
         dir: PathBuf,

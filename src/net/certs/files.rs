@@ -38,7 +38,7 @@ pub(super) fn write(path: &Path, content: &[u8], access: Access) -> Result<(), C
     crate::files::write(path, content, access).map_err(failed("write", path))
 }
 
-/// Holds others off who would make the same files; the lock ends with the value.
+/// Keeps other processes from making the same files; the lock ends with the value.
 pub(super) fn lock(path: &Path) -> Result<File, CertError> {
     let file = OpenOptions::new()
         .write(true)

@@ -1,6 +1,6 @@
 //! A leaf for another gateway, from this one's CA.
 //!
-//! Owns: which names such a leaf has, its files. Must not know: who uses it.
+//! Owns: which names such a leaf has, its files. Must not know: its users.
 //! Invariants: no CA is made here, and no file is replaced unless that was asked
 //! for.
 

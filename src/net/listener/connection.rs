@@ -64,7 +64,7 @@ pub(super) async fn handshake(
     }
 }
 
-/// Whose fault a failed handshake is, as far as it can be told.
+/// The likely cause of a failed handshake.
 fn tls_fault(error: &io::Error) -> RefuseReason {
     use rustls::{AlertDescription as Alert, Error as Tls, InvalidMessage as Fault};
 

@@ -1,4 +1,4 @@
-//! What a listener tells the outside about its connections.
+//! What a listener reports about its connections.
 //!
 //! Owns: the reasons why connections end or never begin. Must not know: metric
 //! names, log formats. Invariant: the sets of reasons are closed, so that they

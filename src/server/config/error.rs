@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, in words for who wrote it.
+//! What can be wrong with a configuration, in words for its author.
 //!
 //! Invariant: each problem names the setting, where its value came from, the
 //! rule and so the cure.
@@ -54,7 +54,7 @@ pub enum Problem {
     File {
         /// The file.
         path: PathBuf,
-        /// Who named it.
+        /// Where it was named.
         origin: Origin,
         /// The operating system's reason.
         fault: String,

@@ -110,7 +110,7 @@ impl Layer {
         (layer, config_file)
     }
 
-    /// What the TOML file at `path` gives; `named_by` is who asked for it.
+    /// What the TOML file at `path` gives; `named_by` is where it was named.
     pub fn of_file(path: &Path, named_by: Origin, problems: &mut Vec<Problem>) -> Self {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::of_toml(path, &text, problems),
@@ -162,7 +162,7 @@ impl Layer {
                 });
                 continue;
             }
-            // One setting at a time, so that each fault is told and is told
+            // One setting at a time, so that each fault is reported, and
             // with its name and line.
             let one: toml::Table = values.remove_entry(&name).into_iter().collect();
             match one.try_into::<Settings>() {

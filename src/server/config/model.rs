@@ -33,7 +33,7 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Deadlines and periods that are no limits of the listener.
     pub timing: Timing,
-    /// What is done while the store is not heard. Default: best effort, with the
+    /// What is done without contact to the store. Default: best effort, with the
     /// bounds 3 s, 60 s and 15 min.
     pub staleness: Staleness,
     /// Keys in the cache. Default: 100,000.
@@ -90,7 +90,7 @@ pub struct Log {
 /// Deadlines and periods that are no limits of the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
-    /// How long a shutdown spreads the goodbyes. Default: 2 s.
+    /// Time over which a shutdown spreads closing agent connections. Default: 2 s.
     pub drain_time: Duration,
     /// Longest wait for the store to load one key. Default: 2 s.
     pub load_deadline: Duration,

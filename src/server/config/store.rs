@@ -4,7 +4,7 @@
 //! Owns: how a store is written, and what is wrong with what was written. Must
 //! not know: how a store is opened. Invariant: a password is in no message and
 //! in no `Debug`: whatever text is given counts as a secret until it is checked,
-//! and a fault is told without quoting it.
+//! and a fault is reported without quoting it.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -16,7 +16,7 @@ use crate::gateway::auth::StaleMode;
 use crate::net::address::AgentAddress;
 
 /// What is wrong with a value, and what would be right; the value itself is
-/// named by whoever knows the setting.
+/// named by the caller, which knows the setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}")]
 pub struct ValueError {
@@ -108,7 +108,7 @@ impl FromStr for LogFormat {
     }
 }
 
-/// What is done while the store is not heard.
+/// What is done without contact to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub StaleMode);
 
@@ -152,7 +152,7 @@ macro_rules! counts {
     ($($type:ty),*) => {$(
         impl Setting<$type> for Count {
             fn put(self, place: &mut $type) {
-                // Of a number that does not fit its range has been told.
+                // A number that does not fit was out of range, and was reported.
                 *place = self.0.try_into().unwrap_or(*place);
             }
 

@@ -1,6 +1,6 @@
 //! The store that is there takes the place of the one that a gateway knows.
 //!
-//! Must not know: who is asked whether that is wanted.
+//! Must not know: how an operator confirms it.
 //! Invariant: nothing is changed by the look, and an adoption changes no key.
 
 use super::MaintenanceError;

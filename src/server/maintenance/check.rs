@@ -23,7 +23,7 @@ use crate::store::scan::Scan;
 use crate::store::{embedded, redis};
 use compare::Comparison;
 
-/// Checks the store of `config`. `progress` is told how many rows were read so
+/// Checks the store of `config`. `progress` gets the number of rows read so
 /// far.
 ///
 /// # Errors

@@ -39,7 +39,7 @@ pub struct Copied {
 }
 
 /// Copies the embedded store of the data directory `from` to the Redis of `to`;
-/// `gateway` is the name of its gateway. `progress` is told how many rows were
+/// `gateway` is the name of its gateway. `progress` gets the number of rows
 /// written and read back so far.
 ///
 /// # Errors

@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) clock: StoreClock,
     pub(super) revision: watch::Sender<Revision>,
     /// Not in the file: the file's lock proves that no other process follows
-    /// the feed, so whoever was enrolled before this start is gone.
+    /// the feed, so gateways enrolled before this start are gone.
     pub(super) enrolled: Mutex<Vec<Enrolled>>,
     /// The newest last, one for a key and gateway; not in the file, either.
     pub(super) outcomes: Mutex<VecDeque<(GatewayId, Outcome)>>,

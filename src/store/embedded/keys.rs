@@ -83,7 +83,7 @@ impl KeyStore for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Runs one atomic, durable change of a key and tells those who wait.
+    /// Runs one atomic, durable change of a key and wakes the follower of the feed.
     async fn write(&self, ask: Ask) -> Result<Written, ChangeError> {
         let shared = Arc::clone(&self.shared);
         let (change, is_new) = blocking(move || {

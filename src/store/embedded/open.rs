@@ -179,7 +179,7 @@ pub(super) fn repair(path: &Path) -> Result<(), OpenError> {
                 .map(drop)
                 .map_err(|e| cannot_open(&name, e))
         }
-        // What else is wrong with it is told when it is read.
+        // Other faults are reported when it is read.
         _ => Ok(()),
     }
 }

@@ -52,7 +52,7 @@ impl RedisStore {
         Ok(AdoptionState::Other { id, keys, gateways })
     }
 
-    /// Puts this store in the place of `lost`: whoever knows that one is let in
+    /// Puts this store in the place of `lost`: a gateway that knows that one is let in
     /// from now on. `note` says when and by whom.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl AuditStore for RedisStore {
             None => range.arg("+inf"),
         };
         range.arg("-inf").arg("BYSCORE").arg("REV");
-        // One more than asked for tells whether there are older ones.
+        // One more than asked for shows whether there are older ones.
         range.arg("LIMIT").arg(0).arg(limit + 1).arg("WITHSCORES");
         let mut rows: Scored = shared.ask(&range, Over::Loads).await?;
         let is_end = rows.len() <= limit;

@@ -71,9 +71,9 @@ pub(super) struct Link {
 #[derive(Default)]
 struct State {
     open: Option<MultiplexedConnection>,
-    /// Counts connections: who used an older one must not close this one.
+    /// Counts connections: a user of an older one must not close this one.
     number: u64,
-    /// A connection could not be had: until then those who ask are refused at
+    /// A connection could not be opened: until then callers are refused at
     /// once rather than queued up behind one deadline each.
     refused: Option<(Instant, StoreError)>,
 }

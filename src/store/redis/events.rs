@@ -1,4 +1,4 @@
-//! Events: a log, and how far expiries have been told.
+//! Events: a log, and how far expiries have been noted.
 
 use async_trait::async_trait;
 use redis::{Cmd, cmd};

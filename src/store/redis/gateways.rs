@@ -1,4 +1,4 @@
-//! Who follows the feed, and the feed.
+//! The set of gateways, and the feed that they follow.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -279,7 +279,7 @@ async fn enrol_again(shared: &Shared, heartbeat: Heartbeat) -> Result<(), StoreE
             .cloned()
     };
     if let Some((info, at)) = known {
-        tracing::warn!(gateway = %info.id, "the store does not know this gateway any more; enrolling again");
+        tracing::warn!(gateway = %info.id, "the store no longer knows this gateway; enrolling again");
         put(shared, &info, at, Some(heartbeat.position.revision)).await?;
     }
     Ok(())
@@ -320,7 +320,7 @@ pub(super) fn gateway_id(text: &str) -> Result<GatewayId, StoreError> {
     })
 }
 
-/// Adds the question who is enrolled, for [`read_enrolled`].
+/// Adds the commands that read the enrolled gateways, for [`read_enrolled`].
 pub(super) fn with_enrolled(shared: &Shared, step: Step) -> Step {
     step.run(cmd("HGETALL").arg(shared.schema.gateways()))
         .run(cmd("HGETALL").arg(shared.schema.beats()))

@@ -170,7 +170,7 @@ pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeE
     Err(StoreError::Failed(busy.into()).into())
 }
 
-/// The commands of a change, before those that ask who is enrolled.
+/// The commands of a change, before those that read the enrolled gateways.
 const COMMANDS: usize = 4;
 
 fn written(shared: &Shared, write: &Write) -> Result<Step, StoreError> {

@@ -131,7 +131,7 @@ pub(super) async fn identity(link: &Link, schema: &Schema) -> Result<Option<Id>,
     id.map(Some).ok_or_else(|| not_ours("it has no store id"))
 }
 
-/// Makes an empty store; of several who do so at once, one.
+/// Makes an empty store; of several callers at once, one does.
 async fn create(link: &Link, schema: &Schema) -> Result<Id, RedisOpenError> {
     let random = |error: getrandom::Error| RedisOpenError::NoRandomness(error.to_string());
     let id = Id::random().map_err(random)?;
@@ -175,7 +175,7 @@ pub(super) fn new_enough(version: &str) -> bool {
     found >= MINIMUM
 }
 
-/// Waits at the feed and wakes who follows it. A hint and no more: the lease,
+/// Waits at the feed and wakes its follower. A hint and no more: the lease,
 /// on a connection of its own, returns the changes, and asks by itself.
 async fn hints(shared: Weak<Shared>, link: Link) {
     loop {
@@ -214,7 +214,7 @@ async fn hints(shared: Weak<Shared>, link: Link) {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "the feed can't be waited at; the lease goes on");
+                tracing::debug!(%error, "can't wait for the feed; the lease goes on");
                 drop(strong);
                 tokio::time::sleep(HINT_PAUSE).await;
             }

@@ -1,4 +1,4 @@
-//! What a gateway is told of its Redis.
+//! A gateway's settings for its Redis.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The feed of agents, registrations and last uses: a capped stream that tells
+//! The feed of agents, registrations and last uses: a capped stream that says
 //! which were written, and by whom, so that other gateways read those again.
 //!
-//! Invariant: an entry is written in one step with what it tells of.
+//! Invariant: an entry is written in one step with the rows that it names.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ use crate::store::registrations::{InstanceBatch, InstanceCursor, InstanceNews};
 /// Entries kept; a gateway that is further behind reads all again. Each stands
 /// for up to a second of a gateway's writes.
 const FEED_KEPT: u64 = 10_000;
-/// Entries read at a time: each may tell of thousands of agents.
+/// Entries read at a time: each may name thousands of agents.
 const ENTRIES_AT_ONCE: usize = 8;
 /// Before the first entry.
 const START: &str = "0-0";

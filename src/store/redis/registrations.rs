@@ -273,7 +273,7 @@ fn to_agent(id: &str, row: &[u8]) -> Option<AgentRecord> {
 
 fn to_registration(place: &str, row: &[u8]) -> Option<Registration> {
     let Some((key, agent)) = parse_registration(place) else {
-        tracing::error!(?place, "no registration's place; it is left out");
+        tracing::error!(?place, "not the place of a registration; it is left out");
         return None;
     };
     let what = || format!("{key}'s agent {agent}");

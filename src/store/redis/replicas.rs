@@ -39,11 +39,11 @@ pub(super) struct Replicas {
 /// One `WAIT`.
 #[derive(Default)]
 struct Wait {
-    /// All who had asked by then were waited for.
+    /// All callers up to then were waited for.
     asked: u64,
     /// Which connection's writes.
     connection: u64,
-    /// That one: for who wrote over it and asks after it was retired.
+    /// That one: for a caller that wrote over it and asks after it was retired.
     open: Option<MultiplexedConnection>,
     acknowledged: u32,
 }
@@ -81,7 +81,7 @@ impl Replicas {
     }
 
     /// Waits, within the deadline, for replicas to have all that was written
-    /// over this connection. Those who ask while one waits share the next wait.
+    /// over this connection. Callers that ask while one waits share the next wait.
     pub async fn settle(&self, link: &Link, connection: u64) -> Durability {
         let wanted = self.wanted();
         let settled = |acknowledged| Durability {
@@ -99,7 +99,7 @@ impl Replicas {
         let asked = self.asked.load(Ordering::SeqCst);
         let retired = last.open.take().filter(|_| last.connection == connection);
         let Some(open) = link.numbered(connection).await.or(retired) else {
-            tracing::debug!("the connection of a change was lost: who has it is not known");
+            tracing::debug!("the connection of a change was lost: its replicas are unknown");
             return settled(0);
         };
         let acknowledged = match self.wait(link, connection, &open, wanted).await {

@@ -30,7 +30,7 @@ pub(super) const FIELD_LAST_AUDIT: &str = "last_audit";
 pub(super) const FIELD_EXPIRIES_UNTIL: &str = "expiries_until";
 /// The field of a feed entry: a `FeedRow`.
 pub(super) const FIELD_CHANGE: &str = "change";
-/// Fields of an entry of [`Schema::instance_feed`]: who wrote, and the ids of
+/// Fields of an entry of [`Schema::instance_feed`]: the writer, and the ids of
 /// what was written: agents of 16 bytes, keys of 16 characters, each after the
 /// other.
 pub(super) const FIELD_WRITER: &str = "writer";
@@ -229,7 +229,7 @@ pub(super) fn setting(name: &str) -> String {
 }
 
 /// The field of [`Schema::meta`] that says: an operator put this store in the
-/// place of that one (`muster store adopt`), so who knows that one is let in.
+/// place of that one (`muster store adopt`), so a gateway that knows that one is let in.
 /// `script.lua` has it, too.
 pub(super) fn alias(store: Id) -> String {
     format!("alias:{store}")

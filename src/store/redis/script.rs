@@ -15,7 +15,7 @@ use crate::store::error::StoreError;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script.lua")));
 
-/// Who asks: what the script holds against the store.
+/// The caller: what the script compares with the store.
 pub(super) struct Caller<'a> {
     pub schema: &'a Schema,
     pub store_id: &'a Id,
@@ -71,7 +71,7 @@ impl Step {
         self
     }
 
-    /// Runs only before this moment of the server's own clock.
+    /// Runs only before this time of the server's own clock.
     #[must_use]
     pub fn before(mut self, moment: Option<Timestamp>) -> Self {
         self.before = moment;

@@ -32,7 +32,7 @@ pub(super) enum Place {
     Sentinels(Arc<Sentinels>),
 }
 
-/// Who watches a master of a name.
+/// The sentinels that watch a master of a name.
 #[derive(Debug)]
 pub(super) struct Sentinels {
     hosts: Vec<(String, Client)>,
@@ -45,7 +45,7 @@ pub(super) struct Sentinels {
 /// A server to connect to.
 pub(super) struct Found {
     pub client: Client,
-    /// By Sentinel: where it is and who said so, for errors.
+    /// By Sentinel: where it is and which one said so, for errors.
     pub named: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Place {
         })))
     }
 
-    /// Whether Sentinel decides who the master is.
+    /// Whether Sentinel decides which server the master is.
     pub fn is_watched(&self) -> bool {
         matches!(self, Self::Sentinels(_))
     }

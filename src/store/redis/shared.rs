@@ -29,7 +29,7 @@ pub struct RedisStore {
 pub(super) struct Shared {
     pub(super) schema: Schema,
     pub(super) id: Id,
-    /// Of this process, at random: tells its entries in the feed of instances.
+    /// Of this process, at random: marks its entries in the feed of instances.
     pub(super) writer: Id,
     pub(super) clock: StoreClock,
     /// For loads of keys, and other reads: many at once.
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub(super) seen: AtomicU64,
     /// The greatest revision that the store has been heard of.
     pub(super) heard: watch::Sender<Revision>,
-    /// Who enrolled through this process, to enrol again when it was forgotten.
+    /// Gateways enrolled through this process, to enrol again when forgotten.
     pub(super) enrolled: Mutex<Vec<(GatewayInfo, Timestamp)>>,
 }
 
@@ -87,7 +87,7 @@ impl Shared {
         self.take(Step::new().run(command), over).await?.reply()
     }
 
-    /// A moment of the server's own clock on the clock that tests may shift.
+    /// A time of the server's own clock on the clock that tests may shift.
     pub(super) fn shifted(&self, server: Timestamp) -> Timestamp {
         Timestamp::from_millis(server.as_millis() + self.clock.shift_millis())
     }
@@ -102,7 +102,7 @@ impl Shared {
         self.seen.fetch_max(revision.0, Ordering::Relaxed);
     }
 
-    /// The store is at that revision: wakes who follows the feed.
+    /// The store is at that revision: wakes the follower of the feed.
     pub(super) fn hear(&self, revision: Revision) {
         self.heard.send_if_modified(|heard| {
             let newer = revision > *heard;

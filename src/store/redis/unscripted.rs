@@ -1,4 +1,4 @@
-//! Redis asked directly, past the script: for those who look at a store or make
+//! Redis asked directly, past the script: to look at a store or make
 //! one, and are no gateway of it.
 
 use redis::{Cmd, FromRedisValue, Pipeline};

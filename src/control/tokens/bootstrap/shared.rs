@@ -1,14 +1,14 @@
 //! The first token of a store that several gateways share: one makes it, and
 //! it is good on all.
 //!
-//! Owns: who makes it, and what lies beside `admin.token` meanwhile. Must not
+//! Owns: which gateway makes it, and what lies beside `admin.token` meanwhile. Must not
 //! know: where the store is.
 //! Invariants: of gateways that start at once one makes a token, the one whose
 //! claim stands in the store; a crash at any point is healed by the next start.
 //!
 //! `admin.token.new` holds a token whose claim is not settled. What lies in
 //! `admin.token.elsewhere` is the name of the gateway that made the token, if that
-//! is still valid: it tells a gateway that never had one from one that lost it, which makes another.
+//! is still valid: it distinguishes a gateway that never had one from one that lost it, which makes another.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::files::{self, Access};
 use crate::keys::{Digest, KeyStatus, Kind, PresentedToken, Timestamp, TokenId, mint};
 use crate::store::{ClaimStore, Role, StoreError, TokenRecord, TokenStore};
 
-/// The claim of who makes the first token: its id, a space, the gateway's name.
+/// The claim of the first token: its id, a space, the gateway's name.
 const CLAIM: &str = "first_token";
 /// Tokens looked at in one call.
 const PAGE: usize = 1_000;

@@ -51,7 +51,7 @@ impl Rows {
         let mut merged = stored.clone();
         if let Some(own) = self.agents.get(&agent) {
             let is_dirty = self.dirty.agents.contains(&agent);
-            // Of two at the same moment the one that is written last.
+            // Of two at the same time, the one that is written last.
             if (own.reported_at, is_dirty) > (stored.reported_at, false) {
                 merged = (**own).clone();
             }

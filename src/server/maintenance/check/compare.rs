@@ -249,7 +249,7 @@ impl Comparison {
 
     fn is_unheard_of(&self, key: KeyId) -> bool {
         let deleted = self.feed.get(&key).is_some_and(|last| last.deleted);
-        // With an empty feed nobody can tell what was deleted.
+        // An empty feed does not show what was deleted.
         !self.keys.contains_key(&key) && !deleted && !self.feed.is_empty()
     }
 
