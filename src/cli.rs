@@ -47,12 +47,12 @@ use output::{Console, Format};
 const EXAMPLES: &str = "\
 Examples:
   muster serve                              start a gateway here, data in ./muster-data
-  muster keys create web                    make a key: its secret is shown this once
+  muster keys create web                    create a key: its secret is shown only once
   muster agent-config                       what to paste into nginx-agent.conf
   muster sessions list                      who is connected
   muster rejections list                    why an agent does not get in
-  muster keys revoke web                    cut every agent of that key off, for good
-  muster tokens create ci --role viewer     let somebody else look, and no more
+  muster keys revoke web                    cut off every agent of that key, for good
+  muster tokens create ci --role viewer     read-only access for somebody else
 
 The admin commands find the gateway through its data directory (--data-dir,
 default ./muster-data), or through --admin-url, --token-file and --ca.
@@ -81,27 +81,27 @@ struct Cli {
 enum Command {
     /// Run a gateway
     Serve(Box<serve::ServeArgs>),
-    /// Make, list, edit, revoke and delete data plane keys
+    /// Create, list, edit, revoke and delete data plane keys
     Keys(keys::KeysArgs),
-    /// List agents and show what is known of them
+    /// List agents and show their details
     Agents(agents::AgentsArgs),
     /// List and delete the NGINX instances that agents report
     Instances(agents::InstancesArgs),
-    /// Print what happened, and follow what happens
+    /// Print past events, and follow new ones
     Events(events::EventsArgs),
     /// List and disconnect the live sessions of agents
     Sessions(sessions::SessionsArgs),
-    /// Make, list and revoke admin tokens, which allow these commands by role
+    /// Create, list and revoke admin tokens
     Tokens(tokens::TokensArgs),
-    /// Show why agents were refused, and what to do about it
+    /// Show why agents were refused, and the remedy
     Rejections(rejections::RejectionsArgs),
     /// Show who changed what, when, and from where
     Audit(audit::AuditArgs),
     /// List the gateways that share the store
     Gateways(gateways::GatewaysArgs),
-    /// Show and change what is set for all gateways of the store
+    /// Show and change the settings of all gateways of the store
     Settings(settings::SettingsArgs),
-    /// Put gateways under load, and measure
+    /// Load-test gateways
     Load(Box<load::LoadArgs>),
     /// Check, copy or adopt a whole store, without a gateway
     Store(store::StoreArgs),

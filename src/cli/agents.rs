@@ -46,7 +46,7 @@ enum AgentsCommand {
         #[arg(long, value_enum, value_name = "STATUS")]
         status: Option<Connection>,
     },
-    /// Show all that is known of an agent
+    /// Show everything about an agent
     #[command(after_help = "Examples:
   muster agents show 6ba7b810-9dad-11d1-80b4-00c04fd430c8")]
     Show {
@@ -89,7 +89,7 @@ enum InstancesCommand {
         #[arg(long, value_enum, value_name = "STATUS")]
         status: Option<Status>,
     },
-    /// Forget instances that are gone
+    /// Delete instances that are gone
     #[command(after_help = "Examples:
   muster instances delete inst_0123456789ABCDEF
   muster instances delete inst_0123456789ABCDEF inst_FEDCBA9876543210 -o json

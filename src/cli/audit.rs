@@ -22,7 +22,7 @@ pub(super) struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// List who changed what, the newest first
+    /// List changes, newest first
     #[command(after_help = "Examples:
   muster audit list
   muster audit list --action key --since 7d      all that was done to keys this week

@@ -20,7 +20,7 @@ use crate::proto::admin::v1::{Event, StreamEventsRequest};
 pub(super) struct EventsArgs {
     #[command(flatten)]
     connect: ConnectArgs,
-    /// Go on with those to come, until interrupted
+    /// Keep printing new events until interrupted
     #[arg(short, long)]
     follow: bool,
     /// Only events of this key: its id (key_…) or unambiguous name

@@ -10,10 +10,10 @@ use crate::keys::Timestamp;
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Expiry {
-    /// How long it lives from now, for example 90d
+    /// Lifetime from now, for example 90d
     #[arg(long, value_name = "TIME", value_parser = parse_span, conflicts_with = "expires_at")]
     expires_in: Option<Duration>,
-    /// When it expires, as RFC 3339, for example 2027-01-31T00:00:00Z
+    /// Expiry as RFC 3339, for example 2027-01-31T00:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = Timestamp::parse_rfc3339)]
     expires_at: Option<Timestamp>,
 }

@@ -33,7 +33,7 @@ VIEW AGE: how long ago what it knows of the store was true, at most.
 AGENTS AT: where its agent listener is bound.
 unreachable: no heartbeat came for 3 s; it may still hold sessions.")]
     List,
-    /// Forget a gateway that died: a revoke waits for it no longer
+    /// Forget a gateway that died, so that no revoke waits for it
     #[command(after_help = "Examples:
   muster gateways forget 5HbhWtXRhyItT8eu
 

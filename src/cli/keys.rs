@@ -47,17 +47,17 @@ pub(super) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Make a key; its secret is shown this once
+    /// Create a key; its secret is shown only once
     #[command(after_help = "Examples:
   muster keys create web
   muster keys create web --expires-in 90d --key-out web.key
   muster keys create web --expires-at 2027-01-31T00:00:00Z -o json
 
-A key lives a year, and no longer, unless you say less. Without -o json the
-key alone goes to stdout, all else to stderr:
+A key lives one year, which is also the maximum, unless you give less.
+Without -o json only the key goes to stdout, everything else to stderr:
   muster keys create web > web.key")]
     Create(CreateArgs),
-    /// List keys, revoked and expired ones too
+    /// List keys, including revoked and expired ones
     #[command(after_help = "Examples:
   muster keys list
   muster keys list --status valid -o json
@@ -72,7 +72,7 @@ key alone goes to stdout, all else to stderr:
 A key can't live longer than a year from now. A revoked or expired key gets no
 new expiry; its name can always be changed.")]
     Edit(EditArgs),
-    /// Show all that is known of a key
+    /// Show everything about a key
     #[command(after_help = "Examples:
   muster keys show web
   muster keys show web db -o json           one array, also for one key
@@ -82,14 +82,14 @@ more than 5 minutes ago; after its restart they come back with their next one.")
     Show(KeysNamed),
     /// End a key and every live session of it, for good
     #[command(after_help = "Examples:
-  muster keys revoke web                    says what it cuts, and asks
+  muster keys revoke web                    shows what it cuts, and asks
   muster keys revoke web db --yes           does not ask
   muster keys revoke web --yes -o json
 
-A revoke can't be undone. Revoking a revoked key changes nothing and says where
-it stands.")]
+A revoke can't be undone. Revoking a revoked key changes nothing and shows how far
+the revoke is.")]
     Revoke(RevokeArgs),
-    /// Forget keys that are revoked or expired
+    /// Delete keys that are revoked or expired
     #[command(after_help = "Examples:
   muster keys delete web
   muster keys delete key_0123456789ABCDEF db -o json
@@ -107,7 +107,7 @@ pub(super) struct KeysNamed {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// What people will know it by, 1 to 128 characters
+    /// Display name, 1 to 128 characters
     name: String,
     #[command(flatten)]
     expiry: Expiry,

@@ -26,24 +26,24 @@ pub(super) struct SettingsArgs {
 
 #[derive(Debug, Subcommand)]
 enum SettingsCommand {
-    /// Show what is set for all gateways of the store
+    /// Show the settings of all gateways of the store
     #[command(after_help = "Examples:
   muster settings show
   muster settings show -o json")]
     Show,
-    /// Set one for all gateways of the store
+    /// Change a setting for all gateways of the store
     #[command(after_help = "Examples:
   muster settings set instance-cleanup 48h
   muster settings set instance-cleanup 0    never
 
-instance-cleanup: agents that were not connected for so long are forgotten, with
-their instances; whole hours, at most 720h. Once it is set, it counts in place of
---forget-unavailable-after, on every gateway, within a minute.")]
+instance-cleanup: forget agents, with their instances, after this time without a
+connection; whole hours, at most 720h. Once set, it overrides
+--forget-unavailable-after on every gateway within a minute.")]
     Set {
-        /// Which
+        /// The setting
         #[arg(value_enum, value_name = "NAME")]
         name: Name,
-        /// To what
+        /// The new value
         #[arg(value_name = "VALUE", value_parser = parse_hours)]
         hours: u32,
     },

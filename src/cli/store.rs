@@ -51,7 +51,7 @@ Exit codes: 0 when the store is sound, 3 when something was found, 1 when it cou
 not be read, 2 for wrong usage. Every other setting of `muster serve` is taken, too,
 and does nothing here.")]
     Check(Box<OfflineArgs>),
-    /// Copy one gateway's embedded store to Redis, so that others can join it
+    /// Copy one gateway's embedded store to Redis, for several gateways
     #[command(after_help = "Examples:
   muster store copy --from embedded:muster-data --to redis://127.0.0.1:6379/0
   muster store copy --from embedded:muster-data --to redis://muster@redis:6379/0 \\

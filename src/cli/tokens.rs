@@ -36,17 +36,17 @@ pub(super) struct TokensArgs {
 
 #[derive(Debug, Subcommand)]
 enum TokensCommand {
-    /// Make an admin token; it is shown this once
+    /// Create an admin token; it is shown only once
     #[command(after_help = "Examples:
   muster tokens create ci --role viewer
   muster tokens create anna --role operator --expires-in 90d --token-out anna.token
   muster tokens create bob --role admin -o json
 
-Without an expiry it lives until it is revoked. Without -o json the token alone
-goes to stdout, all else to stderr:
+Without an expiry it lives until it is revoked. Without -o json only the token
+goes to stdout, everything else to stderr:
   muster tokens create ci --role viewer > ci.token")]
     Create(CreateArgs),
-    /// List tokens, revoked and expired ones too
+    /// List tokens, including revoked and expired ones
     #[command(after_help = "Examples:
   muster tokens list
   muster tokens list -o json")]

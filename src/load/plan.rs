@@ -30,7 +30,7 @@ pub struct Plan {
     pub seed: u64,
     /// What begins in it does not count.
     pub warm_up: Duration,
-    /// Between two words of an agent on its health.
+    /// Time between two health reports of an agent.
     pub health_every: Duration,
     /// The user owns the targets beyond the loopback.
     pub hosts_are_own: bool,

@@ -26,7 +26,7 @@ pub(in crate::cli) struct RevokeArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(in crate::cli) yes: bool,
-    /// Wait at most so long for every gateway to have closed its sessions, 30s at most [default: as the gateway is configured, 5s]
+    /// Longest wait for every gateway to close its sessions, at most 30s [default: as the gateway is configured, 5s]
     #[arg(long, value_name = "DURATION")]
     pub(in crate::cli) wait: Option<humantime::Duration>,
 }

@@ -25,9 +25,9 @@ const WARM_UP: StdDuration = StdDuration::from_secs(2);
 
 A scenario makes its own keys by the admin API, which it finds as all commands
 do (--data-dir, or --admin-url, --token-file and --ca), and removes them at its
-end. The gateway on trial should be one that nobody needs: it is pushed to its
-limits. Beside each result stands what the harness itself used: where that is
-as much as the gateway's, the client was measured.")]
+end. Do not use a production gateway: it is pushed to its limits. Each result shows
+what the harness itself used: where that is as much as the gateway's, the client
+was measured.")]
 pub(in super::super) struct LoadArgs {
     #[command(flatten)]
     pub connect: ConnectArgs,
@@ -39,7 +39,7 @@ pub(in super::super) struct LoadArgs {
 pub(in super::super) enum LoadCommand {
     #[command(flatten)]
     Run(RunCommand),
-    /// Run the floor to compare with: a gateway's shell without a gateway's work
+    /// Run the baseline to compare with: a gateway's listener without its work
     #[command(after_help = "Examples:
   muster load floor --data-dir floor-data
   muster load join --data-dir floor-data
@@ -55,7 +55,7 @@ pub(in super::super) enum RunCommand {
     /// New connections, each with a TLS handshake and a join
     #[command(after_help = "Examples:
   muster load join --for 30s
-  muster load join --rate 500 --for 1m    an open loop: 500 a second, whatever comes back")]
+  muster load join --rate 500 --for 1m    an open loop: 500 per second")]
     Join(JoinArgs),
     /// Calls on warm connections: what a verify costs
     #[command(after_help = "Examples:
@@ -84,7 +84,7 @@ that are still to come: --no-retries leaves them out.")]
 
 Without --cut the agents lose their connections by themselves.")]
     Storm(StormArgs),
-    /// A revoked fleet that tries for ever, beside agents that are well
+    /// A revoked fleet that retries forever, beside healthy agents
     #[command(after_help = "Examples:\n  muster load denied --revoked 5000 --agents 50")]
     Denied(DeniedArgs),
 }
@@ -99,22 +99,22 @@ pub(in super::super) struct FleetArgs {
     /// Its ops listener, for its CPU and memory; one for each --target, in the same order
     #[arg(long, value_name = "HOST:PORT")]
     pub ops: Vec<String>,
-    /// Whom the agents trust (PEM) [default: the CA of the admin API]
+    /// The CA that the agents trust (PEM) [default: the CA of the admin API]
     #[arg(long, value_name = "FILE")]
     pub agent_ca: Option<PathBuf>,
     /// The same seed makes the same agents
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// What begins in it counts for nothing [default: 2s for join and verify, else 0s]
+    /// Time at the start that is not counted [default: 2s for join and verify, else 0s]
     #[arg(long, value_name = "TIME")]
     pub warm_up: Option<Duration>,
-    /// Between two words of an agent on its health
+    /// Time between two health reports of an agent
     #[arg(long, default_value = "60s", value_name = "TIME")]
     pub health_every: Duration,
-    /// Also write one page with plots, which needs nothing but itself
+    /// Also write a self-contained page with plots
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
-    /// Targets that are not on the loopback are mine to take down
+    /// Allow targets beyond the loopback: you own them
     #[arg(long)]
     pub yes_i_own_these_hosts: bool,
 }
@@ -124,10 +124,10 @@ pub(in super::super) struct JoinArgs {
     /// Different agents that join, in turn
     #[arg(long, default_value_t = 10_000)]
     agents: u64,
-    /// Joins on their way at once
+    /// Joins in flight at once
     #[arg(long, default_value_t = 64, conflicts_with = "rate")]
     at_once: u64,
-    /// Joins a second, however the gateway fares
+    /// Joins per second, whatever the gateway answers
     #[arg(long)]
     rate: Option<f64>,
     /// For how long
@@ -199,13 +199,13 @@ pub(in super::super) struct StormArgs {
     /// Sessions
     #[arg(long, default_value_t = 1_000)]
     agents: u64,
-    /// Agents that come in at the same time, before the storm
+    /// Agents that join at the same time, before the storm
     #[arg(long, default_value_t = 64)]
     at_once: u64,
     /// A shell command that ends all sessions
     #[arg(long, value_name = "COMMAND")]
     cut: Option<String>,
-    /// How long is waited for the last to be back
+    /// Longest wait for the last agent to be back
     #[arg(long, default_value = "2m", value_name = "TIME")]
     wait: Duration,
     #[command(flatten)]

@@ -100,9 +100,9 @@ pub(super) async fn run(
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// Whose it is, 1 to 128 characters; it is in the audit log
+    /// Name of its owner, 1 to 128 characters, as the audit log shows it
     name: String,
-    /// What it may be used for
+    /// Role
     #[arg(long)]
     role: RoleWord,
     #[command(flatten)]

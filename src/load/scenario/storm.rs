@@ -20,12 +20,12 @@ const FAILS_WITHIN: Duration = Duration::from_millis(500);
 pub struct Storm {
     /// Sessions.
     pub agents: u64,
-    /// Agents that come in at the same time, before the storm.
+    /// Agents that join at the same time, before the storm.
     pub at_once: u64,
     /// A shell command that ends all sessions, such as a restart; left out: the
     /// agents lose their connections.
     pub cut: Option<String>,
-    /// How long is waited for the last to be back.
+    /// Longest wait for the last agent to be back.
     pub wait: Duration,
 }
 
