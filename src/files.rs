@@ -16,9 +16,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// The readers of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody (0644).
     Public,
-    /// Its owner (0600).
     Secret,
 }
 

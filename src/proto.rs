@@ -17,7 +17,6 @@ pub mod mpi {
 
 /// The admin API.
 pub mod admin {
-    /// Version 1.
     pub mod v1 {
         #![allow(missing_docs, clippy::all, clippy::unwrap_used, rustdoc::all)]
         tonic::include_proto!("muster.admin.v1");

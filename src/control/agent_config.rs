@@ -35,7 +35,6 @@ pub enum AgentConfigError {
          MUSTER_AGENT_ADDRESS), or name the data directory of a gateway: --data-dir DIR"
     )]
     Address {
-        /// The file.
         file: String,
         /// What is wrong with it.
         why: String,
@@ -59,7 +58,6 @@ pub enum AgentConfigError {
          the agent's system trusts the gateway's certificate"
     )]
     Ca {
-        /// The file.
         file: String,
         /// What is wrong with it.
         why: String,

@@ -57,7 +57,7 @@ pub struct RejectionThere {
     pub rejection: Rejection,
     /// Which gateway.
     pub gateway_id: GatewayId,
-    /// Its name.
+    /// Its gateway's name.
     pub gateway: String,
 }
 

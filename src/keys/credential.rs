@@ -102,7 +102,6 @@ impl PresentedToken {
 
 /// A new credential: shown once, then only its digest remains.
 pub struct Minted {
-    /// The public part.
     pub id: Id,
     /// What a store keeps.
     pub digest: Digest,

@@ -26,7 +26,6 @@ pub enum RuleError {
     ExpiryPast {
         /// What was asked for.
         given: Timestamp,
-        /// The store's time.
         now: Timestamp,
     },
     /// The expiry is more than a year ahead.

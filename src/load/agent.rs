@@ -22,9 +22,7 @@ const FIRST_HEALTH: Duration = Duration::from_secs(5);
 /// Something that happened to an agent.
 #[derive(Debug)]
 pub(super) struct Happening {
-    /// Whose.
     pub number: u64,
-    /// When.
     pub at: Instant,
     pub what: What,
 }
@@ -32,7 +30,6 @@ pub(super) struct Happening {
 /// What happened.
 #[derive(Debug)]
 pub(super) enum What {
-    /// A session began.
     Began,
     /// It ended: by the gateway or with the connection, not by the agent.
     Ended(Fault),

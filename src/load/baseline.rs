@@ -42,7 +42,6 @@ const HTTP2: &[&[u8]] = &[b"h2"];
 pub struct FloorOptions {
     /// Its CA, its leaf, and how it is found.
     pub data_dir: PathBuf,
-    /// Where agents connect.
     pub agent: SocketAddr,
     /// Where the harness makes keys.
     pub admin: SocketAddr,
@@ -55,11 +54,8 @@ pub struct FloorOptions {
 /// Where it is bound, with real ports.
 #[derive(Debug, Clone, Copy)]
 pub struct FloorAddresses {
-    /// For agents.
     pub agent: SocketAddr,
-    /// For the harness.
     pub admin: SocketAddr,
-    /// For monitors.
     pub ops: SocketAddr,
 }
 
@@ -69,9 +65,7 @@ pub enum FloorError {
     /// An address can't be bound.
     #[error("{address}: {cause}")]
     Bind {
-        /// Which.
         address: SocketAddr,
-        /// Why.
         cause: io::Error,
     },
     /// No certificate.

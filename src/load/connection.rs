@@ -204,7 +204,6 @@ impl Connection {
         self.driver.is_finished()
     }
 
-    /// CreateConnection.
     pub async fn join(&self, who: &Identity, key: &Key) -> Result<(), Fault> {
         let request = request(who, key, who.introduction());
         let mut client = self.client.clone();

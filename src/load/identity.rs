@@ -84,7 +84,6 @@ impl Identity {
         }
     }
 
-    /// Its first call.
     pub fn introduction(&self) -> mpi::CreateConnectionRequest {
         mpi::CreateConnectionRequest {
             message_meta: Some(meta(self.id)),

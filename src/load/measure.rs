@@ -53,7 +53,6 @@ fn empty() -> Histogram<u64> {
 pub struct Point {
     /// Seconds since the begin.
     pub at: f64,
-    /// Sessions live then.
     pub sessions: i64,
     /// What was done in it, by operation.
     pub operations: BTreeMap<&'static str, PointOf>,
@@ -62,11 +61,8 @@ pub struct Point {
 /// One operation in one second.
 #[derive(Debug, Clone, Serialize)]
 pub struct PointOf {
-    /// How many succeeded.
     pub count: u64,
-    /// Microseconds.
     pub p50_us: u64,
-    /// Microseconds.
     pub p99_us: u64,
 }
 
@@ -77,15 +73,10 @@ pub struct Summary {
     pub count: u64,
     /// A second, over what the run took after its warm-up.
     pub per_second: f64,
-    /// Microseconds.
     pub p50_us: u64,
-    /// Microseconds.
     pub p90_us: u64,
-    /// Microseconds.
     pub p99_us: u64,
-    /// Microseconds.
     pub p999_us: u64,
-    /// Microseconds.
     pub max_us: u64,
     /// How many failed, by what.
     pub errors: BTreeMap<String, u64>,
@@ -150,7 +141,6 @@ impl Recorder {
         self.sessions.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// Sessions live now.
     pub fn sessions(&self) -> i64 {
         self.sessions.load(Ordering::Relaxed)
     }

@@ -5,9 +5,7 @@ use serde::Serialize;
 /// A number that a scenario is about.
 #[derive(Debug, Clone, Serialize)]
 pub struct Fact {
-    /// What it is.
     pub name: String,
-    /// The number.
     pub value: f64,
     /// Its unit; empty: a count.
     pub unit: &'static str,
@@ -49,14 +47,12 @@ pub fn thousandths(number: u64) -> String {
 pub struct Mark {
     /// Seconds since the begin.
     pub at: f64,
-    /// What happened then.
     pub what: String,
 }
 
 /// Each session's end after a cut, for the plot of it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Curve {
-    /// What is counted.
     pub of: &'static str,
     /// (milliseconds since the cut, how many by then).
     pub points: Vec<(f64, u64)>,

@@ -28,7 +28,6 @@ const LONGEST: usize = 4 * 1024 * 1024;
 pub struct Cost {
     /// Whose: a gateway's ops address, or `harness`.
     pub of: String,
-    /// CPU seconds.
     pub cpu_seconds: f64,
     /// Resident bytes at the begin.
     pub resident_bytes_before: u64,
@@ -63,7 +62,6 @@ impl Watched {
         }
     }
 
-    /// Looks once more.
     pub async fn look(&mut self) {
         let sample = match self.of {
             None => process::usage().map(|usage| Sample {

@@ -14,7 +14,6 @@ pub struct ParseAddressError;
 pub struct AgentAddress {
     /// A host name, or an IP address without brackets.
     pub host: String,
-    /// 1 to 65535.
     pub port: u16,
 }
 

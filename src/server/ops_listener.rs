@@ -14,7 +14,6 @@ use crate::net::listener::BindError;
 
 /// Bound, and served.
 pub(super) struct OpsListener {
-    /// What it answers.
     pub ops: Ops,
     address: SocketAddr,
     stop: CancellationToken,

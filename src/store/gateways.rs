@@ -58,9 +58,7 @@ pub struct Standing {
 /// Where a gateway is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
-    /// For agents.
     pub agent: SocketAddr,
-    /// For operators.
     pub admin: SocketAddr,
 }
 

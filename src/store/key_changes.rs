@@ -28,7 +28,6 @@ pub(in crate::store) enum Ask {
 
 /// What becomes of it.
 pub(in crate::store) enum Decision {
-    /// To be written.
     Write(Box<Write>),
     /// It was so before: nothing to write.
     Already(Change, Revision),

@@ -140,7 +140,7 @@ pub struct Written {
 pub struct KeyCursor {
     /// When the key was created.
     pub created_at: Timestamp,
-    /// Which key.
+    /// The public id.
     pub id: KeyId,
 }
 

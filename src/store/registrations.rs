@@ -151,11 +151,9 @@ pub struct InstanceNews {
 /// All that the store has of an agent.
 #[derive(Debug, Clone)]
 pub struct AgentNews {
-    /// Which.
     pub agent: Uuid,
     /// Its row; `None`: it was forgotten.
     pub record: Option<AgentRecord>,
-    /// Its registrations.
     pub registrations: Vec<Registration>,
 }
 

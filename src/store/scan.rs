@@ -28,14 +28,12 @@ pub(in crate::store) const PAGE: usize = 500;
 pub enum Row {
     /// What lies under a key's id.
     Key {
-        /// Which key.
         id: KeyId,
         /// For [`read_key`].
         row: Vec<u8>,
     },
     /// A place in the list of keys.
     Listed {
-        /// Which key.
         id: KeyId,
         /// The creation that the place is for.
         created_at: Timestamp,
@@ -49,44 +47,36 @@ pub enum Row {
     },
     /// An admin token.
     Token {
-        /// Which token.
         id: TokenId,
         /// For [`read_token`].
         row: Vec<u8>,
     },
     /// An agent.
     Agent {
-        /// Its resource id.
         id: Uuid,
         /// For [`read_agent`].
         row: Vec<u8>,
     },
     /// An agent under a key.
     Registration {
-        /// The key.
         key: KeyId,
-        /// The agent.
         agent: Uuid,
         /// For [`check_registration`].
         row: Vec<u8>,
     },
     /// A key's last use.
     Use {
-        /// Which key.
         key: KeyId,
-        /// When.
         at: Timestamp,
     },
     /// An event.
     Event {
-        /// Its number.
         id: u64,
         /// For [`check_event`].
         row: Vec<u8>,
     },
     /// A record of the audit trail.
     Audit {
-        /// Its number.
         id: u64,
         /// For [`check_audit`].
         row: Vec<u8>,
@@ -98,11 +88,9 @@ pub enum Row {
 /// What only the backend can see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddity {
-    /// Of which kind.
     pub kind: OddKind,
     /// What it is about: a name in the store, an id.
     pub subject: String,
-    /// What is wrong.
     pub fault: String,
 }
 
@@ -150,7 +138,6 @@ pub struct Scan {
 
 /// What lies under a key's id.
 pub enum Stored {
-    /// A key.
     Key(KeyRecord),
     /// The marker of a deleted one.
     Deleted {

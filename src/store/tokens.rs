@@ -92,7 +92,7 @@ pub enum TokenChangeError {
 pub struct TokenCursor {
     /// When the token was made.
     pub created_at: Timestamp,
-    /// Which token.
+    /// The public id.
     pub id: TokenId,
 }
 

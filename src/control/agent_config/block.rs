@@ -52,7 +52,6 @@ pub(super) struct TlsBlock {
 /// The CA that the agent has to be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// muster's own.
     Muster,
     /// None: the operator says that the system has it.
     System,

@@ -18,9 +18,7 @@ pub struct Actor {
 /// One thing of those that a call does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// An id.
     pub target: String,
-    /// In words.
     pub detail: String,
     /// How it went, and why; `None`: as the whole call.
     pub end: Option<(AuditResult, Option<String>)>,

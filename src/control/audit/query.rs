@@ -18,11 +18,8 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// The action, or what it is of: `key` for all of `key.…`.
     pub action: Option<String>,
-    /// The target's id.
     pub target: Option<String>,
-    /// Not older.
     pub since: Option<Timestamp>,
-    /// How it went.
     pub result: Option<AuditResult>,
 }
 

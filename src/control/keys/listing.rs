@@ -30,7 +30,6 @@ struct Rows {
 }
 
 impl Listing {
-    /// All readable keys.
     pub async fn all(&self, store: &dyn FeedStore) -> Result<Arc<Keys>, StoreError> {
         // One reads for all callers at once.
         let mut last = self.last.lock().await;

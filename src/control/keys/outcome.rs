@@ -19,7 +19,6 @@ pub struct RevokeOutcome {
     pub pending: bool,
     /// Applied everywhere, and all streams it ended have closed.
     pub complete: bool,
-    /// Gateway by gateway.
     pub gateways: Vec<GatewayOutcome>,
     /// How many of the store's replicas have it.
     pub durability: Durability,
@@ -28,9 +27,7 @@ pub struct RevokeOutcome {
 /// What one gateway did about a revoke.
 #[derive(Debug, Clone)]
 pub struct GatewayOutcome {
-    /// Its id.
     pub id: GatewayId,
-    /// Its name.
     pub name: String,
     /// It has applied the revoke.
     pub applied: bool,

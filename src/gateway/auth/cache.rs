@@ -116,7 +116,6 @@ impl KeyCache {
             .await;
     }
 
-    /// Drops a key.
     pub async fn forget(&self, key: KeyId) {
         self.records.invalidate(&key).await;
     }

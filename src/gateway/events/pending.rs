@@ -22,7 +22,6 @@ impl Pending {
         }
     }
 
-    /// How many wait.
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }

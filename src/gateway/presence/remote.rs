@@ -21,7 +21,6 @@ const FRESH: Duration = Duration::from_millis(500);
 pub(super) struct Theirs<T> {
     pub name: String,
     version: u64,
-    /// By number.
     pub rows: Arc<BTreeMap<u64, T>>,
 }
 
@@ -45,7 +44,6 @@ impl<T: DeserializeOwned> Mirror<T> {
         }
     }
 
-    /// What they show.
     pub async fn read(&self) -> Result<PresenceLists<T>, StoreError> {
         let mut last = self.last.lock().await;
         let before = match &*last {

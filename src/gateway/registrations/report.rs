@@ -44,13 +44,10 @@ pub struct AgentReport {
 pub struct ReportedInstance {
     /// The same on every host of that layout.
     pub reported_id: String,
-    /// NGINX's version.
     pub version: String,
     /// NGINX Plus's release; empty for NGINX.
     pub plus_release: String,
-    /// The executable.
     pub binary_path: String,
-    /// The configuration.
     pub conf_path: String,
 }
 

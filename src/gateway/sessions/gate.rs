@@ -19,7 +19,6 @@ use crate::keys::{Position, Timestamp};
 pub enum KeyEnd {
     /// Revoked at that time.
     Revoked(Timestamp),
-    /// Deleted.
     Deleted,
 }
 
@@ -57,9 +56,7 @@ pub(super) struct Newest {
 
 /// What becomes of an agent's older session when a newer one comes.
 pub(super) enum PreviousSession {
-    /// There is none.
     None,
-    /// It ends.
     Superseded(Arc<Session>),
     /// It stays, too: two agents have one id. To be reported now and then.
     Stays { tell: bool },

@@ -27,7 +27,6 @@ enum Step {
     Repeat { change: usize },
     /// The clock moves on.
     Pass { seconds: i64 },
-    /// The timers fire.
     Fire,
     /// A stream goes by itself.
     Drop { guard: usize },

@@ -16,7 +16,6 @@ use crate::store::GatewayId;
 /// `<gateway>-<number>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
-    /// Where it lives.
     pub gateway: GatewayId,
     /// Which one there, counted from 1.
     pub number: u64,
@@ -50,12 +49,10 @@ impl FromStr for SessionId {
 pub enum EndReason {
     /// Its key was revoked.
     KeyRevoked {
-        /// When.
         at: Timestamp,
     },
     /// Its key expired.
     KeyExpired {
-        /// When.
         at: Timestamp,
     },
     /// Its key was deleted.
@@ -66,7 +63,6 @@ pub enum EndReason {
     Disconnected,
     /// The gateway did not hear from its store for too long.
     StoreNotHeard,
-    /// The gateway stops.
     Draining,
     /// The agent left, or its connection did.
     PeerLeft,
@@ -133,7 +129,6 @@ pub struct SessionInfo {
 /// A session as a list shows it.
 #[derive(Debug, Clone)]
 pub struct SessionView {
-    /// Its id.
     pub id: SessionId,
     /// The key it registered with.
     pub key: KeyId,
@@ -206,7 +201,6 @@ pub(super) struct Tally {
 }
 
 impl EndedSessions {
-    /// Of nothing.
     pub fn none() -> Self {
         Self::of(0)
     }

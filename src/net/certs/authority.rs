@@ -31,7 +31,6 @@ const LEAF_BACKDATE: Duration = Duration::from_secs(3_600);
 
 /// A CA that can issue.
 pub(super) struct Authority {
-    /// The file's text.
     pub(super) pem: String,
     pub(super) der: CertificateDer<'static>,
     not_before: Timestamp,

@@ -14,9 +14,7 @@ pub enum CertError {
     /// The system refused to read or write.
     #[error("cannot {doing} {}: {cause}", path.display())]
     File {
-        /// What was tried.
         doing: &'static str,
-        /// Where.
         path: PathBuf,
         /// What the system said.
         #[source]
@@ -39,7 +37,6 @@ pub enum CertError {
         path.display()
     )]
     Authority {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -50,9 +47,7 @@ pub enum CertError {
         key.display(), cert.display()
     )]
     KeyMismatch {
-        /// The certificate.
         cert: PathBuf,
-        /// The key.
         key: PathBuf,
     },
     /// A certificate is past its end.
@@ -61,9 +56,7 @@ pub enum CertError {
         path.display()
     )]
     Expired {
-        /// The certificate.
         path: PathBuf,
-        /// Its end.
         not_after: Timestamp,
     },
     /// The data directory holds another CA than the one to be used.
@@ -87,13 +80,11 @@ pub enum CertError {
     /// Files for another gateway would lie among the CA's own.
     #[error("{}: the CA itself is here; give another directory for the new files", dir.display())]
     OwnDirectory {
-        /// The directory.
         dir: PathBuf,
     },
     /// A file that may not be replaced is there.
     #[error("{} exists; give another directory, or --force to replace it", path.display())]
     Taken {
-        /// The file.
         path: PathBuf,
     },
     /// A host that no certificate can name.
@@ -105,11 +96,9 @@ pub enum CertError {
     /// An operator's own file can't be used.
     #[error("{} {problem}: {cure}", path.display())]
     Operator {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
-        /// What to do.
         cure: &'static str,
     },
     /// A certificate could not be made.

@@ -34,7 +34,6 @@ pub struct LeafRequest {
 /// What was made.
 #[derive(Debug, Clone)]
 pub struct IssuedLeaf {
-    /// The certificate.
     pub cert: PathBuf,
     /// Its private key (0600).
     pub key: PathBuf,
@@ -42,7 +41,6 @@ pub struct IssuedLeaf {
     pub ca: PathBuf,
     /// DNS names, then IP addresses.
     pub names: Vec<String>,
-    /// Its end.
     pub not_after: Timestamp,
 }
 

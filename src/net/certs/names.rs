@@ -19,7 +19,6 @@ const MAX_ADDRESSES: usize = 256;
 pub(super) enum Name {
     /// A DNS name, in lower case.
     Dns(String),
-    /// An IP address.
     Ip(IpAddr),
 }
 

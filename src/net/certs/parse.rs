@@ -19,7 +19,6 @@ pub(super) struct Facts {
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
     pub(super) is_ca: bool,
-    /// SubjectPublicKeyInfo, DER.
     pub(super) public_key: Vec<u8>,
     pub(super) names: BTreeSet<Name>,
 }

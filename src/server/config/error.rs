@@ -44,7 +44,6 @@ pub enum Problem {
     Unknown {
         /// As it was written.
         name: String,
-        /// Where.
         origin: Origin,
         /// A setting whose name is close to it.
         suggestion: Option<String>,
@@ -52,7 +51,6 @@ pub enum Problem {
     /// The configuration file can't be read.
     #[error("can't read the configuration file {} ({origin}): {fault}", .path.display())]
     File {
-        /// The file.
         path: PathBuf,
         /// Where it was named.
         origin: Origin,
@@ -62,9 +60,7 @@ pub enum Problem {
     /// The configuration file is not TOML.
     #[error("{} line {line}: not TOML: {fault}", .path.display())]
     Syntax {
-        /// The file.
         path: PathBuf,
-        /// From 1.
         line: usize,
         /// What the parser says.
         fault: String,
@@ -80,12 +76,9 @@ pub enum Origin {
     Environment(String),
     /// The configuration file.
     File {
-        /// The file.
         path: PathBuf,
-        /// From 1.
         line: usize,
     },
-    /// Nobody set it.
     Default,
 }
 

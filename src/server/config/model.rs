@@ -83,7 +83,6 @@ pub struct OwnCertificate {
 pub struct Log {
     /// A filter in tracing's syntax. Default: `info`.
     pub filter: String,
-    /// Default: text.
     pub format: LogFormat,
 }
 

@@ -57,7 +57,6 @@ impl fmt::Debug for StoreText {
 /// Which store, and how it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Default: embedded.
     pub place: StorePlace,
     /// What the names of its keys begin with, in Redis. Default: `muster`.
     pub redis_prefix: String,

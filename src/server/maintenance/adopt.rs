@@ -29,7 +29,6 @@ pub enum AdoptionCheck {
 pub struct Adoption {
     /// The store that the gateway knows.
     pub lost: Id,
-    /// What is there.
     pub found: AdoptionState,
     options: RedisOptions,
     token_file: std::path::PathBuf,

@@ -24,15 +24,11 @@ pub struct Copied {
     pub store: Id,
     /// Keys, without the markers of deleted ones.
     pub keys: u64,
-    /// Admin tokens.
     pub tokens: u64,
-    /// Agents.
     pub agents: u64,
-    /// Registrations.
     pub registrations: u64,
     /// Keys that were ever used.
     pub uses: u64,
-    /// Events.
     pub events: u64,
     /// Records of the audit trail.
     pub audit: u64,

@@ -48,7 +48,6 @@ pub enum MaintenanceError {
         path.display()
     )]
     KnowsAnother {
-        /// The file.
         path: PathBuf,
     },
     /// A row that must not be lost can't be read.
@@ -63,9 +62,7 @@ pub enum MaintenanceError {
     /// The admin token's file.
     #[error("{}: {cause}", path.display())]
     TokenFile {
-        /// The file.
         path: PathBuf,
-        /// Why.
         cause: io::Error,
     },
 }

@@ -26,7 +26,6 @@ const FEED_BATCH: usize = 1_000;
 
 /// What a change's step decided.
 pub(super) enum Outcome {
-    /// Written: commit it.
     Changed(KeyChange),
     /// It was so before: nothing to commit.
     Already(KeyChange),

@@ -29,13 +29,11 @@ pub enum OpenError {
         "{path}: another muster is using it; stop that one, or give this one its own --data-dir"
     )]
     InUse {
-        /// The file.
         path: String,
     },
     /// It holds something else.
     #[error("{path}: not a muster store ({why}); move it away, or give another --data-dir")]
     Foreign {
-        /// The file.
         path: String,
         /// What gave it away.
         why: String,
@@ -46,9 +44,7 @@ pub enum OpenError {
          start that version, or give another --data-dir"
     )]
     Newer {
-        /// The file.
         path: String,
-        /// Its layout number.
         found: u64,
     },
     /// There is none, and none is made.
@@ -60,9 +56,7 @@ pub enum OpenError {
     /// It can't be read or written.
     #[error("{path}: {why}")]
     Failed {
-        /// The file.
         path: String,
-        /// What went wrong.
         why: String,
     },
 }

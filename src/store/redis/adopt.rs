@@ -15,13 +15,11 @@ use crate::store::error::StoreError;
 /// What is where a gateway expects its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdoptionState {
-    /// Nothing.
     Empty,
     /// The store that it knows, or one that was adopted in its place.
     Known,
     /// Another one.
     Other {
-        /// Its id.
         id: Id,
         /// How many keys it has.
         keys: u64,

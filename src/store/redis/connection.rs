@@ -23,7 +23,6 @@ pub(super) struct Target {
     pub place: Place,
     /// For the TCP connection, TLS and the login.
     pub connect: Duration,
-    /// For each answer.
     pub answer: Duration,
 }
 

@@ -25,7 +25,6 @@ const BRIEF: Duration = Duration::from_millis(10);
 
 /// How changes get to replicas.
 pub(super) struct Replicas {
-    /// As configured.
     wanted: Option<u32>,
     deadline: Duration,
     /// By Sentinel: then there have to be replicas.
@@ -41,7 +40,6 @@ pub(super) struct Replicas {
 struct Wait {
     /// All callers up to then were waited for.
     asked: u64,
-    /// Which connection's writes.
     connection: u64,
     /// That one: for a caller that wrote over it and asks after it was retired.
     open: Option<MultiplexedConnection>,

@@ -44,7 +44,6 @@ pub(super) struct Answer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    /// The commands ran.
     Done,
     /// The guard held another value; nothing ran.
     Moved,

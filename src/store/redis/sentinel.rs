@@ -26,9 +26,7 @@ const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Where to connect. Passwords in it are redacted by redis's `Debug`.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    /// There.
     At(Arc<Client>),
-    /// Where they say.
     Sentinels(Arc<Sentinels>),
 }
 

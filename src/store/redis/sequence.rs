@@ -21,7 +21,6 @@ pub(super) type Scored = Vec<(Vec<u8>, u64)>;
 /// One of the logs.
 #[derive(Clone)]
 pub(super) struct Log {
-    /// The sorted set.
     pub set: String,
     /// The field of meta that holds the newest number.
     pub counter: &'static str,

@@ -34,7 +34,6 @@ pub(super) struct Shared {
     pub(super) clock: StoreClock,
     /// For loads of keys, and other reads: many at once.
     pub(super) loads: Link,
-    /// For changes.
     pub(super) writes: Link,
     /// For the lease and the feed alone: nothing else may hold them up.
     pub(super) tail: Link,
@@ -92,7 +91,6 @@ impl Shared {
         Timestamp::from_millis(server.as_millis() + self.clock.shift_millis())
     }
 
-    /// And back.
     pub(super) fn unshifted(&self, moment: Timestamp) -> Timestamp {
         Timestamp::from_millis(moment.as_millis() - self.clock.shift_millis())
     }

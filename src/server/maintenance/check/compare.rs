@@ -21,7 +21,6 @@ const HISTORY: u64 = 1 << 32;
 /// What a record says.
 struct Record {
     revision: Revision,
-    /// Revoked or deleted.
     ended: bool,
     /// `None`: the marker of a deleted key, or it can't be read.
     created_at: Option<Timestamp>,
@@ -32,7 +31,6 @@ struct Record {
 /// What a key's last change in the feed says.
 struct Last {
     revision: Revision,
-    /// Revoked or deleted.
     ended: bool,
     deleted: bool,
 }

@@ -42,7 +42,6 @@ impl Kind {
         }
     }
 
-    /// What it means.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::RevokeLost => {
@@ -73,7 +72,6 @@ impl Kind {
         }
     }
 
-    /// What to do.
     pub fn cure(self) -> &'static str {
         match self {
             Self::RevokeLost => "Revoke it again: muster keys revoke KEY.",

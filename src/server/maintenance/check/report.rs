@@ -34,13 +34,9 @@ pub struct Counts {
     pub keys: u64,
     /// Changes in the feed.
     pub changes: u64,
-    /// Admin tokens.
     pub tokens: u64,
-    /// Agents.
     pub agents: u64,
-    /// Registrations.
     pub registrations: u64,
-    /// Events.
     pub events: u64,
     /// Records of the audit trail.
     pub audit: u64,
