@@ -1,8 +1,8 @@
-//! A gateway: where it is bound, why it did not start, why it stopped.
+//! A gateway: configured, bound over its store, serving, drained.
 //!
-//! Owns: the face of the whole; `enter.rs` enrols at the store, `build.rs` makes
-//! the parts, `run.rs` serves and drains. Must not know: how a part does its work. Invariant: a [`Server`] is
-//! bound and enrolled.
+//! Owns: the face of the whole; `enrol.rs` enrols at the store, `build.rs` makes
+//! the parts, `run.rs` serves and drains. Must not know: how a part does its work.
+//! Invariant: a [`Server`] is bound and enrolled.
 
 mod admin_listener;
 mod build;

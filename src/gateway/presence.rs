@@ -1,8 +1,7 @@
-//! Presence: the sessions and the refusals of all gateways of a store, who was
-//! refused where.
+//! Presence: the sessions and the refusals of all gateways of a store.
 //!
-//! Owns: what this gateway shows the others (`show.rs`) and what it read of
-//! theirs (`mirror.rs`). Must not know: gRPC, how a store keeps boards.
+//! Owns: what this gateway publishes (`publish.rs`) and what it read of the
+//! others (`remote.rs`). Must not know: gRPC, how a store keeps the lists.
 //! Invariant: what is shown of another gateway is at most two seconds old, and
 //! nothing is shown of one that has been dead for ten.
 

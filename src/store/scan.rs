@@ -65,10 +65,7 @@ pub enum Row {
         row: Vec<u8>,
     },
     /// A key's last use.
-    Use {
-        key: KeyId,
-        at: Timestamp,
-    },
+    Use { key: KeyId, at: Timestamp },
     /// An event.
     Event {
         id: u64,

@@ -59,7 +59,9 @@ pub(super) enum PreviousSession {
     None,
     Superseded(Arc<Session>),
     /// It stays, too: two agents have one id. To be reported now and then.
-    Stays { tell: bool },
+    Stays {
+        tell: bool,
+    },
 }
 
 /// So many times within [`ADDRESS_CHANGES_WITHIN`] an agent's session may move from address to

@@ -12,9 +12,14 @@ use crate::store::KeyChange;
 #[derive(Debug, Clone)]
 enum Step {
     /// Verify now, keep the principal for later.
-    Verify { key: usize },
+    Verify {
+        key: usize,
+    },
     /// Admit with one of the kept principals, perhaps an old one.
-    Admit { principal: usize, agent: u128 },
+    Admit {
+        principal: usize,
+        agent: u128,
+    },
     /// Move the expiry to so many seconds from now; applied at once or late.
     Edit {
         key: usize,
@@ -22,14 +27,22 @@ enum Step {
         late: bool,
     },
     /// Revoke; applied at once.
-    Revoke { key: usize },
+    Revoke {
+        key: usize,
+    },
     /// Apply an earlier change once more.
-    Repeat { change: usize },
+    Repeat {
+        change: usize,
+    },
     /// The clock moves on.
-    Pass { seconds: i64 },
+    Pass {
+        seconds: i64,
+    },
     Fire,
     /// A stream goes by itself.
-    Drop { guard: usize },
+    Drop {
+        guard: usize,
+    },
     /// Spent gates are swept.
     Sweep,
 }

@@ -46,19 +46,13 @@ pub enum CertError {
         "{} is not the key of {}: give the two files that belong together",
         key.display(), cert.display()
     )]
-    KeyMismatch {
-        cert: PathBuf,
-        key: PathBuf,
-    },
+    KeyMismatch { cert: PathBuf, key: PathBuf },
     /// A certificate is past its end.
     #[error(
         "{} expired at {not_after}: replace it, or correct this host's clock",
         path.display()
     )]
-    Expired {
-        path: PathBuf,
-        not_after: Timestamp,
-    },
+    Expired { path: PathBuf, not_after: Timestamp },
     /// The data directory holds another CA than the one to be used.
     #[error(
         "{} belongs to a CA in the data directory, but another CA directory is given: move ca.pem and ca.key away, or drop the CA directory",
@@ -79,14 +73,10 @@ pub enum CertError {
     },
     /// Files for another gateway would lie among the CA's own.
     #[error("{}: the CA itself is here; give another directory for the new files", dir.display())]
-    OwnDirectory {
-        dir: PathBuf,
-    },
+    OwnDirectory { dir: PathBuf },
     /// A file that may not be replaced is there.
     #[error("{} exists; give another directory, or --force to replace it", path.display())]
-    Taken {
-        path: PathBuf,
-    },
+    Taken { path: PathBuf },
     /// A host that no certificate can name.
     #[error("{host:?} is neither a DNS name nor an IP address")]
     Host {

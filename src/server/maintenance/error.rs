@@ -47,9 +47,7 @@ pub enum MaintenanceError {
         "{}: its gateway knows another store; move this file away if that one is not needed",
         path.display()
     )]
-    KnowsAnother {
-        path: PathBuf,
-    },
+    KnowsAnother { path: PathBuf },
     /// A row that must not be lost can't be read.
     #[error(
         "{0}; nothing is copied without it: see muster store check, or restore the store file \
@@ -61,10 +59,7 @@ pub enum MaintenanceError {
     Differs(String),
     /// The admin token's file.
     #[error("{}: {cause}", path.display())]
-    TokenFile {
-        path: PathBuf,
-        cause: io::Error,
-    },
+    TokenFile { path: PathBuf, cause: io::Error },
 }
 
 /// A data directory that is there.

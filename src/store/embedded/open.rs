@@ -28,9 +28,7 @@ pub enum OpenError {
     #[error(
         "{path}: another muster is using it; stop that one, or give this one its own --data-dir"
     )]
-    InUse {
-        path: String,
-    },
+    InUse { path: String },
     /// It holds something else.
     #[error("{path}: not a muster store ({why}); move it away, or give another --data-dir")]
     Foreign {
@@ -43,10 +41,7 @@ pub enum OpenError {
         "{path}: written by a newer muster (layout {found}, this one knows {LAYOUT}); \
          start that version, or give another --data-dir"
     )]
-    Newer {
-        path: String,
-        found: u64,
-    },
+    Newer { path: String, found: u64 },
     /// There is none, and none is made.
     #[error("{path}: there is no store; give the --data-dir of a gateway that has been started")]
     Absent {
@@ -55,10 +50,7 @@ pub enum OpenError {
     },
     /// It can't be read or written.
     #[error("{path}: {why}")]
-    Failed {
-        path: String,
-        why: String,
-    },
+    Failed { path: String, why: String },
 }
 
 /// Pages that redb keeps in memory, in bytes. Its own default, 1 GiB, grows with

@@ -1,92 +1,184 @@
 //! Stores that muster 0.1 wrote, read by today's code: the names and shapes of
-//! rows stay what they are, whatever the code calls them.
+//! rows, and of what the command line prints, stay as they were, whatever the code
+//! calls them.
 //!
-//! `tests/fixtures/store-0.1.redb` is a whole embedded store,
-//! `tests/fixtures/redis-0.1.txt` a Redis: a line a key, its name and what DUMP
-//! answered, in hexadecimal. In both, the same was done by the command line and
-//! by one NGINX Agent.
+//! `tests/fixtures/write` wrote the stores, with muster 0.1, and beside each what
+//! that program printed of it. In both the same was done by the command line and by
+//! one NGINX Agent; the Redis is as it was while the agent was connected to one of
+//! two gateways.
 
-use std::fmt::Write as _;
+use std::path::Path;
 
-use muster::store::Store;
-use muster::store::embedded::EmbeddedStore;
+use muster::keys::{Kind, TokenId, mint};
+use muster::store::{ClaimStore, KeyStore, Role, TokenRecord, TokenStore};
+use serde_json::Value;
 
-use crate::support::RedisServer;
+use crate::cli::{done, muster};
+use crate::support::{Process, RedisServer};
 
-/// What was done: four keys were made, two of them revoked, one edited; three
-/// tokens were made beside the first, one of them revoked; a setting was set; an
-/// NGINX Agent came and went.
-fn what_was_done() -> String {
-    std::fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/held-0.1.txt"
-    ))
-    .unwrap()
+/// What 0.1 printed, without what depends on when and by whom it is asked.
+fn printed_then(store: &str) -> Value {
+    let path = format!(
+        "{}/tests/fixtures/printed-0.1-{store}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let mut printed = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    settle(&mut printed);
+    printed
 }
 
-async fn held(store: &impl Store) -> String {
-    let mut text = String::new();
-    let keys = store.list(None, 100).await.unwrap();
-    assert_eq!(keys.unreadable, []);
-    for key in keys.records {
-        let (revoked, revision) = (key.revoked_at.is_some(), key.revision.0);
-        writeln!(
-            text,
-            "key {} revoked: {revoked} revision: {revision}",
-            key.name
-        )
-        .unwrap();
+/// What the gateway in `dir` prints now: of each list the rows that were in it then.
+async fn printed_now(dir: &Path, then: &Value) -> Value {
+    let mut printed = Value::Object(serde_json::Map::new());
+    for (command, rows) in then.as_object().unwrap() {
+        let mut all = Vec::new();
+        for words in arguments(command, then) {
+            let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+            words.extend(["-o", "json", "--data-dir", dir.to_str().unwrap()]);
+            let answer = done(muster(dir, &words)).await;
+            let answer: Value = serde_json::from_str(answer.ok()).unwrap();
+            match answer {
+                Value::Array(rows) if command != "agents show" => all.extend(rows),
+                other => all.push(other),
+            }
+        }
+        let mut now = match rows {
+            Value::Array(_) => Value::Array(all),
+            _ => all.remove(0),
+        };
+        settle(&mut now);
+        if let (Value::Array(now), Value::Array(then)) = (&mut now, rows) {
+            now.retain(|row| then.iter().any(|old| id(old) == id(row)));
+        }
+        printed[command] = now;
     }
-    let mut tokens = store.tokens(None, 100).await.unwrap();
-    assert_eq!(tokens.unreadable, []);
-    tokens.records.sort_by(|a, b| a.name.cmp(&b.name));
-    for token in tokens.records {
-        let revoked = token.revoked_at.is_some();
-        writeln!(
-            text,
-            "token {} {:?} revoked: {revoked}",
-            token.name, token.role
-        )
-        .unwrap();
+    printed
+}
+
+/// The command lines of a command of the fixture.
+fn arguments(command: &str, then: &Value) -> Vec<Vec<String>> {
+    let words = |more: &[&str]| -> Vec<String> {
+        let words = command.split(' ').chain(more.iter().copied());
+        words.map(ToOwned::to_owned).collect()
+    };
+    match command {
+        "keys show" => vec![words(&["valid", "revoked"])],
+        "agents show" => {
+            let agents = then["agents list"].as_array().unwrap().iter();
+            agents
+                .map(|agent| words(&[agent["agent_id"].as_str().unwrap()]))
+                .collect()
+        }
+        _ => vec![words(&[])],
     }
-    let cleanup = store.setting("instance_cleanup").await.unwrap();
-    writeln!(text, "instance_cleanup {}", cleanup.unwrap()).unwrap();
-    for agent in store.agents(None, 100).await.unwrap() {
-        writeln!(text, "agent {} {}", agent.agent, agent.os_version).unwrap();
+}
+
+/// What tells a row from the others of its list.
+fn id(row: &Value) -> Option<&Value> {
+    let names = ["object_id", "session_id", "gateway_id", "id", "agent_id"];
+    names.iter().find_map(|name| row.get(name))
+}
+
+/// Takes out what another time or another caller changes, and what is in memory only.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for name in [
+                "answering",
+                "last_used_at",
+                "telemetry_senders",
+                "telemetry_senders_total",
+                "unreachable",
+                "unreachable_since",
+                "view_age_milliseconds",
+                "yours",
+            ] {
+                fields.remove(name);
+            }
+            let ages = ["valid", "expired"].map(Value::from);
+            if fields.get("status").is_some_and(|now| ages.contains(now)) {
+                fields.remove("status");
+            }
+            fields.values_mut().for_each(settle);
+        }
+        Value::Array(rows) => {
+            // The gateway that is asked now was not there then.
+            rows.retain(|row| {
+                let name = row.get("gateway_name");
+                name.is_none_or(|name| name == "one" || name == "two")
+            });
+            rows.iter_mut().for_each(settle);
+        }
+        _ => {}
     }
-    for event in store.events_after(0, 100).await.unwrap().events {
-        writeln!(text, "event {} {}", event.id, event.kind.as_str()).unwrap();
+}
+
+fn assert_same(now: &Value, then: &Value) {
+    for (command, rows) in then.as_object().unwrap() {
+        assert_eq!(&now[command], rows, "{command}");
     }
-    let mut audit = store.audit_before(None, 100).await.unwrap().records;
-    audit.reverse();
-    for record in audit {
-        writeln!(text, "audit {} {}", record.id, record.deed.action.as_str()).unwrap();
-    }
-    text
 }
 
 #[tokio::test]
-async fn an_embedded_store_of_0_1_is_read() {
+async fn an_embedded_store_of_0_1_is_printed_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("store.redb");
+    let dir = folder.path().join("data");
+    std::fs::create_dir(&dir).unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/store-0.1.redb");
-    std::fs::copy(fixture, &file).unwrap();
-    let store = EmbeddedStore::open(&file).unwrap();
-    assert_eq!(held(&store).await, what_was_done());
+    std::fs::copy(fixture, dir.join("store.redb")).unwrap();
+    let gateway = Process::start(&dir, &["--audit-keep", "10years"]).await;
+    let mut then = printed_then("embedded");
+    // An embedded store has its one gateway, and what that did, in memory.
+    then.as_object_mut().unwrap().remove("gateways list");
+    for key in then["keys show"].as_array_mut().unwrap() {
+        if let Some(revocation) = key["revocation"].as_object_mut() {
+            revocation["gateways"] = Value::Array(Vec::new());
+        }
+    }
+    assert_same(&printed_now(&dir, &then).await, &then);
+    drop(gateway);
 }
 
 #[tokio::test]
-async fn a_redis_of_0_1_is_read() {
+async fn a_redis_of_0_1_is_printed_as_it_was() {
     let server = RedisServer::start();
     let mut raw = server.raw().await;
     for line in include_str!("../../fixtures/redis-0.1.txt").lines() {
         let (name, dump) = line.split_once(' ').unwrap();
-        let bytes: Vec<u8> = (0..dump.len() / 2)
-            .map(|at| u8::from_str_radix(&dump[2 * at..2 * at + 2], 16).unwrap())
-            .collect();
+        let bytes = data_encoding::HEXLOWER.decode(dump.as_bytes()).unwrap();
         let mut restore = redis::cmd("RESTORE");
         restore.arg(name).arg(0).arg(bytes);
-        let _: () = restore.query_async(&mut raw).await.unwrap();
+        let () = restore.query_async(&mut raw).await.unwrap();
     }
-    assert_eq!(held(&server.store(|_| {}).await).await, what_was_done());
+    let store = server.store(|_| {}).await;
+    let authority = store.claim("ca_sha256", "another").await.unwrap();
+    assert_eq!(authority.len(), 64, "0.1 has claimed its CA: {authority}");
+    let listed = store.list(None, 100).await.unwrap();
+    assert_eq!((listed.records.len(), listed.unreadable), (4, vec![]));
+
+    // This gateway has neither their CA nor their token.
+    let mut forget = redis::cmd("HDEL");
+    forget.arg("{muster}:meta").arg("claim:ca_sha256");
+    let removed: u32 = forget.query_async(&mut raw).await.unwrap();
+    assert_eq!(removed, 1);
+    let token = mint(Kind::AdminToken).unwrap();
+    let record = TokenRecord {
+        id: TokenId(token.id),
+        name: "of the test".into(),
+        digest: token.digest,
+        role: Role::Admin,
+        created_at: store.clock().now(),
+        expires_at: None,
+        revoked_at: None,
+    };
+    store.put_token(record).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("admin.token"), token.expose()).unwrap();
+    let url = server.login_url();
+    let gateway = Process::start(&dir, &["--audit-keep", "10years", "--store", &url]).await;
+    let then = printed_then("redis");
+    assert_same(&printed_now(&dir, &then).await, &then);
+    drop(gateway);
 }
