@@ -1,4 +1,4 @@
-//! The network side that knows no protocol of ours: the agent listener and its
+//! The network side, below the protocols: the agent listener and its
 //! limits, certificates, addresses.
 
 pub mod address;

@@ -148,7 +148,7 @@ fn stale_telemetry(
 /// What the layer proved of this request.
 ///
 /// # Errors
-/// UNAVAILABLE if the service was mounted without the layer: a fault of ours.
+/// UNAVAILABLE if the service was mounted without the layer: a fault of muster.
 pub(super) fn proven<T>(request: &tonic::Request<T>) -> Result<Authenticated, Status> {
     request
         .extensions()

@@ -172,7 +172,7 @@ mod tests {
             })),
             ..Default::default()
         });
-        // 16 KiB of words of 768 bytes.
+        // 16 KiB of texts of 768 bytes.
         assert_eq!(report.instances.len(), 21);
         assert_eq!(report.instances[0].binary_path.chars().count(), 256);
         assert_eq!(report.instances[0].version.len(), 256);

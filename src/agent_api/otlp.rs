@@ -1,6 +1,6 @@
 //! OTLP: the agent's built-in collector exports to the gateway it registers
-//! with. Its metrics and logs are authenticated, counted and dropped; the senders of
-//! them is noted.
+//! with. Its metrics and logs are authenticated, counted and dropped; each sender
+//! is noted.
 
 use std::sync::Arc;
 

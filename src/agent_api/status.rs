@@ -2,7 +2,7 @@
 //!
 //! The codes are a contract with the agent: UNAUTHENTICATED (and
 //! INVALID_ARGUMENT) make it give up, so they are used only for what is proven
-//! to be its fault; every fault of ours is UNAVAILABLE, which it retries. The
+//! to be its fault; every fault of muster is UNAVAILABLE, which it retries. The
 //! message is printed in the agent's log: it is where the operator of that host
 //! looks, so it names the fault and ends with what to do.
 

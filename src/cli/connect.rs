@@ -199,7 +199,7 @@ fn https(url: &str) -> Result<String, CliError> {
 }
 
 fn read(path: &Path, what: &str) -> Result<String, CliError> {
-    // Somebody who gives the token itself as the file must not see it again.
+    // A token that was given in place of the file is not printed again.
     if ["mat_", "dpk_", "Bearer"].iter().any(|kind| {
         path.to_str()
             .is_some_and(|text| text.trim_start().starts_with(kind))

@@ -112,7 +112,7 @@ fn json(event: &Event) -> EventJson<'_> {
     }
 }
 
-/// Columns of fixed width: with --follow nobody knows what is to come.
+/// Columns of fixed width: with --follow the coming rows are unknown.
 fn line(event: &Event) -> String {
     let or_dash = |text: &str| {
         if text.is_empty() {

@@ -38,7 +38,7 @@ impl<D> Default for Outcomes<D> {
 }
 
 impl<D: Serialize> Outcomes<D> {
-    /// One is done, in the word of the command.
+    /// One is done; the outcome is the command's word for it.
     pub fn done(&mut self, object_id: &str, name: &str, outcome: &'static str, done: D) {
         self.rows.push(Row {
             object_id: Some(object_id.to_owned()),

@@ -30,9 +30,9 @@ pub(super) struct Console {
     format: Format,
     out: Box<dyn Write>,
     err: Box<dyn Write>,
-    /// Somebody watches stderr.
+    /// Stderr is a terminal.
     live: bool,
-    /// Reads one line of an answer; `None`: there is nobody to ask.
+    /// Reads one line of an answer; `None`: there is no terminal.
     answer: Option<Box<dyn FnMut() -> io::Result<String>>>,
 }
 
@@ -78,13 +78,13 @@ impl Console {
         self.format == Format::Json
     }
 
-    /// Somebody can be asked.
+    /// There is a terminal to ask at.
     pub fn can_ask(&self) -> bool {
         self.answer.is_some()
     }
 
-    /// Refuses to go on with a revoke when nobody can be asked and nobody need
-    /// be.
+    /// Refuses to go on with a revoke when it has to be asked about and there is no
+    /// terminal.
     pub fn check_sure(&self, yes: bool) -> Result<(), CliError> {
         self.check_sure_of(
             yes,

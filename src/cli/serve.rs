@@ -22,7 +22,7 @@ use crate::server::config::{Config, Log, LogFormat, Settings};
 use crate::server::{Addresses, FirstToken, Server};
 
 /// After a clean shutdown nothing should be left to do; what is left all the
-/// same gets so long.
+/// same gets this time.
 const HARD_END: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
@@ -78,7 +78,7 @@ async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
     if let FirstToken::RemoteSessions(gateway) = server.first_token() {
         ready.admin_token_of = Some(gateway.clone().unwrap_or_default());
     }
-    // A gateway serves its agents also when nobody reads what it says.
+    // A gateway serves its agents also when its output is not read.
     let _ = if console.json_wanted() {
         console.print_json(&ready)
     } else {

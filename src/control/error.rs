@@ -18,7 +18,7 @@ pub enum ErrorKind {
     TooLate,
     /// The state of the thing does not allow the call yet.
     Conflict,
-    /// Somebody else changed the thing since the caller read it.
+    /// Another caller changed the thing since this one read it.
     Changed,
     /// The store or the gateway failed; it may pass.
     Unavailable,

@@ -1,5 +1,5 @@
-//! Settings that all gateways of a store share. Transport-free: every interface ends
-//! through here.
+//! Settings that all gateways of a store share. Transport-free: every interface
+//! changes them through here.
 //!
 //! Owns: what is set, within which bounds, and the audit record of a change. Must
 //! not know: gRPC, REST, what a setting does.
@@ -22,7 +22,7 @@ const HOUR: u64 = 3_600;
 /// When agents that are not connected are forgotten, with their instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstanceCleanup {
-    /// After so long; zero: never.
+    /// After this time; zero: never.
     pub after: Duration,
     /// It was set in the store; else it is what this gateway was started with.
     pub from_store: bool,

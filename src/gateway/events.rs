@@ -37,7 +37,7 @@ const FOLLOW: Duration = Duration::from_millis(500);
 /// From the last event to the write: what comes meanwhile goes together. The
 /// ends of many sessions must not wait for the record of each.
 const GATHER: Duration = Duration::from_millis(200);
-/// So many times in a row, one second, they are waited for.
+/// Longest run of such waits: one second.
 const MOST_GATHERS: usize = 5;
 /// How long a store that is away holds up a new reader.
 const SETTLE: Duration = Duration::from_secs(1);

@@ -100,8 +100,8 @@ impl KeyFeedFollower {
     }
 
     /// Applies one change, from the feed or straight from the call that made
-    /// it. Returns the sessions that the change ended, by whomever it was
-    /// applied first.
+    /// it. Returns the sessions that the change ended, also where another
+    /// caller applied it first.
     pub async fn apply(&self, change: &KeyChange) -> EndedSessions {
         let closing = self.registry.apply(change);
         self.recent.note(&change.change);
@@ -115,7 +115,7 @@ impl KeyFeedFollower {
                     cache.put(record.clone(), epoch).await;
                 }
             }
-            // Into the cache in any case: its agents will knock for ever, and
+            // Into the cache in any case: its agents retry forever, and
             // are refused with KEY_REVOKED from memory.
             Change::Revoked(record) => cache.put(record.clone(), epoch).await,
             Change::Deleted { key, .. } => cache.forget(*key).await,
@@ -252,7 +252,7 @@ impl KeyFeedFollower {
             tracing::warn!(%error, "the feed of key changes can't be read; retrying");
             return;
         };
-        // Once: an alarm that is raised each second is read by nobody.
+        // Once: an alarm each second would be ignored.
         if self.view.set_foreign(Some(error.to_string())) {
             self.metrics.store_foreign.set(1);
             tracing::error!(%error, sessions = self.registry.live_total(), "another store answers: its changes are not applied, and keys that are not cached get UNAVAILABLE");

@@ -59,7 +59,7 @@ pub enum Refusal {
         /// How many it may have.
         limit: usize,
     },
-    /// A fault of ours: to be tried again.
+    /// A fault of muster: to be tried again.
     #[error("the key can't be verified now")]
     Unavailable,
 }
@@ -263,7 +263,7 @@ impl Registrar {
         self.authenticate(presented).await.map(|_| ())
     }
 
-    /// Whether the store was heard of lately enough for an earlier judgement to
+    /// Whether the view is young enough for an earlier check to
     /// count.
     fn check_age(&self) -> Result<(), Refusal> {
         let checked = self.authenticator.check_age();
@@ -301,7 +301,7 @@ impl Registrar {
     }
 
     /// Whether the refused caller has a live session under another key: the
-    /// agent, or where it is not known somebody at its address.
+    /// agent, or where it is not known, an agent at its address.
     pub fn has_session_under_another_key(
         &self,
         refusal: &Refusal,

@@ -41,7 +41,7 @@ pub(super) const BATCH: usize = 1000;
 pub struct InstanceLimits {
     /// Agents registered under one key; a new one more is refused.
     pub max_agents_per_key: usize,
-    /// An agent that was not connected for so long is forgotten, unless the store
+    /// An agent that was not connected for this time is forgotten, unless the store
     /// has a setting for all gateways; zero: never.
     pub forget_unavailable_after: Duration,
 }
@@ -70,7 +70,7 @@ pub struct TooManyAgents {
 pub struct Joined {
     /// The agent's last join was with this other key.
     pub key_before: Option<KeyId>,
-    /// The key now has 80 % of the agents it may have: so many.
+    /// The key now has 80 % of the agents it may have: their number.
     pub nearly_full: Option<usize>,
 }
 
@@ -104,7 +104,7 @@ pub struct Instances {
     uses: Mutex<LastUses>,
     /// Held while rows go to the store or come from it: a flush and a forget
     /// that crossed could write a forgotten row. How far others are followed;
-    /// `None` where nobody else writes.
+    /// `None` where no other gateway writes.
     storing: tokio::sync::Mutex<Option<InstanceCursor>>,
     /// Others may write to the store.
     is_shared: bool,
@@ -292,7 +292,7 @@ impl Instances {
     }
 
     /// Notes that these agents are connected now, and forgets those that were
-    /// neither among them nor `elsewhere` for `limit`; nobody if that is zero, or
+    /// neither among them nor `elsewhere` for `limit`; none if that is zero, or
     /// where others write to the store and `elsewhere` is not known. Returns the
     /// forgotten.
     pub fn age(

@@ -2,7 +2,7 @@
 //!
 //! Owns: what a sender is and how long it counts as one. Must not know: gRPC,
 //! OTLP, authentication; its caller gives the time.
-//! Invariants: however many names agents make up, there are at most so many
+//! Invariants: however many names agents make up, there is a fixed number of
 //! senders; noting takes O(log n) and waits for nothing but a short lock.
 
 use parking_lot::Mutex;
@@ -64,7 +64,7 @@ struct Seen {
 }
 
 impl Senders {
-    /// Nobody yet, and at most `capacity` at a time.
+    /// None yet, and at most `capacity` at a time.
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
@@ -131,7 +131,7 @@ mod tests {
         KeyId(Id::random().unwrap())
     }
 
-    /// So many seconds after a fixed time.
+    /// Seconds after a fixed time.
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(1_000_000_000_000 + seconds * 1000)
     }

@@ -70,7 +70,7 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     /// When anything of it last changed.
     pub modified_at: Timestamp,
-    /// From this time on it admits nobody.
+    /// From this time on it admits no agent.
     pub expires_at: Timestamp,
     /// Set once, by the revoke.
     pub revoked_at: Option<Timestamp>,

@@ -2,7 +2,7 @@
 //!
 //! tonic's own server with the agent's protocol and the same TLS; it checks no
 //! key, keeps no row, knows no session by name. `muster load` measures it like
-//! a gateway, so its admin API makes keys that nobody checks, and a revoke ends
+//! a gateway, so its admin API makes keys that are not checked, and a revoke ends
 //! every stream there is.
 //! Must not know: anything that a gateway does.
 

@@ -30,7 +30,7 @@ use super::identity::{AGENT_VERSION, Identity};
 use crate::proto::mpi::v1 as mpi;
 use crate::proto::mpi::v1::command_service_client::CommandServiceClient;
 
-/// A real agent gives up a call after so long.
+/// A real agent gives up a call after this time.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Its keepalive, as measured.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -219,7 +219,7 @@ impl Connection {
 
     /// Subscribe, held open until what it returns is dropped.
     pub async fn subscribe(&self, who: &Identity, key: &Key) -> Result<Subscription, Fault> {
-        // An agent answers what it is asked; nobody asks it anything here.
+        // An agent answers requests; there are none here.
         let request = request(who, key, stream::pending());
         let mut client = self.client.clone();
         let begun = timeout(CALL_DEADLINE, client.subscribe(request)).await;

@@ -8,13 +8,13 @@ pub enum LoadError {
     /// No gateway was named.
     #[error("--target: no gateway is named; name one, for example 127.0.0.1:7443")]
     NoTarget,
-    /// Somebody else's host, perhaps.
+    /// A host that may belong to others.
     #[error(
         "--target: {0} is not on the loopback; a load test takes a host down: if it is yours, add \
          --yes-i-own-these-hosts"
     )]
     NotOwn(SocketAddr),
-    /// Too few descriptors for so many connections.
+    /// Too few descriptors for the connections.
     #[error(
         "{needed} open files are needed, this process may have {limit}: `ulimit -n {needed}` \
          first (and as many for each gateway), or use fewer agents"
@@ -37,7 +37,7 @@ pub enum LoadError {
     /// Interrupted.
     #[error("interrupted: there is no result")]
     Interrupted,
-    /// A fault of ours.
+    /// A fault of muster.
     #[error("the harness failed: {0}")]
     Broken(String),
 }

@@ -21,7 +21,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Nobody yet; at most `at_once` come in at the same time.
+    /// Empty; at most `at_once` agents join at the same time.
     pub fn new(harness: &Arc<Harness>, at_once: usize) -> (Self, UnboundedReceiver<Happening>) {
         let (tell, told) = mpsc::unbounded_channel();
         let fleet = Self {

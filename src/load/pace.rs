@@ -23,7 +23,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// So many a second, from now on. `rate` is above zero.
+    /// `rate` calls a second, from now on; above zero.
     pub fn new(rate: f64) -> Self {
         let begun = Instant::now();
         let mut pace = Self {

@@ -41,7 +41,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the log repeats that the operator's own certificate ends soon, in
 /// looks.
 const TELL_EVERY: u32 = 24;
-/// A certificate that muster does not renew is reported so long before its end, or
+/// A certificate that muster does not renew is reported this long before its end, or
 /// when a third of its life is left, whichever is less.
 const TELL_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 

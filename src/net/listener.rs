@@ -163,7 +163,7 @@ impl Listener {
         while let Some(accepted) = shutdown.run_until_cancelled(self.socket.accept()).await {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
-                // The peer left while it waited: nothing of ours is short.
+                // The peer left while it waited: no resource is short.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
                     hub.observer.accept_failed();

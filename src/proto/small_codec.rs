@@ -14,7 +14,7 @@ use tonic_prost::ProstCodec;
 /// direction of a call, and a Subscribe stream, which is a call that stands for
 /// days, says next to nothing.
 const BUFFER_BYTES: usize = 512;
-/// From so much on, what is encoded is handed on before more is; tonic's own.
+/// Bytes from which encoded messages are handed on before more are encoded; as in tonic.
 const YIELD_BYTES: usize = 32 * 1024;
 
 /// [`ProstCodec`] with small buffers.

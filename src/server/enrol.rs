@@ -124,7 +124,7 @@ impl StoreConnector<'_> {
     }
 
     /// Attempts for ever, after one that failed with `error`: Redis may be
-    /// started after its gateways, and a gateway that gives up helps nobody.
+    /// started after its gateways, and a gateway that gives up is of no use.
     pub async fn wait(
         &self,
         mut error: StartError,

@@ -89,7 +89,7 @@ pub enum ServeError {
     /// A part that runs as long as the gateway ended.
     #[error("{0} ended by itself")]
     PartEnded(&'static str),
-    /// A part panicked: a fault of ours.
+    /// A part panicked: a fault of muster.
     #[error("a part of the gateway failed: {0}")]
     PartFailed(String),
 }

@@ -42,9 +42,9 @@ pub enum AuditResult {
     Ok,
     /// Refused: not allowed, against a rule, too late.
     Refused,
-    /// A fault of ours: it was not done.
+    /// A fault of muster: it was not done.
     Failed,
-    /// A fault of ours: it may have been done all the same.
+    /// A fault of muster: it may have been done all the same.
     Unknown,
 }
 

@@ -22,8 +22,8 @@ pub struct Event {
     pub agent: Option<Uuid>,
     /// In words: a reason, an address, an actor. Never a secret.
     pub detail: String,
-    /// The name of the gateway that noted it; empty in rows from before it was
-    /// noted.
+    /// The name of the gateway that noted it; empty in rows that an older
+    /// version wrote.
     #[serde(default)]
     pub gateway: String,
 }
@@ -77,7 +77,7 @@ pub enum EventKind {
     AgentChangedKey,
     /// Such an agent is still live under the old key, too.
     IdentityConflict,
-    /// Two agents of one id fight for their session.
+    /// Two agents of one id replace each other's session.
     DuplicateAgent,
     /// An agent that was gone for too long was forgotten.
     AgentForgotten,

@@ -50,7 +50,7 @@ pub struct Standing {
     pub view_age: Duration,
     /// Where it is bound; `None` until it is.
     pub bound: Option<Bound>,
-    /// So long after its last heartbeat it has ended all its sessions by itself
+    /// This time after its last heartbeat it has ended all its sessions by itself
     /// (strict); `None`: it keeps them.
     pub ends_after: Option<Duration>,
 }
@@ -153,7 +153,7 @@ pub trait GatewayStore: Send + Sync + 'static {
     async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError>;
 
     /// What the last final change of a key did, by those gateways that have
-    /// reported it, in order of their ids. Kept for as long as somebody may ask
+    /// reported it, in order of their ids. Kept for as long as it may be asked
     /// with reason: 30 days or, by the embedded store, until its process ends.
     ///
     /// # Errors

@@ -103,9 +103,9 @@ pub struct Loaded {
 /// How many of the store's replicas have a change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Durability {
-    /// So many said that they have it.
+    /// Replicas that have it.
     pub acknowledged: u32,
-    /// So many make it durable; 0: the store alone does.
+    /// Replicas that make it durable; 0: the store alone does.
     pub wanted: u32,
 }
 

@@ -1,15 +1,15 @@
-//! The contract for what each gateway shows the others of itself: boards.
+//! The contract for what each gateway shows the others of itself.
 //!
-//! Presence is state, not events: a board is numbered rows that its gateway
-//! alone writes and goes on to confirm; what nobody confirms is gone. So there
-//! are no ghosts, and nobody has to clear up after a gateway that died.
+//! Presence is state, not events: a list of numbered rows that its gateway
+//! alone writes and keeps confirming; what is not confirmed is gone. So there
+//! are no ghosts, and no cleanup after a gateway that died.
 
 use async_trait::async_trait;
 
 use super::error::StoreError;
 use super::gateways::GatewayId;
 
-/// Which board.
+/// Which list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PresenceList {
     /// The live sessions there.

@@ -230,7 +230,7 @@ pub(in crate::store) struct Pages {
     to: mpsc::Sender<Result<Vec<Row>, StoreError>>,
 }
 
-/// Nobody reads on.
+/// There is no reader any more.
 pub(in crate::store) struct Gone;
 
 impl Pages {
@@ -259,7 +259,7 @@ impl Pages {
         self.to.send(Ok(page)).await.map_err(|_| Gone)
     }
 
-    /// Hands over the rest, or the error. Nobody may read on: that is no fault.
+    /// Hands over the rest, or the error. Without a reader that is no fault.
     pub fn end_blocking(self, result: Result<(), StoreError>) {
         let _ = self.to.blocking_send(Ok(self.rows));
         if let Err(error) = result {

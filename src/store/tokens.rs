@@ -76,7 +76,7 @@ pub enum TokenChangeError {
     /// There is no such token.
     #[error("{0}: there is no such token")]
     NotFound(TokenId),
-    /// Without it, nobody could make another.
+    /// Without it, no other could be made.
     #[error(
         "{0} is the last valid admin token: make another first \
          (muster tokens create NAME --role admin), then revoke this one with it"

@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// What would open the page to words of others, or break under its policy.
+    /// What would open the page to foreign text, or break under its policy.
     #[test]
     fn no_file_makes_html_of_text_or_has_script_and_style_in_line() {
         for (path, _) in FILES {

@@ -5,7 +5,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Scripts and styles are files of ours, no text becomes either, and no other
+/// Scripts and styles are muster's own files, no text becomes either, and no other
 /// page may hold this one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       img-src 'self' data:; connect-src 'self'; base-uri 'none'; \

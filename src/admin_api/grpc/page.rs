@@ -11,7 +11,7 @@ use crate::keys::Timestamp;
 
 const DEFAULT_SIZE: u32 = 100;
 const LARGEST: u32 = 1000;
-/// Once a page has so many bytes, it ends. An agent's labels may take 16 KiB, its
+/// A page ends once it has this many bytes. An agent's labels may take 16 KiB, its
 /// instances' words as much: a page of 1,000 such would be more than a client
 /// takes (4 MiB, as gRPC has it), and hide all other agents with it.
 pub(super) const FULL: usize = 1 << 20;

@@ -173,7 +173,7 @@ pub(super) async fn list(
 }
 
 fn finds(search: &Search, agent: &AgentRecord) -> bool {
-    // Ids and addresses are no text before somebody asks.
+    // Ids and addresses become text only when they are searched.
     search.is_any()
         || search.finds(&[
             &agent.hostname,

@@ -43,7 +43,7 @@ pub(super) struct Asked {
     page_token: Option<String>,
 }
 
-/// How an action went; `failed`, a fault of ours: it was not done; `unknown`: it may
+/// How an action went; `failed`, a fault of muster: it was not done; `unknown`: it may
 /// have been done all the same.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! The only place where an error becomes an HTTP status, and its one shape.
 //!
-//! A fault of ours is 500 in the contract, also one that may pass: no 503.
+//! A fault of muster is 500 in the contract, also one that may pass: no 503.
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -38,7 +38,7 @@ pub(super) struct RevocationThere {
     name: String,
     /// It is enrolled still.
     enrolled: bool,
-    /// It lets nobody in with this key.
+    /// It admits no agent with this key.
     applied: bool,
     /// Sessions that it ended and whose stream has closed.
     sessions_closed: usize,

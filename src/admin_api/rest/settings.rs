@@ -16,7 +16,7 @@ use crate::control::audit::Actor;
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SettingsInstanceCleanup {
-    /// After so many hours; 0: never.
+    /// Hours until then; 0: never.
     #[schema(minimum = 0, maximum = 720)]
     age_out_duration: u32,
 }

@@ -1,7 +1,7 @@
 //! `muster keys revoke`: the one command that can't be undone.
 //!
 //! Invariant: nothing is revoked before it was said what that cuts, and either
-//! somebody said yes or `--yes` was given.
+//! it was confirmed, or `--yes` was given.
 
 use std::time::Duration;
 

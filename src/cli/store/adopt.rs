@@ -1,7 +1,7 @@
 //! `muster store adopt`.
 //!
 //! Invariant: nothing is adopted before it was said what that means, and
-//! somebody said yes or `--yes` was given.
+//! it was confirmed, or `--yes` was given.
 
 use serde::Serialize;
 

@@ -65,7 +65,7 @@ pub(super) fn place(config: &Config) -> String {
     }
 }
 
-/// Tells of every so many rows.
+/// Reports progress at intervals.
 pub(super) fn progress(console: &mut Console, verb: &'static str) -> impl FnMut(u64) {
     const EVERY: u64 = 10_000;
     let mut told = 0;

@@ -1,6 +1,6 @@
 //! `muster tokens revoke`.
 //!
-//! Invariant: nothing is revoked before somebody said yes or `--yes` was given.
+//! Invariant: nothing is revoked before it was confirmed, or `--yes` was given.
 
 use clap::Args;
 use serde::Serialize;

@@ -55,7 +55,7 @@ pub(super) enum Trust {
     Muster,
     /// None: the operator says that the system has it.
     System,
-    /// Somebody else's, by the gateway's --tls-cert; perhaps the system has it.
+    /// Another one, by the gateway's --tls-cert; perhaps the system has it.
     Operator,
 }
 

@@ -1,7 +1,7 @@
 //! Words on their way into the trail: short, and without secrets.
 //!
-//! Invariant: what looks like a key or a token does not get in, wherever somebody
-//! pasted it: as an id, as a name, in the namespace of a path.
+//! Invariant: what looks like a key or a token does not get in, wherever it was
+//! pasted: as an id, as a name, in the namespace of a path.
 
 use crate::keys::Kind;
 

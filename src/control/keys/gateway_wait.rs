@@ -40,7 +40,7 @@ pub(super) async fn picture(
     Ok(all)
 }
 
-/// Looks until all but `own` are done, at most so long.
+/// Looks until all but `own` are done, at most for `at_most`.
 pub(super) async fn wait(
     store: &dyn FeedStore,
     key: &KeyRecord,

@@ -24,7 +24,7 @@ pub enum FirstToken {
     RemoteSessions(Option<String>),
 }
 
-/// Why the first admin token can't be had.
+/// Why there is no first admin token.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstTokenError {
     /// Its file, or what is in it.
@@ -98,7 +98,7 @@ async fn make(
     now: Timestamp,
 ) -> Result<FirstToken, FirstTokenError> {
     let minted = mint(Kind::AdminToken).map_err(io::Error::other)?;
-    // The store first: a crash in between leaves a token that nobody holds, not
+    // The store first: a crash in between leaves a token without a holder, not
     // a file that opens nothing.
     let token = record(TokenId(minted.id), minted.digest, now);
     store.put_token(token).await?;

@@ -1,7 +1,7 @@
 //! What a gateway may still do when it has not heard from its store for long.
 //!
 //! Owns: the bounds, and the decision on each. Must not know: why the store is
-//! not heard, or the caller. Invariant: pure; nothing that is refused here is the
+//! silent, or the caller. Invariant: pure; nothing that is refused here is the
 //! agent's fault.
 
 use std::time::Duration;
@@ -10,15 +10,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StaleMode {
     /// Live sessions stay; known keys may join until the stale limit. A revoke
-    /// that can't be heard of cuts nobody until the store is back.
+    /// that does not arrive ends no session until the store is back.
     #[default]
     BestEffort,
-    /// Sessions end and nobody joins: a revoke is late by a stated bound.
+    /// Sessions end and no agent joins: a revoke is late by a stated bound.
     Strict,
 }
 
-/// The bounds on the age of the view: how long ago the last call was sent that
-/// up to date with all changes.
+/// The bounds on the age of the view: the time since the last call was sent whose
+/// answer had all changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staleness {
     /// What is held to the bounds. Default: best effort.
@@ -83,7 +83,7 @@ impl Staleness {
         strict.then(|| self.stale_after + self.spread + self.lag)
     }
 
-    /// How many of `total` sessions must have ended so long after their end
+    /// How many of `total` sessions must have ended at this time after their end
     /// began: none at first, so that a process that was only suspended hears
     /// from its store before it ends anybody.
     pub fn ended_by(&self, total: usize, since: Duration) -> usize {

@@ -58,7 +58,7 @@ impl StoreView {
     }
 
     /// All that the store had when a call sent at `sent` came there is applied.
-    /// Not its answer's time: how long that lay on the way, nobody knows.
+    /// Not its answer's time: how long that was on its way is unknown.
     pub fn refreshed(&self, sent: Instant) {
         let nanos = sent.saturating_duration_since(self.began).as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);

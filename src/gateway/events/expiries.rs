@@ -13,7 +13,7 @@ use crate::store::{AppendOnce, EventKind, KeyStore, StoreError};
 /// Between two looks at the list of keys, at least. Nothing hangs on it but the
 /// event: sessions end by timers of their own.
 const LOOKS: Duration = Duration::from_secs(30);
-/// Between two looks, too, so many times what the last one took: where a look
+/// Between two looks, also this multiple of the time of the last one: where a look
 /// reads 1,000,000 keys for seconds, it may not take a tenth of a core for ever.
 const RESTS: u32 = 100;
 /// Keys read at a time.

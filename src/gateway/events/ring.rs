@@ -19,7 +19,7 @@ pub(super) const BATCH: usize = 500;
 pub struct Cursor {
     /// It has all up to here.
     pub(super) since: u64,
-    /// It knows of so many returns of the store.
+    /// The returns of the store that it knows of.
     pub(super) returns: usize,
 }
 
@@ -28,7 +28,7 @@ pub struct Cursor {
 pub struct Batch {
     /// In order.
     pub events: Vec<Event>,
-    /// So many before these are not kept any more.
+    /// Events before these that are not kept any more.
     pub missed: u64,
     /// Where to go on.
     pub next: Cursor,

@@ -1,4 +1,4 @@
-//! What the other gateways show on one board, read when somebody asks.
+//! One presence list of the other gateways, read on demand.
 //!
 //! Invariant: nothing is returned that was read longer ago than [`FRESH`]; of
 //! several callers at once, one reads.

@@ -15,7 +15,7 @@ use crate::store::{InstanceNews, StoreError};
 impl Instances {
     /// Takes over what other gateways wrote since the last time. An agent that
     /// they forgot stays if it is among those that `connected` returns. Does
-    /// nothing where nobody else writes.
+    /// nothing where no other gateway writes.
     ///
     /// # Errors
     /// [`StoreError`]; the rest is taken over the next time.
@@ -35,7 +35,7 @@ impl Instances {
             } else {
                 self.take_over(news, connected)
             };
-            // Written by a gateway that had not heard of it yet.
+            // Written by a gateway that did not know of it yet.
             for key in deleted {
                 self.store.forget_registrations(key).await?;
             }

@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::store::{Health, InstanceRecord};
 
-/// Labels and the like: words of an agent by name.
+/// Labels and the like: texts of an agent by name.
 pub type Words = BTreeMap<String, String>;
 
 /// Characters kept of each of an agent's words.
 const MAX_WORD: usize = 256;
 /// Instances kept of one agent, and labels.
 pub(super) const MAX_ITEMS: usize = 128;
-/// Bytes kept of the words of one agent's instances, and of its labels: some
+/// Bytes kept of the texts of one agent's instances, and of its labels: some
 /// 400 bytes an instance are usual. A key has up to 50,000 agents, so what all
 /// of them may say has to fit into memory.
 pub(super) const MAX_BYTES: usize = 16 << 10;
@@ -110,7 +110,7 @@ pub(super) fn fits(left: &mut usize, size: usize) -> bool {
 fn cut(word: &mut String) {
     if let Some((end, _)) = word.char_indices().nth(MAX_WORD) {
         word.truncate(end);
-        // A word of a megabyte must not keep its allocation.
+        // A text of a megabyte must not keep its allocation.
         word.shrink_to_fit();
     }
 }

@@ -19,10 +19,10 @@ pub struct Cleanup<C, E, L, F> {
     /// Returns the agents that are connected here, and the keys in use.
     pub connected: C,
     /// Returns the agents that are connected to other gateways; `None`: it is not
-    /// known, and nobody is forgotten where there may be others.
+    /// known, and no agent is forgotten where there may be others.
     pub elsewhere: E,
     /// Returns after how long without a connection an agent is forgotten; zero:
-    /// never; `None`: it is not known, and nobody is.
+    /// never; `None`: it is not known, and no agent is.
     pub limit: L,
     /// Called for each forgotten agent that no other gateway forgot before.
     pub forgotten: F,
@@ -90,7 +90,7 @@ impl Instances {
                 () = shutdown.cancelled() => true,
             };
             let followed = match stopping {
-                // At the stop nobody waits for what others wrote.
+                // At the stop the other gateways' writes do not matter.
                 true => {
                     self.uses.lock().settle();
                     Ok(())

@@ -1,4 +1,4 @@
-//! New groups of refusals as events, so many a minute and no more.
+//! New groups of refusals as events, a bounded number a minute.
 
 use parking_lot::Mutex;
 use std::fmt;

@@ -64,7 +64,7 @@ pub(super) enum PreviousSession {
     },
 }
 
-/// So many times within [`ADDRESS_CHANGES_WITHIN`] an agent's session may move from address to
+/// Moves of an agent's session within [`ADDRESS_CHANGES_WITHIN`] from address to
 /// address before both are left alone.
 const MOVES: usize = 3;
 const ADDRESS_CHANGES_WITHIN: Duration = Duration::from_secs(300);

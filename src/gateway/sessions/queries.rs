@@ -70,7 +70,7 @@ impl Registry {
         self.live.lock().of_agent(agent).any(under)
     }
 
-    /// Whether the agent, or where it is not known somebody at the address,
+    /// Whether the agent, or where it is not known, an agent at the address,
     /// has a live session under another key than `except`.
     pub fn has_session_elsewhere(
         &self,

@@ -206,7 +206,7 @@ impl Registry {
                 if let Some(at) = record.revoked_at {
                     return self.end_revoked(record.id, at, record.expires_at);
                 }
-                // Nobody can hold an older view of a key that was just made.
+                // No older view can exist of a key that was just made.
                 if !matches!(change.change, Change::Created(_)) {
                     self.observe(record.id, change.position, record.expires_at);
                 }
@@ -430,7 +430,7 @@ impl Registry {
     }
 
     /// Drops the gates that guard nothing any more, and returns their keys.
-    /// From now on nobody corrects what a cache has of them: it must be dropped,
+    /// From now on no change corrects what a cache has of them: it must be dropped,
     /// too, lest a fill that came late outlive the gate that knew better.
     #[must_use]
     pub fn sweep(&self) -> Vec<KeyId> {

@@ -101,7 +101,7 @@ impl EndReason {
 /// How much of a connection an end takes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The connection, unless somebody else's key uses it too.
+    /// The connection, unless another key uses it too.
     Connection,
     /// The stream alone; the connection only if the stream does not go.
     Stream,
@@ -205,7 +205,7 @@ impl EndedSessions {
         Self::of(0)
     }
 
-    /// Of so many sessions, which are still to be ended.
+    /// Of this number of sessions, which are still to be ended.
     pub(super) fn of(total: usize) -> Self {
         Self {
             tally: Arc::new(Tally {

@@ -2,7 +2,7 @@
 //! where the policy says so, and logs when that begins and ends.
 //!
 //! Must not know: why the store is not heard. Invariant: in strict, a session
-//! lives no longer than the bound and the spread after the last word of the
+//! lives no longer than the bound and the spread after the last contact with the
 //! store; no session is ended while the view is within its bound.
 
 use std::sync::Arc;

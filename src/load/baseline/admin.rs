@@ -9,7 +9,7 @@ use crate::keys::{KeyId, Kind, mint};
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::key_service_server::KeyService;
 
-/// Makes keys that nobody checks; a revoke ends every stream.
+/// Makes keys that are not checked; a revoke ends every stream.
 pub(super) struct Admin {
     end: Arc<watch::Sender<u64>>,
 }

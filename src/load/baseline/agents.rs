@@ -1,4 +1,4 @@
-//! The agent's protocol, answered by nobody in particular.
+//! The agent's protocol, answered without a check.
 
 use std::collections::HashMap;
 use std::pin::Pin;

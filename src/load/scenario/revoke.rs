@@ -12,7 +12,7 @@ use crate::load::agent::What;
 use crate::load::fleet::Fleet;
 use crate::load::outcome::{Fact, Outcome};
 
-/// A session that lives so long after the revoke is said to be left.
+/// A session that lives this long after the revoke counts as left.
 const WAIT: Duration = Duration::from_secs(15);
 
 /// Settings of `revoke`.

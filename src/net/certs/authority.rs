@@ -24,7 +24,7 @@ use crate::keys::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const CA_LIFE: Duration = Duration::from_secs(3_652 * 86_400);
-/// Leaves live so long, or as long as the CA.
+/// Lifetime of a leaf, unless the CA ends earlier.
 const LEAF_LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// A leaf is valid a little before it is made: clocks differ.
 const LEAF_BACKDATE: Duration = Duration::from_secs(3_600);

@@ -21,7 +21,7 @@ pub(super) struct Calls {
 }
 
 /// Takes what hyper spawns. It does so only while its connection is polled, so
-/// nobody has to be woken. Weak, because each call holds one.
+/// no task has to be woken. Weak, because each call holds one.
 #[derive(Clone)]
 pub(super) struct Spawner(Weak<Begun>);
 

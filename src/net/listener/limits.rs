@@ -18,7 +18,7 @@ pub struct Limits {
     /// Streams open at a time on one connection. An agent uses one stream and a
     /// few unary calls. tonic's own default is none.
     pub max_concurrent_streams: u32,
-    /// Stream errors of ours on one connection before GOAWAY (the fix of
+    /// Streams of one connection that muster resets for errors before GOAWAY (the fix of
     /// RUSTSEC-2024-0003, which tonic switches off).
     pub max_local_error_resets: usize,
     /// Streams reset by the peer before we accepted them, before GOAWAY.
@@ -30,11 +30,11 @@ pub struct Limits {
     pub stream_window_bytes: u32,
     /// HTTP/2 window of one connection, bytes.
     pub connection_window_bytes: u32,
-    /// A peer of which nothing came for so long gets a PING.
+    /// A peer that has been silent for this time gets a PING.
     pub keepalive_interval: Duration,
-    /// A peer that answers no PING for so long is cut.
+    /// A peer that has not answered a PING for this time is cut.
     pub keepalive_timeout: Duration,
-    /// A connection with no open stream and no request for so long gets GOAWAY.
+    /// A connection without an open stream or a request for this time gets GOAWAY.
     pub idle_timeout: Duration,
     /// From the end of a session to the closing of its socket, should the peer
     /// not have closed it.

@@ -221,7 +221,7 @@ fn read_text(setting: &str, value: &OsStr) -> Result<Settings, String> {
 
 /// Kubernetes gives every pod variables for the services of its namespace. For
 /// a service called `muster`, or `muster-admin`, they begin like our settings,
-/// nobody wrote them and nobody can rename them: they are no misspelt settings.
+/// no person wrote them, and no person can rename them: they are no misspelt settings.
 fn is_service_link(variable: &str, value: &OsStr) -> bool {
     let is_link = |rest: &str| -> bool {
         if rest == "SERVICE_HOST" || rest == "SERVICE_PORT" || rest.starts_with("SERVICE_PORT_") {

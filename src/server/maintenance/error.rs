@@ -21,7 +21,7 @@ pub enum MaintenanceError {
     /// The data directory can't be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// What the settings name can't be had.
+    /// What the settings name can't be opened.
     #[error(transparent)]
     Settings(#[from] StartError),
     /// The store file can't be used.

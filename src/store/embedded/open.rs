@@ -78,7 +78,7 @@ impl EmbeddedStore {
     /// A store that is gone when the last clone is dropped.
     ///
     /// # Errors
-    /// [`OpenError`] when the random numbers for its identity can't be had.
+    /// [`OpenError`] when there are no random numbers for its identity.
     pub fn in_memory() -> Result<Self, OpenError> {
         let (database, identity) = in_memory()?;
         Ok(Self::new(database, identity))

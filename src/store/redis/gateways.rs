@@ -293,7 +293,7 @@ fn revision(entry: &str) -> Result<Revision, StoreError> {
     })
 }
 
-/// The same where nothing needs to be written: what somebody wrote before is
+/// The same where nothing needs to be written: what was written before is
 /// then known to be on a replica once this is.
 pub(super) async fn all_after_a_write(
     shared: &Shared,

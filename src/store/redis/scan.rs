@@ -136,7 +136,7 @@ impl Walk {
         Ok(sound)
     }
 
-    /// All names under the prefix: keys of agents, and what is nobody's.
+    /// All names under the prefix: those of agents, and foreign ones.
     async fn names(&mut self) -> Result<(), End> {
         let mut cursor = 0;
         loop {

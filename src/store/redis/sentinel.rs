@@ -92,7 +92,7 @@ impl Place {
         matches!(self, Self::Sentinels(_))
     }
 
-    /// Where the master is now; each sentinel has so long to say.
+    /// Where the master is now; `deadline` is for each sentinel.
     pub async fn locate(&self, deadline: Duration) -> Result<Found, StoreError> {
         match self {
             Self::At(client) => Ok(Found {

@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) replicas: Replicas,
     /// The greatest revision that this process applied or wrote.
     pub(super) seen: AtomicU64,
-    /// The greatest revision that the store has been heard of.
+    /// The greatest revision of the store that is known here.
     pub(super) heard: watch::Sender<Revision>,
     /// Gateways enrolled through this process, to enrol again when forgotten.
     pub(super) enrolled: Mutex<Vec<(GatewayInfo, Timestamp)>>,

@@ -148,6 +148,13 @@ async fn a_slow_reader_is_told_what_it_missed() {
             joined.unwrap();
         }
     }
+    // Joins do not wait for their events: the last one is kept before the slow
+    // reader reads on.
+    eventually("all events are kept", async || {
+        let mut rest = stream(&operator, JOINS, "", false).await;
+        rest.message().await.unwrap().is_some()
+    })
+    .await;
     let mut seen = 0;
     let mut missed = 0;
     while seen + missed < JOINS {

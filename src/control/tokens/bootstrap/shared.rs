@@ -8,7 +8,8 @@
 //!
 //! `admin.token.new` holds a token whose claim is not settled. What lies in
 //! `admin.token.elsewhere` is the name of the gateway that made the token, if that
-//! is still valid: it distinguishes a gateway that never had one from one that lost it, which makes another.
+//! is still valid: it distinguishes a gateway that never had one from one that lost
+//! it, which makes another.
 
 use std::path::{Path, PathBuf};
 

@@ -46,7 +46,7 @@ impl Rows {
 
     pub fn merge_agent(&mut self, stored: AgentRecord) {
         let agent = stored.agent;
-        // Somebody has seen it since we have not.
+        // Another gateway has seen it later.
         self.dirty.forgotten.remove(&agent);
         let mut merged = stored.clone();
         if let Some(own) = self.agents.get(&agent) {

@@ -1,6 +1,6 @@
 //! Rules between settings: each is fine by itself, together they are not.
 //!
-//! Invariant: the fault blames a setting that somebody set.
+//! Invariant: the fault names a setting that was given.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Checker {
     }
 
     fn out_of_order(&mut self, low: (&str, Duration), high: (&str, Duration), rule: &str) {
-        // Blame the one that somebody set.
+        // Name the one that was given.
         let blamed = match self.layer.origin(high.0) {
             Origin::Default => low.0,
             _ => high.0,
@@ -57,7 +57,7 @@ impl Checker {
         for (at, (name, address)) in all.iter().enumerate() {
             for (other, taken) in &all[..at] {
                 if collide(*address, *taken) {
-                    // Blame the one that somebody set.
+                    // Name the one that was given.
                     let (blamed, free) = match self.layer.origin(name) {
                         Origin::Default => (other, name),
                         _ => (name, other),

@@ -23,7 +23,7 @@ pub struct Report {
     pub counts: Counts,
     /// The worst first; at most 1,000 of a kind.
     pub findings: Vec<Finding>,
-    /// So many more were found.
+    /// Findings beyond those.
     pub left_out: u64,
 }
 
