@@ -35,7 +35,7 @@ pub struct Presence {
     rejections: Arc<Rejections>,
     own_name: String,
     sessions: Mirror<SessionRow>,
-    /// Of the boards that were read last.
+    /// Of the lists that were read last.
     elsewhere: Mutex<Option<(PresenceLists<SessionRow>, Arc<RemoteSessions>)>>,
     refused: Mirror<RejectionRow>,
 }
@@ -131,20 +131,20 @@ impl Presence {
     /// # Errors
     /// [`StoreError`].
     pub async fn elsewhere(&self) -> Result<Arc<RemoteSessions>, StoreError> {
-        let boards = self.sessions.read().await?;
+        let lists = self.sessions.read().await?;
         let mut last = self.elsewhere.lock();
-        if let Some((_, known)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &boards)) {
+        if let Some((_, known)) = last.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &lists)) {
             return Ok(Arc::clone(known));
         }
         let mut found = RemoteSessions::default();
-        for board in boards.values() {
-            for row in board.rows.values() {
+        for list in lists.values() {
+            for row in list.rows.values() {
                 found.agents.insert(row.agent);
                 *found.of_key.entry(row.key).or_default() += 1;
             }
         }
         let found = Arc::new(found);
-        *last = Some((boards, Arc::clone(&found)));
+        *last = Some((lists, Arc::clone(&found)));
         Ok(found)
     }
 
@@ -165,8 +165,8 @@ impl Presence {
     /// [`StoreError`].
     pub async fn live_by_agent(&self) -> Result<HashMap<Uuid, usize>, StoreError> {
         let mut counts = self.registry.live_by_agent();
-        for board in self.sessions.read().await?.values() {
-            for row in board.rows.values() {
+        for list in self.sessions.read().await?.values() {
+            for row in list.rows.values() {
                 *counts.entry(row.agent).or_default() += 1;
             }
         }
@@ -184,9 +184,9 @@ impl Presence {
         after: Option<SessionId>,
         limit: usize,
     ) -> Result<Vec<GatewaySession>, StoreError> {
-        let boards = self.sessions.read().await?;
+        let lists = self.sessions.read().await?;
         let own = self.registry.gateway();
-        let mut gateways: Vec<_> = boards.keys().copied().chain([own]).collect();
+        let mut gateways: Vec<_> = lists.keys().copied().chain([own]).collect();
         gateways.sort_unstable();
         let mut found = Vec::new();
         for gateway in gateways {
@@ -204,17 +204,17 @@ impl Presence {
                 }));
                 continue;
             }
-            let Some(board) = boards.get(&gateway) else {
+            let Some(list) = lists.get(&gateway) else {
                 continue;
             };
-            let rows = board.rows.range(from.saturating_add(1)..);
+            let rows = list.rows.range(from.saturating_add(1)..);
             let wanted = rows.filter(|(_, row)| key.is_none_or(|key| key == row.key));
             found.extend(wanted.take(left).map(|(number, row)| GatewaySession {
                 view: row.view(SessionId {
                     gateway,
                     number: *number,
                 }),
-                gateway: board.name.clone(),
+                gateway: list.name.clone(),
             }));
         }
         Ok(found)
@@ -231,7 +231,7 @@ impl Presence {
         before: Option<RejectionPlace>,
         limit: usize,
     ) -> Result<Vec<RejectionThere>, StoreError> {
-        let boards = self.refused.read().await?;
+        let lists = self.refused.read().await?;
         let own = self.rejections.list(filter, None, usize::MAX).into_iter();
         let mut all: Vec<_> = own
             .map(|rejection| RejectionThere {
@@ -240,8 +240,8 @@ impl Presence {
                 gateway: self.own_name.clone(),
             })
             .collect();
-        for (gateway, board) in &*boards {
-            let rows = board.rows.iter();
+        for (gateway, list) in &*lists {
+            let rows = list.rows.iter();
             let rejections = rows.filter_map(|(number, row)| row.rejection(*number));
             all.extend(
                 rejections
@@ -249,7 +249,7 @@ impl Presence {
                     .map(|rejection| RejectionThere {
                         rejection,
                         gateway_id: *gateway,
-                        gateway: board.name.clone(),
+                        gateway: list.name.clone(),
                     }),
             );
         }
@@ -290,9 +290,9 @@ impl Presence {
     }
 
     async fn stands(&self, id: SessionId) -> Result<bool, StoreError> {
-        let boards: Arc<BTreeMap<_, _>> = self.sessions.read().await?;
-        let board = boards.get(&id.gateway);
-        Ok(board.is_some_and(|board| board.rows.contains_key(&id.number)))
+        let lists: Arc<BTreeMap<_, _>> = self.sessions.read().await?;
+        let list = lists.get(&id.gateway);
+        Ok(list.is_some_and(|list| list.rows.contains_key(&id.number)))
     }
 }
 

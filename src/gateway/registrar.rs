@@ -95,7 +95,8 @@ pub struct RegistrarParts {
     pub events: Arc<Events>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
-    /// An agent that changed its key and is live under the old one this much later is an identity conflict.
+    /// An agent that changed its key and is live under the old one this much later is
+    /// an identity conflict.
     pub conflict_after: Duration,
 }
 

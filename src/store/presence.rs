@@ -28,16 +28,16 @@ impl PresenceList {
     }
 }
 
-/// A row of a board.
+/// A row of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresenceRow {
-    /// From 1; no two rows of a board share one, and it is never used again.
+    /// From 1; no two rows of a list share one, and it is never used again.
     pub number: u64,
     /// JSON; the store does not look into it.
     pub content: String,
 }
 
-/// What is new on a board.
+/// What is new on a list.
 #[derive(Debug, Clone, Default)]
 pub struct PresenceUpdate {
     /// The version that its gateway wrote last; `None`: the rows are all there
@@ -51,7 +51,7 @@ pub struct PresenceUpdate {
     pub added: Vec<PresenceRow>,
 }
 
-/// A board as others see it.
+/// A list as others see it.
 #[derive(Debug, Clone)]
 pub struct PublishedList {
     /// Whose.
@@ -65,10 +65,10 @@ pub struct PublishedList {
     pub rows: Option<Vec<PresenceRow>>,
 }
 
-/// Keeps the boards of gateways that share a store.
+/// Keeps the lists of gateways that share a store.
 #[async_trait]
 pub trait PresenceStore: Send + Sync + 'static {
-    /// Updates a board, and confirms it for 9 s. False when it was not at the
+    /// Updates a list, and confirms it for 9 s. False when it was not at the
     /// version that the update is from (the store lost it, or the last answer
     /// got lost): then its rows are no longer right, and it has to be written
     /// whole.
@@ -78,11 +78,11 @@ pub trait PresenceStore: Send + Sync + 'static {
     async fn publish(
         &self,
         gateway: GatewayId,
-        board: PresenceList,
+        list: PresenceList,
         update: PresenceUpdate,
     ) -> Result<bool, StoreError>;
 
-    /// The confirmed boards of the enrolled gateways but `own`, in order of
+    /// The confirmed lists of the enrolled gateways but `own`, in order of
     /// their ids. The rows of one whose version is among `known` are left out.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ pub trait PresenceStore: Send + Sync + 'static {
     async fn read_others(
         &self,
         own: GatewayId,
-        board: PresenceList,
+        list: PresenceList,
         known: &[(GatewayId, u64)],
     ) -> Result<Vec<PublishedList>, StoreError>;
 

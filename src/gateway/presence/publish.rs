@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_millis(500);
 /// Groups of refusals that are shown; all are kept here.
 const REFUSALS: usize = 1_000;
 
-/// What a board showed last, as far as is known.
+/// What a list showed last, as far as is known.
 #[derive(Default)]
 struct Written {
     version: u64,
@@ -78,7 +78,7 @@ impl Presence {
 
     async fn show<T: Serialize>(
         &self,
-        board: PresenceList,
+        list: PresenceList,
         written: &mut Written,
         now: BTreeSet<u64>,
         row: impl Fn(u64) -> Option<T>,
@@ -109,7 +109,7 @@ impl Presence {
                 added: rows(&mut now.difference(&written.numbers).copied())?,
             };
             written.version = update.to;
-            if self.store.publish(own, board, update).await? {
+            if self.store.publish(own, list, update).await? {
                 written.numbers = now;
                 written.is_there = true;
                 return Ok(());
@@ -123,7 +123,7 @@ impl Presence {
             added: rows(&mut now.iter().copied())?,
         };
         written.version = to;
-        self.store.publish(own, board, update).await?;
+        self.store.publish(own, list, update).await?;
         written.numbers = now;
         written.is_there = true;
         Ok(())

@@ -16,7 +16,7 @@ use crate::store::{GatewayId, PresenceList, PresenceRow, PresenceStore, StoreErr
 /// How long what was read is used again.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// A gateway's board.
+/// A gateway's list.
 #[derive(Debug)]
 pub(super) struct Theirs<T> {
     pub name: String,
@@ -26,20 +26,20 @@ pub(super) struct Theirs<T> {
 
 pub(super) type PresenceLists<T> = Arc<BTreeMap<GatewayId, Theirs<T>>>;
 
-/// The boards of the others.
+/// The lists of the others.
 pub(super) struct Mirror<T> {
     store: Arc<dyn PresenceStore>,
     own: GatewayId,
-    board: PresenceList,
+    list: PresenceList,
     last: Mutex<Option<(Instant, PresenceLists<T>)>>,
 }
 
 impl<T: DeserializeOwned> Mirror<T> {
-    pub fn new(store: Arc<dyn PresenceStore>, own: GatewayId, board: PresenceList) -> Self {
+    pub fn new(store: Arc<dyn PresenceStore>, own: GatewayId, list: PresenceList) -> Self {
         Self {
             store,
             own,
-            board,
+            list,
             last: Mutex::default(),
         }
     }
@@ -47,14 +47,14 @@ impl<T: DeserializeOwned> Mirror<T> {
     pub async fn read(&self) -> Result<PresenceLists<T>, StoreError> {
         let mut last = self.last.lock().await;
         let before = match &*last {
-            Some((at, boards)) if at.elapsed() < FRESH => return Ok(Arc::clone(boards)),
-            Some((_, boards)) => Arc::clone(boards),
+            Some((at, lists)) if at.elapsed() < FRESH => return Ok(Arc::clone(lists)),
+            Some((_, lists)) => Arc::clone(lists),
             None => Arc::default(),
         };
         let asked = Instant::now();
         let known: Vec<_> = before.iter().map(|(id, b)| (*id, b.version)).collect();
-        let mut boards = BTreeMap::new();
-        for shown in self.store.read_others(self.own, self.board, &known).await? {
+        let mut lists = BTreeMap::new();
+        for shown in self.store.read_others(self.own, self.list, &known).await? {
             let rows = match (shown.rows, before.get(&shown.gateway)) {
                 (Some(rows), _) => Arc::new(read(rows)),
                 (None, Some(known)) => Arc::clone(&known.rows),
@@ -65,11 +65,11 @@ impl<T: DeserializeOwned> Mirror<T> {
                 version: shown.version,
                 rows,
             };
-            boards.insert(shown.gateway, theirs);
+            lists.insert(shown.gateway, theirs);
         }
-        let boards = Arc::new(boards);
-        *last = Some((asked, Arc::clone(&boards)));
-        Ok(boards)
+        let lists = Arc::new(lists);
+        *last = Some((asked, Arc::clone(&lists)));
+        Ok(lists)
     }
 }
 

@@ -144,8 +144,12 @@ impl GatewayStore for RedisStore {
             .run(cmd("HDEL").arg(shared.schema.beats()).arg(&id))
             .run(
                 cmd("DEL")
-                    .arg(shared.schema.board(PresenceList::Sessions, gateway))
-                    .arg(shared.schema.board(PresenceList::Rejections, gateway)),
+                    .arg(shared.schema.presence_list(PresenceList::Sessions, gateway))
+                    .arg(
+                        shared
+                            .schema
+                            .presence_list(PresenceList::Rejections, gateway),
+                    ),
             );
         shared.take(step, Over::Tail).await.map(|_| ())
     }

@@ -17,7 +17,7 @@ use crate::store::presence::{
     PresenceList, PresenceRow, PresenceStore, PresenceUpdate, PublishedList,
 };
 
-/// How long a board stands unconfirmed. With the second for which a reader keeps
+/// How long a list stands unconfirmed. With the second for which a reader keeps
 /// what it read, a dead gateway's sessions are gone after 10.
 const CONFIRMED: Duration = Duration::from_secs(9);
 /// Rows in one command, and in one step of those that take several: a script
@@ -33,10 +33,10 @@ impl PresenceStore for RedisStore {
     async fn publish(
         &self,
         gateway: GatewayId,
-        board: PresenceList,
+        list: PresenceList,
         update: PresenceUpdate,
     ) -> Result<bool, StoreError> {
-        let name = self.shared.schema.board(board, gateway);
+        let name = self.shared.schema.presence_list(list, gateway);
         match update.from {
             Some(from) => change(&self.shared, &name, from, &update).await,
             None => replace(&self.shared, &name, &update).await.map(|()| true),
@@ -46,7 +46,7 @@ impl PresenceStore for RedisStore {
     async fn read_others(
         &self,
         own: GatewayId,
-        board: PresenceList,
+        list: PresenceList,
         known: &[(GatewayId, u64)],
     ) -> Result<Vec<PublishedList>, StoreError> {
         let schema = &self.shared.schema;
@@ -64,7 +64,7 @@ impl PresenceStore for RedisStore {
         }
         gateways.sort_unstable_by_key(|(id, _)| *id);
         let versions = gateways.iter().fold(Step::new(), |step, (id, _)| {
-            step.run(&version(&schema.board(board, *id)))
+            step.run(&version(&schema.presence_list(list, *id)))
         });
         let mut answer = self.shared.take(versions, Over::Loads).await?;
         let mut all = Vec::new();
@@ -76,7 +76,7 @@ impl PresenceStore for RedisStore {
             let is_known = known.contains(&(gateway, version));
             let rows = match is_known {
                 true => None,
-                false => Some(rows(&self.shared, &schema.board(board, gateway)).await?),
+                false => Some(rows(&self.shared, &schema.presence_list(list, gateway)).await?),
             };
             all.push(PublishedList {
                 gateway,
@@ -107,7 +107,7 @@ impl PresenceStore for RedisStore {
     }
 }
 
-/// A change that fits into one step; else the board is better written whole.
+/// A change that fits into one step; else the list is better written whole.
 async fn change(
     shared: &Shared,
     name: &str,
@@ -129,7 +129,7 @@ async fn change(
     Ok(read_version(&answer.reply::<Vec<String>>()?) == Some(from))
 }
 
-/// Writes a board anew: in one step, or where it is long in several, and then it
+/// Writes a list anew: in one step, or where it is long in several, and then it
 /// has no version until it is whole.
 async fn replace(shared: &Shared, name: &str, update: &PresenceUpdate) -> Result<(), StoreError> {
     let mut step = Step::new().run(cmd("DEL").arg(name));

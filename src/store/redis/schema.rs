@@ -103,9 +103,9 @@ impl Schema {
         self.name(&format!("outcomes:{}", key.0))
     }
 
-    /// Sorted set: what a gateway shows on a board, by number; expires.
-    pub fn board(&self, board: PresenceList, gateway: GatewayId) -> String {
-        self.name(&format!("board:{}:{gateway}", board.as_str()))
+    /// Sorted set: what a gateway shows on a list, by number; expires.
+    pub fn presence_list(&self, list: PresenceList, gateway: GatewayId) -> String {
+        self.name(&format!("board:{}:{gateway}", list.as_str()))
     }
 
     /// List: lines left for a gateway; expires.
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(schema.outcomes(key), "{muster}:outcomes:0123456789ABCDEF");
         let gateway = "0123456789ABCDEF".parse().unwrap();
         assert_eq!(
-            schema.board(PresenceList::Sessions, gateway),
+            schema.presence_list(PresenceList::Sessions, gateway),
             "{muster}:board:sessions:0123456789ABCDEF"
         );
         assert_eq!(schema.asks(gateway), "{muster}:asks:0123456789ABCDEF");

@@ -159,10 +159,10 @@ async fn presence_lost_by_the_store_is_published_again() {
     let mut raw = redis.raw().await;
     let mut keys = redis::cmd("KEYS");
     keys.arg("{muster}:board:*");
-    let boards: Vec<String> = keys.query_async(&mut raw).await.unwrap();
-    assert!(!boards.is_empty());
+    let lists: Vec<String> = keys.query_async(&mut raw).await.unwrap();
+    assert!(!lists.is_empty());
     let mut del = redis::cmd("DEL");
-    let () = del.arg(&boards).query_async(&mut raw).await.unwrap();
+    let () = del.arg(&lists).query_async(&mut raw).await.unwrap();
     eventually("it shows again", &shows).await;
 }
 

@@ -283,21 +283,21 @@ impl<S: Store> PresenceStore for FaultyStore<S> {
     async fn publish(
         &self,
         gateway: GatewayId,
-        board: PresenceList,
+        list: PresenceList,
         update: PresenceUpdate,
     ) -> Result<bool, StoreError> {
         self.up()?;
-        self.inner.publish(gateway, board, update).await
+        self.inner.publish(gateway, list, update).await
     }
 
     async fn read_others(
         &self,
         own: GatewayId,
-        board: PresenceList,
+        list: PresenceList,
         known: &[(GatewayId, u64)],
     ) -> Result<Vec<PublishedList>, StoreError> {
         self.up()?;
-        self.inner.read_others(own, board, known).await
+        self.inner.read_others(own, list, known).await
     }
 
     async fn send_command(&self, gateway: GatewayId, line: String) -> Result<(), StoreError> {
