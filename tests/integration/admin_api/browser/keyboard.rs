@@ -80,6 +80,7 @@ async fn a_key_is_added_and_revoked_by_the_keyboard_alone() {
     browser.press(Key::Escape).await;
     focus_is(&browser, dots).await;
     browser.press(Key::Up).await;
+    focus_is(&browser, "Revoke").await;
     browser.press(Key::Enter).await;
     browser.see("No agent is connected with it now.").await;
     tab_to(&browser, "Revoke").await;
@@ -88,5 +89,33 @@ async fn a_key_is_added_and_revoked_by_the_keyboard_alone() {
     focus_is(&browser, "Close").await;
     browser.press(Key::Enter).await;
     focus_is(&browser, dots).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_closed_dialog_leaves_the_focus_where_it_went_since() {
+    let Some(driver) = chromedriver("the focus after a dialog") else {
+        return;
+    };
+    let gateway = TestGateway::start().await;
+    gateway.operator().await.key("by hand").await;
+    let token = gateway.file("admin.token");
+    let browser = Browser::signed_in(&driver, &gateway, token.trim()).await;
+    browser.choose("by hand", "Revoke").await;
+    focus_is(&browser, "Cancel").await;
+    // A dialog's close event comes after the browser gave the focus back. Here the
+    // menu is opened in between.
+    let focused = browser.eval(
+        r#"
+        const dialog = document.querySelector("dialog");
+        const told = new Promise((resolve) =>
+            dialog.addEventListener("close", () => resolve(document.activeElement.textContent)));
+        document.activeElement.click();
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" }));
+        return told;
+        "#,
+        Vec::new(),
+    );
+    assert_eq!(focused.await, "Revoke");
     browser.close().await;
 }

@@ -35,7 +35,9 @@ export function dialog({ title, body = [], footer = [], kept = false, wide = fal
   node.addEventListener("close", () => {
     fill(content);
     node.remove();
-    returnTo(back);
+    // The browser gave the focus back when it closed; this event comes later, and the
+    // focus may have moved on.
+    if (document.activeElement === document.body) returnTo(back);
     closed?.();
   });
   show({ body, footer });
