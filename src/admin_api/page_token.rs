@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 /// Bytes of a token that prove that a list like this one gave it out.
 const PROOF: usize = 8;
 
-/// The tokens of one list, with its filters and its order.
+/// Tokens that share their words: those of one REST list with its filters and order, or
+/// those of all gRPC lists.
 pub(super) struct PageTokens {
     proof: Sha256,
 }
@@ -34,7 +35,7 @@ impl PageTokens {
         HEXLOWER.encode(&[&self.proof_of(&place)[..], &place].concat())
     }
 
-    /// The place of a token; `None`: this list has not given it out.
+    /// The place of a token; `None`: it was not given out under these words.
     pub fn place<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
         let bytes = HEXLOWER_PERMISSIVE.decode(token.as_bytes()).ok()?;
         let (proof, place) = bytes.split_at_checked(PROOF)?;

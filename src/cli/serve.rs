@@ -75,7 +75,7 @@ async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
     };
     let (addresses, first_start) = (server.addresses(), server.first_start());
     let mut ready = Ready::new(addresses, dialled, first_start, &data_dir);
-    if let FirstToken::RemoteSessions(gateway) = server.first_token() {
+    if let FirstToken::OtherGateway(gateway) = server.first_token() {
         ready.admin_token_of = Some(gateway.clone().unwrap_or_default());
     }
     // A gateway serves its agents also when its output is not read.

@@ -162,8 +162,8 @@ async fn a_caller_in_a_loop_makes_few_records_whatever_he_asks_for() {
         let (count, _) = deed.detail.split_once(" more like it")?;
         count.parse::<usize>().ok()
     });
-    let redact = all.iter().filter(|deed| deed.detail.is_empty()).count();
-    assert_eq!(redact + counted.sum::<usize>(), tried, "none is left out");
+    let single = all.iter().filter(|deed| deed.detail.is_empty()).count();
+    assert_eq!(single + counted.sum::<usize>(), tried, "none is left out");
     // Another actor has his own.
     audit
         .sign_in("127.0.0.1:2".into(), "nobody".into(), Some("no".into()))

@@ -21,7 +21,7 @@ pub enum FirstToken {
     Kept,
     /// There is none here: the gateway of this name has made the store's; none:
     /// that one has ended, and others hold valid ones.
-    RemoteSessions(Option<String>),
+    OtherGateway(Option<String>),
 }
 
 /// Why there is no first admin token.

@@ -50,7 +50,7 @@ pub async fn shared_first_token(
                  back with muster store adopt, or move the file away and start again to get a \
                  new one"
             );
-            return Ok(FirstToken::RemoteSessions(None));
+            return Ok(FirstToken::OtherGateway(None));
         };
         if opens_all(&token, now) {
             // A store that was copied or adopted has no claim: then this is it.
@@ -65,7 +65,7 @@ pub async fn shared_first_token(
             None => return make(store, path, now).await,
             Some(maker) if some_opens_all(store, now).await? => {
                 let maker = String::from_utf8_lossy(&maker).trim().to_owned();
-                return Ok(FirstToken::RemoteSessions(
+                return Ok(FirstToken::OtherGateway(
                     Some(maker).filter(|m| !m.is_empty()),
                 ));
             }
@@ -92,7 +92,7 @@ pub async fn shared_first_token(
             let line = format!("{}\n", maker.as_deref().unwrap_or_default());
             files::write(&elsewhere, line.as_bytes(), Access::Public).map_err(at(&elsewhere))?;
             std::fs::remove_file(&new).map_err(at(&new))?;
-            return Ok(FirstToken::RemoteSessions(maker));
+            return Ok(FirstToken::OtherGateway(maker));
         }
         // It ended, and no other is left: one gateway makes its successor.
         claim = format!("{CLAIM}:{token}");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn of_one() -> FirstToken {
-        FirstToken::RemoteSessions(Some("one".into()))
+        FirstToken::OtherGateway(Some("one".into()))
     }
 
     #[tokio::test]
@@ -301,7 +301,7 @@ mod tests {
         other.expires_at = Some(now.saturating_add(std::time::Duration::from_secs(3600)));
         site.store.put_token(other).await.unwrap();
         site.store.revoke_token(site.id("one")).await.unwrap();
-        let of_others = FirstToken::RemoteSessions(None);
+        let of_others = FirstToken::OtherGateway(None);
         assert_eq!(site.start("two", false).await, of_others);
         assert_eq!(site.start("two", true).await, of_others);
         // The other one expires, too.
@@ -317,7 +317,7 @@ mod tests {
         mint_into(&site.file("one")).unwrap();
         assert_eq!(
             site.start("one", true).await,
-            FirstToken::RemoteSessions(None)
+            FirstToken::OtherGateway(None)
         );
         let now = site.store.clock().now();
         let file = site.file("one");
