@@ -19,7 +19,7 @@ use muster::gateway::key_feed::{FollowerParts, KeyFeedFollower};
 use muster::gateway::registrar::{Registrar, RegistrarParts};
 use muster::gateway::registrations::{InstanceLimits, Instances};
 use muster::gateway::sessions::{
-    CloseConnection, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
+    CloseConnection, KnownBy, Registry, RegistryOptions, Scope, SessionGuard, SessionInfo,
 };
 use muster::gateway::telemetry_senders;
 use muster::gateway::telemetry_senders::Senders;
@@ -162,7 +162,12 @@ impl Bench {
     /// Revokes the key, as the feed's event does.
     fn end(&self, registry: &Registry) {
         let now = registry.clock().now();
-        black_box(registry.end_revoked(self.key.id, now, self.principal.expires_at()));
+        black_box(registry.end_revoked(
+            self.key.id,
+            now,
+            self.principal.expires_at(),
+            KnownBy::Store,
+        ));
     }
 
     /// The time of `iterations` runs, inside one `block_on`: entering a runtime
@@ -208,6 +213,7 @@ fn verify(c: &mut Criterion) {
             registry: Arc::clone(&registry),
             authenticator: Arc::clone(auth),
             view: Arc::clone(&bench.view),
+            instances: Arc::clone(&bench.instances),
             events: Arc::clone(&bench.events),
             metrics: Arc::clone(&bench.metrics),
             interval: Duration::from_secs(1),

@@ -40,6 +40,7 @@ use muster::store::{
     InstanceStore, KeyStore, NewKey, Role, TokenRecord, TokenStore,
 };
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -199,6 +200,7 @@ impl Bench {
             registry: Arc::clone(&registry),
             authenticator,
             view,
+            instances: Arc::clone(&instances),
             events: Arc::clone(&events),
             metrics: Arc::clone(&metrics),
             interval: Duration::from_secs(1),
@@ -237,6 +239,7 @@ impl Bench {
             audit: Arc::clone(&audit),
             metrics: Arc::clone(&metrics),
             revoke_wait: Duration::from_secs(5),
+            stopping: CancellationToken::new(),
         }));
         let minted = mint(Kind::AdminToken).unwrap();
         let record = TokenRecord {

@@ -35,10 +35,13 @@ pub use error::StoreError;
 pub use events::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
 pub use feed::{Change, Feed, KeyChange};
 pub(crate) use gateways::Bound;
-pub use gateways::{Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Standing};
+pub use gateways::{
+    Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Reach, Standing,
+};
 pub(crate) use keys::Durability;
 pub use keys::{
-    ChangeError, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
+    ChangeError, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, LoadedKeys, Lookup, Marker, NewKey,
+    Written,
 };
 pub(crate) use presence::PresenceRow;
 pub use presence::{PresenceList, PresenceStore, PresenceUpdate, PublishedList};

@@ -121,6 +121,9 @@ pub(super) async fn audited<T: Send + 'static>(
 /// What a call did, thing by thing.
 fn actions(name: &'static str, actor: &Actor, target: Option<String>, end: End) -> Vec<Action> {
     let parts = actor.take_targets();
+    if parts.is_empty() && actor.is_noted() {
+        return Vec::new();
+    }
     if parts.is_empty() {
         return vec![Action {
             name,

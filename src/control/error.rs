@@ -76,6 +76,9 @@ pub enum CreateError {
         /// What the store said.
         cause: StoreError,
     },
+    /// Surely nothing was written.
+    #[error("not created: {0}; try again")]
+    NotCreated(StoreError),
     /// There are no random numbers to make a secret of.
     #[error("no random numbers from the operating system: {0}")]
     NoRandomness(String),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 pub use listing::Keys;
 pub(crate) use outcome::{GatewayOutcome, RevokeOutcome};
@@ -57,7 +58,7 @@ impl KeyAdminError {
             Self::Create(CreateError::Unknown { .. }) => {
                 actor.set_result(AuditResult::Unknown, Some(self.to_string()));
             }
-            Self::Create(CreateError::NoRandomness(_)) => {
+            Self::Create(CreateError::NoRandomness(_) | CreateError::NotCreated(_)) => {
                 actor.set_result(AuditResult::Failed, Some(self.to_string()));
             }
             Self::Change(_) | Self::EmptyEdit => {
@@ -122,6 +123,7 @@ pub struct KeyAdmin {
     metrics: Arc<Metrics>,
     pending: Arc<Pending>,
     revoke_wait: Duration,
+    stopping: CancellationToken,
     listing: Listing,
 }
 
@@ -143,6 +145,8 @@ pub struct KeyAdminParts {
     pub metrics: Arc<Metrics>,
     /// Longest wait for the streams of a revoked key.
     pub revoke_wait: Duration,
+    /// Cancelled when the gateway stops: nothing is waited for then.
+    pub stopping: CancellationToken,
 }
 
 impl KeyAdmin {
@@ -158,6 +162,7 @@ impl KeyAdmin {
             audit,
             metrics,
             revoke_wait,
+            stopping,
         } = parts;
         Self {
             pending: Pending::new(
@@ -173,6 +178,7 @@ impl KeyAdmin {
             audit,
             metrics,
             revoke_wait,
+            stopping,
             listing: Listing::default(),
         }
     }
@@ -231,6 +237,9 @@ impl KeyAdmin {
         });
         let written = created.await.map_err(|error| {
             let error: KeyAdminError = match error {
+                ChangeError::Store(cause @ StoreError::NotWritten(_)) => {
+                    CreateError::NotCreated(cause).into()
+                }
                 ChangeError::Store(cause) => CreateError::Unknown {
                     id: key.to_string(),
                     cause,
@@ -255,7 +264,7 @@ impl KeyAdmin {
     pub async fn get(&self, key: KeyId) -> Result<KeyRecord, KeyAdminError> {
         match self.store.load(key).await?.lookup {
             Lookup::Present(record) => Ok(record),
-            Lookup::Deleted | Lookup::Absent => Err(ChangeError::NotFound(key).into()),
+            Lookup::Deleted(_) | Lookup::Absent => Err(ChangeError::NotFound(key).into()),
         }
     }
 

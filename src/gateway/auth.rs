@@ -245,9 +245,17 @@ impl Authenticator {
                 decided
             }
             Ok(Err(gone @ (AuthError::Absent | AuthError::Deleted))) => Err(gone),
-            // No answer: what we know says expired.
-            Ok(Err(_)) | Err(_) => Err(expired),
+            // No answer. Once it is past its expiry, a key can't be extended.
+            Ok(Err(_)) | Err(_) if self.has_heard_since(stale.record.expires_at) => Err(expired),
+            Ok(Err(unavailable)) => Err(unavailable),
+            Err(_) => Err(StoreError::Failed("no answer within the deadline".into()).into()),
         }
+    }
+
+    /// Whether all that the store had at that time is known here.
+    pub fn has_heard_since(&self, moment: Timestamp) -> bool {
+        let since = self.store.clock().now().saturating_since(moment);
+        since > self.view.age()
     }
 
     fn check_record(&self, cached: &Cached, started: Instant) -> Result<Principal, AuthError> {

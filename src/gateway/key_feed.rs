@@ -5,12 +5,18 @@
 //! Invariant: the gate is raised first, the cache touched after; the position
 //! moves only over changes that are applied.
 
+mod again;
+mod damage;
+mod deleted_keys;
 mod lost_keys;
 mod outcomes;
-#[cfg(test)]
-mod poll_test;
 mod recent_changes;
+mod reread;
 mod resync;
+#[cfg(test)]
+mod turn_test;
+mod unreadable;
+mod upkeep;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,18 +25,24 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::auth::{Authenticator, StoreView};
+use crate::gateway::auth::{Authenticator, StaleMode, StoreView};
 use crate::gateway::events::Events;
-use crate::gateway::sessions::{EndedSessions, Registry};
+use crate::gateway::registrations::Instances;
+use crate::gateway::sessions::{EndedSessions, KnownBy, Registry};
 use crate::keys::{KeyId, KeyRecord, Position, latest_expiry};
 use crate::metrics::registry::Metrics;
-use crate::store::{Bound, Change, Feed, FeedStore, Heartbeat, KeyChange, Standing, StoreError};
+use crate::store::{Bound, Change, FeedStore, Heartbeat, KeyChange, Standing, StoreError};
+use damage::Damage;
+use deleted_keys::DeletedKeys;
 use lost_keys::LostKeys;
 use outcomes::Outcomes;
 use recent_changes::RecentChanges;
+use reread::Reread;
+use unreadable::UnreadableKeys;
+use upkeep::Upkeep;
 
-/// Between two sweeps of spent gates; each looks at every gate.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Keys that were set aside and are read again in one turn.
+const SET_ASIDE_AT_ONCE: usize = 200;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Applies changes of keys to this gateway.
@@ -47,6 +59,9 @@ pub struct KeyFeedFollower {
     outcomes: Outcomes,
     recent: RecentChanges,
     lost: LostKeys,
+    unreadable: UnreadableKeys,
+    damage: Damage,
+    deleted: DeletedKeys,
 }
 
 /// What a follower works with.
@@ -59,6 +74,8 @@ pub struct FollowerParts {
     pub authenticator: Arc<Authenticator>,
     /// What is known of the store, and since when.
     pub view: Arc<StoreView>,
+    /// Agents and registrations: what is left of deleted keys.
+    pub instances: Arc<Instances>,
     /// Events.
     pub events: Arc<Events>,
     /// Metrics.
@@ -78,15 +95,20 @@ impl KeyFeedFollower {
             registry,
             authenticator,
             view,
+            instances,
             events,
             metrics,
             interval,
             position,
         } = parts;
+        registry.follow_history(position.epoch);
         Self {
             outcomes: Outcomes::new(store.clock().clone()),
             recent: RecentChanges::default(),
             lost: LostKeys::new(Arc::clone(&events), Arc::clone(&metrics)),
+            unreadable: UnreadableKeys::new(Arc::clone(&events), Arc::clone(&metrics)),
+            damage: Damage::default(),
+            deleted: DeletedKeys::new(instances),
             store,
             registry,
             authenticator,
@@ -104,6 +126,22 @@ impl KeyFeedFollower {
     /// caller applied it first.
     pub async fn apply(&self, change: &KeyChange) -> EndedSessions {
         let closing = self.registry.apply(change);
+        self.remember(change).await;
+        closing
+    }
+
+    /// The same of a revoke or a delete that the store has, and reports what it did
+    /// here.
+    async fn apply_final(&self, change: &KeyChange) {
+        let closing = self.apply(change).await;
+        let key = change.change.key();
+        self.outcomes.note(key, change.position.revision, closing);
+        if let Change::Deleted { .. } = change.change {
+            self.deleted.note(key);
+        }
+    }
+
+    async fn remember(&self, change: &KeyChange) {
         self.recent.note(&change.change);
         self.lost.found(change.change.key());
         let cache = self.authenticator.cache();
@@ -120,7 +158,6 @@ impl KeyFeedFollower {
             Change::Revoked(record) => cache.put(record.clone(), epoch).await,
             Change::Deleted { key, .. } => cache.forget(*key).await,
         }
-        closing
     }
 
     /// Applies a revoke that no store has taken yet. Returns the key as it is
@@ -130,8 +167,9 @@ impl KeyFeedFollower {
         let cached = self.authenticator.cache().record(key).await;
         let Some(mut record) = cached.or_else(|| self.recent.record(key)) else {
             // No key lives longer than that: its expiry is judged by date.
-            let keep_until = latest_expiry(now).saturating_add(2 * DAY);
-            return (None, self.registry.end_revoked(key, now, keep_until));
+            let latest = latest_expiry(now).saturating_add(2 * DAY);
+            let known = KnownBy::ThisGateway;
+            return (None, self.registry.end_revoked(key, now, latest, known));
         };
         record.revoked_at = record.revoked_at.or(Some(now));
         let change = KeyChange {
@@ -141,27 +179,40 @@ impl KeyFeedFollower {
             },
             change: Change::Revoked(record.clone()),
         };
-        (Some(record), self.apply(&change).await)
+        let closing = self.registry.end(&change.change, KnownBy::ThisGateway);
+        self.remember(&change).await;
+        (Some(record), closing)
+    }
+
+    /// A revoke that was applied here is of no key.
+    pub fn no_such_key(&self, key: KeyId) {
+        self.registry.no_such_key(key);
     }
 
     /// Follows the feed until `shutdown`. Renews the lease at each turn.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut swept_at = Instant::now();
+        let mut upkeep = Upkeep::new(&self);
+        let mut reread = Reread::default();
         // The first at once: a start may have taken long.
         let mut at_once = true;
         while !shutdown.is_cancelled() {
-            let position = self.position();
             if !at_once {
+                let cursor = reread.cursor().unwrap_or_else(|| self.position());
                 tokio::select! {
-                    () = self.store.changed(position) => {}
+                    () = self.store.changed(cursor) => {}
                     () = self.outcomes.pressing() => {}
                     () = tokio::time::sleep(self.interval) => {}
+                    read = reread.next() => {
+                        // The heartbeats go on, whatever a read says.
+                        at_once = self.took(&mut reread, read);
+                        continue;
+                    }
                     () = shutdown.cancelled() => return,
                 }
             }
             // A store that hangs must not hold up the stop.
             let turned = tokio::select! {
-                turned = self.poll_once() => turned,
+                turned = self.turn(&mut reread) => turned,
                 () = shutdown.cancelled() => return,
             };
             match turned {
@@ -181,29 +232,42 @@ impl KeyFeedFollower {
                     at_once = true;
                 }
             }
-            // While the store is not heard, what a sweep forgets can't be loaded
-            // again, and its key could not join.
-            let is_heard = self.view.staleness().loads_uncached(self.view.age());
-            if is_heard && swept_at.elapsed() >= SWEEP_INTERVAL {
-                swept_at = Instant::now();
-                for key in self.registry.sweep() {
-                    self.authenticator.cache().forget(key).await;
-                }
-            }
+            upkeep.look().await;
         }
     }
 
+    /// A read of the resync ended. Returns whether all are read, and so the view
+    /// may be as fresh as the next turn.
+    fn took(self: &Arc<Self>, reread: &mut Reread, read: Result<(), StoreError>) -> bool {
+        match read {
+            Ok(()) => reread.fill(self),
+            // Read again from the next turn on, which may know more.
+            Err(error) => {
+                self.metrics.store_failures.inc();
+                tracing::warn!(%error, "known keys can't be read again; retrying");
+            }
+        }
+        let done = reread.finish();
+        if let Some(position) = done {
+            self.end_resync(position);
+        }
+        done.is_some()
+    }
+
     /// One turn: renew, then apply what is new. Returns whether there is more
-    /// to come; only without is the view as fresh as the call.
-    async fn poll_once(&self) -> Result<bool, StoreError> {
-        let position = self.position();
+    /// to come; only without, and with no resync under way, is the view as fresh as
+    /// the call.
+    async fn turn(self: &Arc<Self>, reread: &mut Reread) -> Result<bool, StoreError> {
+        let applied = self.position();
+        let cursor = reread.cursor().unwrap_or(applied);
         let news = self.outcomes.news();
         let sent = Instant::now();
         let feed = self
             .store
             .renew(Heartbeat {
                 gateway: self.registry.gateway(),
-                position,
+                position: cursor,
+                applied,
                 live_sessions: self.registry.live_total() as u64,
                 standing: self.standing(),
                 outcomes: news.clone(),
@@ -211,26 +275,51 @@ impl KeyFeedFollower {
             .await?;
         self.outcomes.told(&news);
         self.protection(feed.unprotected.as_deref());
-        if follows(position, &feed) {
+        self.damage.tell(&feed.damaged, &self.metrics);
+        let target = feed.position;
+        if feed.follows(cursor) {
             for entry in &feed.entries {
-                let closing = self.apply(entry).await;
-                let (key, revision) = (entry.change.key(), entry.position.revision);
                 match &entry.change {
-                    Change::Revoked(_) | Change::Deleted { .. } => {
-                        self.outcomes.note(key, revision, closing);
-                    }
-                    Change::Created(_) | Change::Edited(_) => {}
+                    Change::Revoked(_) | Change::Deleted { .. } => self.apply_final(entry).await,
+                    Change::Created(_) | Change::Edited(_) => drop(self.apply(entry).await),
                 }
-                self.advance(entry.position);
+                match reread.cursor() {
+                    Some(_) => reread.advance(entry.position),
+                    None => self.advance(entry.position),
+                }
             }
+            reread.fill(self);
         } else {
-            self.resync(feed.position).await?;
+            self.begin_resync(feed, reread).await?;
         }
-        let is_behind = self.position() != feed.position;
-        if !is_behind {
+        if let Some(position) = reread.finish() {
+            self.end_resync(position);
+        }
+        self.read_set_aside(reread, target);
+        let at = reread.cursor().unwrap_or_else(|| self.position());
+        let is_behind = at != target;
+        if !is_behind && reread.cursor().is_none() {
             self.view.refreshed(sent);
         }
         Ok(is_behind)
+    }
+
+    /// Reads keys again that were lost or unreadable, and ends the sessions of those
+    /// that were so for too long, where the policy says so.
+    fn read_set_aside(self: &Arc<Self>, reread: &mut Reread, target: Position) {
+        self.lost.forget_expired(self.registry.clock().now());
+        let mut keys = self.unreadable.due(SET_ASIDE_AT_ONCE);
+        keys.extend(self.lost.due(SET_ASIDE_AT_ONCE));
+        reread.again(self, keys, target.epoch);
+        let staleness = self.view.staleness();
+        if staleness.mode == StaleMode::Strict {
+            for key in self.unreadable.older_than(staleness.stale_after) {
+                let closing = self.registry.end_unread(key);
+                if closing.total() > 0 {
+                    tracing::error!(%key, sessions = closing.total(), "a key could not be read for too long: its sessions are ended");
+                }
+            }
+        }
     }
 
     /// Tells, once a change, whether the store is set up to lose none.
@@ -289,62 +378,5 @@ impl KeyFeedFollower {
         self.metrics
             .applied_revision
             .set(i64::try_from(to.revision.0).unwrap_or(i64::MAX));
-    }
-}
-
-/// Whether the feed goes on exactly where `position` stands.
-fn follows(position: Position, feed: &Feed) -> bool {
-    let mut at = position;
-    for entry in &feed.entries {
-        if entry.position.epoch != at.epoch || entry.position.revision != at.revision.next() {
-            return false;
-        }
-        at = entry.position;
-    }
-    if feed.entries.is_empty() {
-        feed.position == position
-    } else {
-        feed.position.epoch == position.epoch
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::{Epoch, Revision, Timestamp};
-
-    fn at(epoch: u128, revision: u64) -> Position {
-        Position {
-            epoch: Epoch(epoch),
-            revision: Revision(revision),
-        }
-    }
-
-    fn feed(position: Position, entries: &[Position]) -> Feed {
-        let entry = |position: &Position| KeyChange {
-            position: *position,
-            change: Change::Deleted {
-                key: "key_0123456789ABCDEF".parse().unwrap(),
-                expires_at: Timestamp::from_millis(0),
-            },
-        };
-        Feed {
-            position,
-            entries: entries.iter().map(entry).collect(),
-            unprotected: None,
-        }
-    }
-
-    #[test]
-    fn anything_but_the_next_step_is_a_resync() {
-        let here = at(1, 5);
-        assert!(follows(here, &feed(at(1, 5), &[])));
-        assert!(follows(here, &feed(at(1, 7), &[at(1, 6), at(1, 7)])));
-        assert!(follows(here, &feed(at(1, 9), &[at(1, 6)])), "more to come");
-        assert!(!follows(here, &feed(at(1, 7), &[at(1, 7)])), "a gap");
-        assert!(!follows(here, &feed(at(1, 6), &[])), "ahead, no entries");
-        assert!(!follows(here, &feed(at(1, 4), &[])), "behind");
-        assert!(!follows(here, &feed(at(2, 5), &[])), "another history");
-        assert!(!follows(here, &feed(at(2, 6), &[at(2, 6)])));
     }
 }

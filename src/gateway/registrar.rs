@@ -338,7 +338,10 @@ impl Registrar {
             AuthError::Revoked { key, at } => Refusal::Revoked { key, at },
             AuthError::Expired { key, at } => Refusal::Expired { key, at },
             AuthError::Unavailable(
-                StoreError::Failed(_) | StoreError::Corrupt { .. } | StoreError::Foreign(_),
+                StoreError::Failed(_)
+                | StoreError::NotWritten(_)
+                | StoreError::Corrupt { .. }
+                | StoreError::Foreign(_),
             ) => Refusal::Unavailable,
         })
     }

@@ -7,6 +7,7 @@
 //! ended gate.
 
 mod deadlines;
+mod ends;
 mod expiry;
 mod gate;
 mod guard;
@@ -18,6 +19,7 @@ mod stale_store;
 #[cfg(test)]
 mod tests;
 
+pub use ends::KnownBy;
 pub(crate) use expiry::ExpiryTimers;
 pub(crate) use gate::{AdmitError, KeyEnd};
 pub use guard::SessionGuard;

@@ -30,7 +30,7 @@ impl fmt::Display for Revision {
 
 /// One history of a store. Revisions of two epochs can't be compared: a
 /// failover may have rewritten what one of them counted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u128);
 
 impl fmt::Display for Epoch {
@@ -46,7 +46,7 @@ impl fmt::Debug for Epoch {
 }
 
 /// A place in a store's history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Which history.
     pub epoch: Epoch,

@@ -15,6 +15,8 @@ use super::observer::Connections;
 use super::ops_listener::OpsListener;
 use super::run::Parts;
 use super::{Addresses, DataDir, Server, StartError};
+use tokio_util::sync::CancellationToken;
+
 use crate::admin_api::{self, About, AdminState};
 use crate::agent_api;
 use crate::control::audit::Audit;
@@ -147,6 +149,7 @@ pub(super) async fn build(
         registry: Arc::clone(&registry),
         authenticator: Arc::clone(&authenticator),
         view: Arc::clone(&view),
+        instances: Arc::clone(&instances),
         events: Arc::clone(&events),
         metrics: Arc::clone(&metrics),
         interval: config.timing.feed_interval,
@@ -168,6 +171,7 @@ pub(super) async fn build(
         config.audit_keep,
         Arc::clone(&metrics),
     )?);
+    let drain = CancellationToken::new();
     let key_admin = Arc::new(KeyAdmin::new(KeyAdminParts {
         store: store.clone(),
         key_feed: Arc::clone(&key_feed),
@@ -177,6 +181,7 @@ pub(super) async fn build(
         audit: Arc::clone(&audit),
         metrics: Arc::clone(&metrics),
         revoke_wait: config.timing.revoke_wait,
+        stopping: drain.clone(),
     }));
     let senders = Arc::new(Senders::new(telemetry_senders::CAPACITY));
     let registrar = Registrar::new(RegistrarParts {
@@ -269,6 +274,7 @@ pub(super) async fn build(
             stale: StaleWatch::new(registry, Arc::clone(&view)),
             view,
             drain_time: config.timing.drain_time,
+            drain,
         },
     })
 }

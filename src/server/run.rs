@@ -54,11 +54,13 @@ pub(super) struct Parts {
     pub stale: StaleWatch,
     pub view: Arc<StoreView>,
     pub drain_time: Duration,
+    /// Cancelled here, when the gateway begins to stop.
+    pub drain: CancellationToken,
 }
 
 impl Parts {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-        let drain = CancellationToken::new();
+        let drain = self.drain;
         let stop = CancellationToken::new();
         let mut background = JoinSet::new();
         let part = |name: &'static str, work: BoxFuture| async move {

@@ -33,18 +33,25 @@ pub(in crate::store) struct KeyRow {
     pub modified_at: Timestamp,
     pub expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
-    pub revision: Revision,
+    /// The latest expiry that it ever had; missing in rows from before there was
+    /// one: then [`KeyRow::latest_expiry`] is what is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_expiry: Option<Timestamp>,
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+    /// Last, for [`unsealed`].
+    pub revision: Revision,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) struct DeletedRow {
     pub digest: HexDigest,
+    /// The latest that the key ever had: a gateway may know that one.
     pub expires_at: Timestamp,
-    pub revision: Revision,
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+    /// Last, for [`unsealed`].
+    pub revision: Revision,
 }
 
 /// An entry of the feed: what happened, and the record as it was then.
@@ -52,9 +59,10 @@ pub(in crate::store) struct DeletedRow {
 pub(in crate::store) struct FeedRow {
     pub key: KeyId,
     pub what: What,
-    pub record: StoredKey,
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+    /// Last, for [`unsealed`].
+    pub record: StoredKey,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +110,16 @@ impl<'de> Deserialize<'de> for HexDigest {
     }
 }
 
+impl StoredKey {
+    /// The revision of its last change.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Key(row) => row.revision,
+            Self::Deleted(marker) => marker.revision,
+        }
+    }
+}
+
 impl KeyRow {
     /// A record as it was before its revoke.
     pub fn unrevoked(record: KeyRecord) -> Self {
@@ -113,9 +131,16 @@ impl KeyRow {
             modified_at: record.modified_at,
             expires_at: record.expires_at,
             revoked_at: None,
-            revision: record.revision,
+            latest_expiry: None,
             unknown: Map::new(),
+            revision: record.revision,
         }
+    }
+
+    /// The latest expiry that it ever had, as far as is known.
+    pub fn latest_expiry(&self) -> Timestamp {
+        self.latest_expiry
+            .map_or(self.expires_at, |at| at.max(self.expires_at))
     }
 
     pub fn to_record(&self, id: KeyId) -> KeyRecord {
@@ -182,6 +207,35 @@ pub(in crate::store) fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreEr
     let crc = crc32fast::hash(&bytes[HEAD..]).to_le_bytes();
     bytes[1..HEAD].copy_from_slice(&crc);
     Ok(bytes)
+}
+
+/// A row without its revision, which Redis's script puts in: the backend that
+/// makes the revision is the only one that knows it.
+pub(in crate::store) struct Unsealed {
+    /// The text before the revision.
+    pub head: Vec<u8>,
+    /// Its CRC-32, which the script goes on from.
+    pub crc: u32,
+    /// The text behind the revision: closing braces.
+    pub tail: &'static str,
+}
+
+/// What [`Unsealed`] rows carry in the place of their revision.
+pub(in crate::store) const UNKNOWN_REVISION: Revision = Revision(u64::MAX);
+
+/// Encodes a row whose last field is the revision, [`UNKNOWN_REVISION`], of
+/// itself or of a record in it.
+pub(in crate::store) fn unsealed<T: Serialize>(row: &T) -> Result<Unsealed, StoreError> {
+    let mut head = serde_json::to_vec(row).map_err(|e| StoreError::Failed(e.to_string()))?;
+    let number = UNKNOWN_REVISION.to_string();
+    let tail = ["}", "}}"]
+        .into_iter()
+        .find(|tail| head.ends_with(format!("{number}{tail}").as_bytes()));
+    let tail =
+        tail.ok_or_else(|| StoreError::Failed("a row does not end in its revision".into()))?;
+    head.truncate(head.len() - number.len() - tail.len());
+    let crc = crc32fast::hash(&head);
+    Ok(Unsealed { head, crc, tail })
 }
 
 /// Reads a row; `what` names it in the error.

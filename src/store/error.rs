@@ -3,9 +3,13 @@
 /// A fault of the store, never of the caller: answered as UNAVAILABLE.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The backend did not do it; `0` says why.
+    /// The backend did not answer that it is done: whether it wrote is not known. `0`
+    /// says why.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// The backend did not do it, and nothing was written; `0` says why.
+    #[error("the store failed: {0}")]
+    NotWritten(String),
     /// A record is there, but its checksum or its content is wrong.
     #[error("the stored record of {what} is damaged: {why}")]
     Corrupt {

@@ -97,6 +97,8 @@ pub enum EventKind {
     KeyExpired,
     /// The store lacks a key that a gateway knows.
     KeyLost,
+    /// A key can't be read from the store.
+    KeyUnreadable,
     /// The store had lost the end of a key: written again.
     RevokeReasserted,
     /// The store began a new history: changes may be lost.
@@ -105,7 +107,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AgentJoined,
         Self::Rejected,
         Self::SessionOpened,
@@ -122,6 +124,7 @@ impl EventKind {
         Self::KeyDeleted,
         Self::KeyExpired,
         Self::KeyLost,
+        Self::KeyUnreadable,
         Self::RevokeReasserted,
         Self::StoreNewHistory,
     ];
@@ -145,6 +148,7 @@ impl EventKind {
             Self::KeyDeleted => "key_deleted",
             Self::KeyExpired => "key_expired",
             Self::KeyLost => "key_lost",
+            Self::KeyUnreadable => "key_unreadable",
             Self::RevokeReasserted => "revoke_reasserted",
             Self::StoreNewHistory => "store_new_history",
         }

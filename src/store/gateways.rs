@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::feed::Feed;
-use crate::keys::{Id, KeyId, ParseIdError, Position, Revision, Timestamp};
+use crate::keys::{Epoch, Id, KeyId, ParseIdError, Position, Revision, Timestamp};
 
 /// A gateway's id: random, new at each start; prints as 16 Base62 characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,8 +67,11 @@ pub struct Bound {
 pub struct Heartbeat {
     /// The gateway that reports.
     pub gateway: GatewayId,
-    /// Every change up to here is applied there.
+    /// The changes after it are asked for.
     pub position: Position,
+    /// Every change up to here is applied there. Behind `position` while all known
+    /// keys are read again.
+    pub applied: Position,
     /// Sessions live there.
     pub live_sessions: u64,
     /// How it stands.
@@ -103,10 +106,27 @@ pub struct Enrolled {
     pub last_heartbeat: Timestamp,
     /// Every change up to here is applied there.
     pub applied: Revision,
+    /// The history that it followed then; `None`: an older muster does not say.
+    pub epoch: Option<Epoch>,
     /// Sessions live there at that time.
     pub live_sessions: u64,
     /// How it stood then.
     pub standing: Standing,
+    /// What it said of itself, or said last, can't be read: why. It has to be
+    /// reached all the same; one that lives writes it anew by itself.
+    pub damaged: Option<String>,
+}
+
+/// How far the last final change of a key has got.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// The enrolled gateways in order of their ids.
+    pub enrolled: Vec<Enrolled>,
+    /// Where the store is.
+    pub position: Position,
+    /// What the change did, by those gateways that have reported it, in order of
+    /// their ids.
+    pub outcomes: Vec<(GatewayId, Outcome)>,
 }
 
 impl Enrolled {
@@ -117,6 +137,12 @@ impl Enrolled {
     /// How old its view of the store is at `now` at most, by what it said last.
     pub fn view_age(&self, now: Timestamp) -> Duration {
         self.standing.view_age + now.saturating_since(self.last_heartbeat)
+    }
+
+    /// Whether it has applied what made that revision of the store's history that
+    /// `now` is in. Revisions of two histories can't be compared.
+    pub fn has_applied(&self, revision: Revision, now: Position) -> bool {
+        self.applied >= revision && self.epoch.is_none_or(|epoch| epoch == now.epoch)
     }
 
     /// Whether its heartbeat has lapsed at `now`.
@@ -152,13 +178,13 @@ pub trait GatewayStore: Send + Sync + 'static {
     /// [`StoreError`].
     async fn gateways(&self) -> Result<(Vec<Enrolled>, Position), StoreError>;
 
-    /// What the last final change of a key did, by those gateways that have
-    /// reported it, in order of their ids. Kept for as long as it may be asked
-    /// with reason: 30 days or, by the embedded store, until its process ends.
+    /// How far the last final change of a key has got, at one moment. What it did
+    /// is kept for as long as it may be asked with reason: 30 days or, by the
+    /// embedded store, until its process ends.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError>;
+    async fn reach(&self, key: KeyId) -> Result<Reach, StoreError>;
 
     /// Takes a gateway out of the set: a clean stop.
     ///

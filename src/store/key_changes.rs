@@ -9,10 +9,9 @@ use serde_json::Map;
 use super::codec::{DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, What};
 use super::error::StoreError;
 use super::feed::{Change, KeyChange};
-use super::keys::{ChangeError, KeyEdit, NewKey};
+use super::keys::{ChangeError, KeyEdit, Lookup, Marker, NewKey};
 use crate::keys::{
-    DEFAULT_NAMESPACE, Epoch, KeyId, KeyStatus, Position, Revision, Timestamp, check_expiry,
-    latest_expiry,
+    DEFAULT_NAMESPACE, KeyId, KeyStatus, Position, Revision, Timestamp, check_expiry, latest_expiry,
 };
 
 /// What is asked of one key.
@@ -37,22 +36,21 @@ pub(in crate::store) enum Decision {
 pub(in crate::store) struct Write {
     /// The feed's entry, with the key's new row in it.
     pub entry: FeedRow,
-    /// The revision it makes.
-    pub revision: Revision,
-    /// When the key was created: its place in the list.
-    pub created_at: Timestamp,
+    /// When the key was created: its place in the list. `None`: it is not in it.
+    pub created_at: Option<Timestamp>,
     /// It must be written before this time of the store's clock.
     pub before: Option<Timestamp>,
 }
 
 impl Write {
-    /// The change as the feed has it.
-    pub fn change(&self, epoch: Epoch) -> KeyChange {
+    /// The change as the feed has it, once it made `position`'s revision.
+    pub fn made(mut self, position: Position) -> KeyChange {
+        match &mut self.entry.record {
+            StoredKey::Key(row) => row.revision = position.revision,
+            StoredKey::Deleted(marker) => marker.revision = position.revision,
+        }
         KeyChange {
-            position: Position {
-                epoch,
-                revision: self.revision,
-            },
+            position,
             change: to_change(&self.entry),
         }
     }
@@ -104,8 +102,9 @@ fn create(key: NewKey, now: Timestamp, revision: Revision) -> Result<Decision, C
         modified_at: now,
         expires_at,
         revoked_at: None,
-        revision,
+        latest_expiry: None,
         unknown: Map::new(),
+        revision,
     };
     Ok(put(key.id, What::Created, row, Some(expires_at)))
 }
@@ -137,6 +136,7 @@ fn edit(
             KeyStatus::Valid => check_expiry(expires_at, now)?,
         }
         before = Some(row.expires_at.min(expires_at));
+        row.latest_expiry = Some(row.latest_expiry().max(expires_at));
         row.expires_at = expires_at;
     }
     if let Some(name) = edit.name {
@@ -202,38 +202,77 @@ fn reassert(
     Ok(revoke(id, row, at, revision))
 }
 
+/// The end that a row has, as one more change: for a row that is there without
+/// its entry in the feed. `None` of a key that has not ended.
+pub(in crate::store) fn end_again(
+    id: KeyId,
+    stored: StoredKey,
+    revision: Revision,
+) -> Option<Write> {
+    let (what, record, created_at) = match stored {
+        StoredKey::Key(mut row) if row.revoked_at.is_some() => {
+            row.revision = revision;
+            let created_at = Some(row.created_at);
+            (What::Revoked, StoredKey::Key(row), created_at)
+        }
+        StoredKey::Deleted(mut marker) => {
+            marker.revision = revision;
+            (What::Deleted, StoredKey::Deleted(marker), None)
+        }
+        StoredKey::Key(_) => return None,
+    };
+    Some(write(id, what, record, created_at))
+}
+
 fn mark_deleted(id: KeyId, row: KeyRow, revision: Revision) -> Decision {
     let marker = DeletedRow {
         digest: row.digest,
-        expires_at: row.expires_at,
-        revision,
+        // A gateway that missed the edit that shortened it knows the later one.
+        expires_at: row.latest_expiry(),
         unknown: Map::new(),
-    };
-    Decision::Write(Box::new(Write {
-        entry: FeedRow {
-            key: id,
-            what: What::Deleted,
-            record: StoredKey::Deleted(marker),
-            unknown: Map::new(),
-        },
         revision,
-        created_at: row.created_at,
-        before: None,
-    }))
+    };
+    let record = StoredKey::Deleted(marker);
+    Decision::Write(Box::new(write(
+        id,
+        What::Deleted,
+        record,
+        Some(row.created_at),
+    )))
 }
 
 fn put(key: KeyId, what: What, row: KeyRow, before: Option<Timestamp>) -> Decision {
+    let created_at = Some(row.created_at);
+    let record = StoredKey::Key(Box::new(row));
     Decision::Write(Box::new(Write {
-        revision: row.revision,
-        created_at: row.created_at,
         before,
+        ..write(key, what, record, created_at)
+    }))
+}
+
+fn write(key: KeyId, what: What, record: StoredKey, created_at: Option<Timestamp>) -> Write {
+    Write {
         entry: FeedRow {
             key,
             what,
-            record: StoredKey::Key(Box::new(row)),
             unknown: Map::new(),
+            record,
         },
-    }))
+        created_at,
+        before: None,
+    }
+}
+
+/// What is stored under a key's id, as a load tells it.
+pub(in crate::store) fn to_lookup(id: KeyId, stored: Option<StoredKey>) -> Lookup {
+    match stored {
+        Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
+        Some(StoredKey::Deleted(marker)) => Lookup::Deleted(Marker {
+            revision: marker.revision,
+            expires_at: marker.expires_at,
+        }),
+        None => Lookup::Absent,
+    }
 }
 
 /// A feed's entry as what happened.

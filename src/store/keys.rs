@@ -47,7 +47,8 @@ pub enum ChangeError {
     /// The change breaks a rule.
     #[error(transparent)]
     Rule(#[from] RuleError),
-    /// The store failed. Whether the change was written is not known.
+    /// The store failed. Whether the change was written is not known, but for
+    /// [`StoreError::NotWritten`].
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -82,10 +83,28 @@ pub struct KeyEdit {
 pub enum Lookup {
     /// A key, whatever its status.
     Present(KeyRecord),
-    /// A deleted key's tombstone: to every interface as if it were absent.
-    Deleted,
+    /// A deleted key's marker: to every interface as if it were absent.
+    Deleted(Marker),
     /// Nothing.
     Absent,
+}
+
+/// What is kept of a deleted key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marker {
+    /// The revision of the delete.
+    pub revision: Revision,
+    /// The latest expiry that the key ever had.
+    pub expires_at: Timestamp,
+}
+
+/// Many keys as they were at one moment.
+#[derive(Debug, Clone)]
+pub struct LoadedKeys {
+    /// The store's epoch at the time of the read.
+    pub epoch: Epoch,
+    /// What is there of each that was asked for; an error is that key's alone.
+    pub keys: Vec<(KeyId, Result<Lookup, StoreError>)>,
 }
 
 /// A load's answer and the history it was read from.
@@ -167,6 +186,12 @@ pub trait KeyStore: Send + Sync + 'static {
     /// [`StoreError`]; `Corrupt` when the record is damaged.
     async fn load(&self, id: KeyId) -> Result<Loaded, StoreError>;
 
+    /// Reads what is under many ids at once.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a damaged record is no error of the others'.
+    async fn load_all(&self, ids: &[KeyId]) -> Result<LoadedKeys, StoreError>;
+
     /// At most `limit` keys after `after`, in order of creation.
     ///
     /// # Errors
@@ -178,7 +203,25 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError>;
+    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+        let feed = self.feed_after(after.revision).await?;
+        Ok(Some(feed).filter(|feed| feed.follows(after)))
+    }
+
+    /// The entries that the feed still has after `after`, whatever history they
+    /// are of: those of an older one say what led to this store, too.
+    ///
+    /// # Errors
+    /// [`StoreError`]. A damaged entry is no error: the feed names it.
+    async fn feed_after(&self, after: Revision) -> Result<Feed, StoreError>;
+
+    /// Removes the markers of deleted keys that no gateway needs any more: the
+    /// latest expiry that the key had is past, and all enrolled gateways have
+    /// applied the delete. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn remove_spent_markers(&self) -> Result<u64, StoreError>;
 
     /// Writes a new key. The expiry is judged in the step that writes it.
     ///

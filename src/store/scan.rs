@@ -175,11 +175,7 @@ pub fn read_key(id: KeyId, row: &[u8]) -> Result<Stored, StoreError> {
 /// [`StoreError::Corrupt`].
 pub fn read_change(revision: Revision, row: &[u8]) -> Result<(Change, Revision), StoreError> {
     let row: FeedRow = decode(row, || format!("feed entry {revision}"))?;
-    let made = match &row.record {
-        StoredKey::Key(key) => key.revision,
-        StoredKey::Deleted(marker) => marker.revision,
-    };
-    Ok((to_change(&row), made))
+    Ok((to_change(&row), row.record.revision()))
 }
 
 /// Reads a token's row.

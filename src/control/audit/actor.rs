@@ -3,8 +3,9 @@
 use parking_lot::Mutex;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Origin;
+use super::{Action, Audit, Origin};
 use crate::store::{AuditResult, StoreError};
 
 /// The maker of a change. What is done in its name is noted on it on the way, and
@@ -13,6 +14,8 @@ use crate::store::{AuditResult, StoreError};
 pub struct Actor {
     origin: Arc<Origin>,
     parts: Arc<Mutex<Vec<Part>>>,
+    /// Something of it is in the trail already.
+    is_noted: Arc<AtomicBool>,
 }
 
 /// One thing of those that a call does.
@@ -30,6 +33,7 @@ impl Actor {
         Self {
             origin: Arc::new(origin),
             parts: Arc::default(),
+            is_noted: Arc::default(),
         }
     }
 
@@ -76,12 +80,37 @@ impl Actor {
     pub fn failed(&self, error: &StoreError) {
         let result = match error {
             StoreError::Failed(_) => AuditResult::Unknown,
-            StoreError::Corrupt { .. } | StoreError::Foreign(_) => AuditResult::Failed,
+            StoreError::NotWritten(_) | StoreError::Corrupt { .. } | StoreError::Foreign(_) => {
+                AuditResult::Failed
+            }
         };
         self.set_result(result, Some(error.to_string()));
     }
 
-    /// All that was done.
+    /// Notes the last thing done at once: what follows of the call may take long, or
+    /// be cut off. As `Ok`, unless its result was set.
+    pub fn note_now(&self, trail: &Audit, action: &'static str) {
+        let Some(part) = self.parts.lock().pop() else {
+            return;
+        };
+        self.is_noted.store(true, Ordering::Relaxed);
+        let (result, reason) = part.end.unwrap_or((AuditResult::Ok, None));
+        let action = Action {
+            name: action,
+            target: Some(part.target),
+            detail: part.detail,
+            result,
+            reason,
+        };
+        trail.queue(&self.origin, action);
+    }
+
+    /// Whether something was noted by [`Self::note_now`].
+    pub fn is_noted(&self) -> bool {
+        self.is_noted.load(Ordering::Relaxed)
+    }
+
+    /// All that was done and is not noted yet.
     pub fn take_targets(&self) -> Vec<Part> {
         std::mem::take(&mut *self.parts.lock())
     }

@@ -5,9 +5,11 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::GatewayOutcome;
 use crate::keys::{KeyRecord, Timestamp};
-use crate::store::{Enrolled, FeedStore, GatewayId, Outcome, StoreError};
+use crate::store::{Enrolled, FeedStore, GatewayId, Outcome, Reach, StoreError};
 
 /// Between two looks at what the others have reported: a revoke is to be
 /// answered as soon as the last of them has.
@@ -22,10 +24,11 @@ pub(super) async fn picture(
     store: &dyn FeedStore,
     key: &KeyRecord,
 ) -> Result<Vec<GatewayOutcome>, StoreError> {
-    // In this order: a gateway reports what a change did in the same step with
-    // which it says that it has applied it.
-    let (enrolled, _) = store.gateways().await?;
-    let outcomes = store.outcomes(key.id).await?;
+    let Reach {
+        enrolled,
+        position,
+        outcomes,
+    } = store.reach(key.id).await?;
     let now = store.clock().now();
     let left = outcomes
         .iter()
@@ -34,18 +37,22 @@ pub(super) async fn picture(
     let mut all: Vec<_> = left.collect();
     all.extend(enrolled.into_iter().map(|gateway| {
         let told = outcomes.iter().find(|(of, _)| *of == gateway.info.id);
-        outcome(gateway, told.map(|(_, outcome)| outcome), key, now)
+        let told = told.map(|(_, outcome)| outcome);
+        // What a gateway closed is kept for a while only; how far it is, always.
+        let applied = told.is_some() || gateway.has_applied(key.revision, position);
+        outcome(gateway, applied, told, key, now)
     }));
     all.sort_by_key(|gateway| gateway.id);
     Ok(all)
 }
 
-/// Looks until all but `own` are done, at most for `at_most`.
+/// Looks until all but `own` are done, at most for `at_most`, and not past a stop.
 pub(super) async fn wait(
     store: &dyn FeedStore,
     key: &KeyRecord,
     own: GatewayId,
     at_most: Duration,
+    stopping: &CancellationToken,
 ) -> Result<Vec<GatewayOutcome>, StoreError> {
     let until = Instant::now() + at_most;
     loop {
@@ -53,21 +60,26 @@ pub(super) async fn wait(
         let mut picture =
             looked.map_err(|_| StoreError::Failed("no answer within the deadline".into()))??;
         picture.retain(|gateway| gateway.id != own && gateway.enrolled);
-        if picture.iter().all(GatewayOutcome::is_done) || Instant::now() >= until {
+        if picture.iter().all(GatewayOutcome::is_done)
+            || Instant::now() >= until
+            || stopping.is_cancelled()
+        {
             return Ok(picture);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stopping.cancelled() => {}
+        }
     }
 }
 
 fn outcome(
     gateway: Enrolled,
+    applied: bool,
     told: Option<&Outcome>,
     key: &KeyRecord,
     now: Timestamp,
 ) -> GatewayOutcome {
-    // What a gateway closed is kept for a while only; how far it is, always.
-    let applied = told.is_some() || gateway.applied >= key.revision;
     let ends_after = gateway.standing.ends_after.filter(|_| !applied);
     GatewayOutcome {
         id: gateway.info.id,

@@ -18,6 +18,9 @@ use crate::store::{ChangeError, KeyStore, StoreError, Written};
 /// Before the second try, and before any.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
+/// Revokes that wait at most: each holds a task, and a gate that may be of no key.
+const MOST: usize = 1_000;
+
 /// The revokes that wait for the store.
 pub(super) struct Pending {
     store: Arc<dyn KeyStore>,
@@ -40,6 +43,12 @@ impl Pending {
         })
     }
 
+    /// Whether one more may wait.
+    pub fn has_room(&self, key: KeyId) -> bool {
+        let keys = self.keys.lock();
+        keys.len() < MOST || keys.contains(&key)
+    }
+
     /// Goes on trying, in the background; `written` is called on success.
     pub fn add(self: &Arc<Self>, key: KeyId, written: impl FnOnce(&Written) + Send + 'static) {
         if !self.change(|keys| keys.insert(key)) {
@@ -51,6 +60,11 @@ impl Pending {
                 Ok(done) => {
                     written(&done);
                     this.key_feed.apply(&done.change).await;
+                }
+                // There never was such a key, or it was deleted.
+                Err(error @ ChangeError::NotFound(_)) => {
+                    tracing::warn!(%key, %error, "a pending revoke is of no key");
+                    this.key_feed.no_such_key(key);
                 }
                 Err(error) => {
                     tracing::error!(%key, %error, "a pending revoke is abandoned: the store refuses it; this gateway goes on refusing the key");
@@ -86,7 +100,7 @@ impl Pending {
 /// Whether the store has not answered, or another store has.
 pub(super) fn may_pass(error: &StoreError) -> bool {
     match error {
-        StoreError::Failed(_) | StoreError::Foreign(_) => true,
+        StoreError::Failed(_) | StoreError::NotWritten(_) | StoreError::Foreign(_) => true,
         // The store's answer: the record is what stands in the way.
         StoreError::Corrupt { .. } => false,
     }

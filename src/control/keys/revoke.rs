@@ -13,8 +13,12 @@ use super::{
     record_change,
 };
 use crate::control::audit::Action;
+use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyId, KeyRecord, Revision};
 use crate::store::{AuditResult, ChangeError, Durability, StoreError};
+
+/// The action in the audit trail.
+const REVOKE: &str = "key.revoke";
 
 impl KeyAdmin {
     /// Ends a key for good, and every session of it. Waits at most `wait`, or
@@ -33,9 +37,12 @@ impl KeyAdmin {
         let wait = wait.unwrap_or(self.revoke_wait);
         let started = Instant::now();
         let written = match self.store.revoke(key).await {
-            Err(ChangeError::Store(error)) if pending::may_pass(&error) => {
+            Err(ChangeError::Store(error))
+                if pending::may_pass(&error) && self.pending.has_room(key) =>
+            {
                 let why = format!("pending, the store did not take it: {error}");
                 actor.set_result(AuditResult::Unknown, Some(why));
+                actor.note_now(&self.audit, REVOKE);
                 return Ok(self.revoke_here(actor, key, error, wait).await);
             }
             written => written.map_err(|error| KeyAdminError::from(error).noted(actor))?,
@@ -43,8 +50,10 @@ impl KeyAdmin {
         let (record, closing) = self.applied(actor, "revoke", &written).await;
         let record = record?;
         actor.set_detail(quoted(&record.name));
+        // It is done; the rest only waits.
+        actor.note_now(&self.audit, REVOKE);
         let closed = async {
-            let in_time = tokio::time::timeout(wait, closing.closed()).await.is_ok();
+            let in_time = self.closed_within(wait, &closing).await;
             (in_time, started.elapsed())
         };
         let ((all_closed, elapsed), durability) = tokio::join!(closed, self.store.settle(&written));
@@ -55,7 +64,8 @@ impl KeyAdmin {
         }
         let own = self.presence.own();
         let left = wait.saturating_sub(elapsed);
-        let others = gateway_wait::wait(&*self.store, &record, own, left).await;
+        let others = gateway_wait::wait(&*self.store, &record, own, left, &self.stopping).await;
+        let is_known = others.is_ok();
         let mut gateways = others.unwrap_or_else(|error| {
             tracing::warn!(%key, %error, "the outcome of a revoke on the other gateways is unknown");
             let others = written.enrolled.iter().filter(|g| g.info.id != own);
@@ -66,7 +76,7 @@ impl KeyAdmin {
         gateways.sort_by_key(|gateway| gateway.id);
         Ok(RevokeOutcome {
             revision: record.revision,
-            complete: gateways.iter().all(GatewayOutcome::is_done),
+            complete: is_known && gateways.iter().all(GatewayOutcome::is_done),
             record: Some(record),
             pending: false,
             gateways,
@@ -90,7 +100,7 @@ impl KeyAdmin {
         self.pending.add(key, move |written| {
             record_change(&events, &actor, "revoke", written);
             let done = Action {
-                name: "key.revoke",
+                name: REVOKE,
                 target: Some(key.to_string()),
                 detail: "the pending revoke is written".into(),
                 result: AuditResult::Ok,
@@ -98,7 +108,7 @@ impl KeyAdmin {
             };
             trail.queue(actor.origin(), done);
         });
-        let _ = tokio::time::timeout(wait, closing.closed()).await;
+        self.closed_within(wait, &closing).await;
         let (id, name) = (self.presence.own(), self.presence.own_name());
         let own = own_outcome(id, name.to_owned(), &closing, started.elapsed());
         RevokeOutcome {
@@ -108,6 +118,14 @@ impl KeyAdmin {
             pending: true,
             gateways: vec![own],
             durability: Durability::NOWHERE,
+        }
+    }
+
+    /// Waits for the ended sessions' streams to close, but not past a stop.
+    async fn closed_within(&self, wait: Duration, closing: &EndedSessions) -> bool {
+        tokio::select! {
+            closed = tokio::time::timeout(wait, closing.closed()) => closed.is_ok(),
+            () = self.stopping.cancelled() => closing.open() == 0,
         }
     }
 

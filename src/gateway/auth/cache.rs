@@ -144,7 +144,7 @@ impl KeyCache {
                 if loaded.epoch == before.epoch && before == self.view.history() {
                     return match loaded.lookup {
                         Lookup::Present(record) => Ok(Cached::new(record, loaded.epoch)),
-                        Lookup::Deleted => Err(AuthError::Deleted),
+                        Lookup::Deleted(_) => Err(AuthError::Deleted),
                         Lookup::Absent if loaded.had_keys => Err(AuthError::Absent),
                         Lookup::Absent => {
                             let why = "no key was ever created in it, so that one is missing proves nothing";

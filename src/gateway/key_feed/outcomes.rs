@@ -19,6 +19,9 @@ pub(super) struct Outcomes {
     entries: Mutex<BTreeMap<KeyId, Entry>>,
 }
 
+/// Outcomes in one heartbeat: a script that holds up all others for a millisecond.
+const TOLD_AT_ONCE: usize = 200;
+
 struct Entry {
     revision: Revision,
     closing: EndedSessions,
@@ -60,6 +63,7 @@ impl Outcomes {
                 closing: open as u64,
                 at,
             })
+            .take(TOLD_AT_ONCE)
             .collect()
     }
 

@@ -1,57 +1,104 @@
-//! Reading all known keys again, because the feed has a gap or the store
-//! another history, and what is done about what the store has lost.
+//! What a resync does, because the feed has a gap or the store another history:
+//! what is read again, and what is done about what the store has lost.
 //!
-//! Must not know: how the feed is followed. Invariant: an end that this gateway
-//! knows of is the store's again before the new position is taken, and its gate
-//! is ended all the while.
+//! Must not know: how many are read at once, how the feed is followed. Invariant: an
+//! end that this gateway knows of is the store's again before the new position is
+//! taken, and its gate is ended all the while.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use super::KeyFeedFollower;
 use super::recent_changes::is_end;
-use crate::gateway::sessions::KeyEnd;
+use super::reread::Reread;
+use crate::gateway::sessions::{KeyEnd, KnownBy};
 use crate::keys::{Epoch, KeyId, KeyRecord, Position, Timestamp};
-use crate::store::{Change, ChangeError, EventKind, KeyChange, Lookup, StoreError};
-
-/// Keys read at once: many share a round trip.
-const READS: usize = 64;
+use crate::store::{Change, ChangeError, EventKind, Feed, KeyChange, Lookup, Marker, StoreError};
 
 impl KeyFeedFollower {
-    /// Reads again every key that this gateway knows; then takes the position
-    /// that revealed the need.
-    pub(super) async fn resync(&self, target: Position) -> Result<(), StoreError> {
+    /// Begins to read again every key that this gateway knows, those with sessions
+    /// first; from the position of `feed`, which revealed the need, the feed is
+    /// followed on meanwhile.
+    pub(super) async fn begin_resync(
+        self: &Arc<Self>,
+        feed: Feed,
+        reread: &mut Reread,
+    ) -> Result<(), StoreError> {
         let before = self.position();
+        let target = feed.position;
+        // What the feed still has of the time between says more than the rows do:
+        // of a deleted key there may be no row any more.
+        let told = self.ends_after(before, feed).await?;
         let recent = self.recent.all();
-        if target.epoch == before.epoch {
-            tracing::warn!(revision = %target.revision, "the feed of key changes has a gap: reading all known keys again");
-        } else {
+        let is_new_history = target.epoch != before.epoch;
+        if is_new_history {
             self.tell_of_new_history(before, target);
+            self.registry.doubt_ends();
+        } else {
+            tracing::warn!(revision = %target.revision, "the feed of key changes has a gap: reading all known keys again");
         }
         // Before a load of the new history counts: it may have lost these ends.
         for change in recent.iter().filter(|change| is_end(change)) {
-            self.registry.apply(&KeyChange {
-                position: before,
-                change: change.clone(),
-            });
+            self.registry.end(change, KnownBy::ThisGateway);
         }
         self.view.turn(target.epoch);
-        let mut known: BTreeSet<KeyId> = self
+        self.registry.follow_history(target.epoch);
+        for entry in &told {
+            self.apply_found(entry).await;
+        }
+        let in_use = self.registry.keys_in_use();
+        let mut others: BTreeSet<KeyId> = self
             .registry
             .keys()
             .into_iter()
             .chain(self.authenticator.cache().keys())
             .chain(self.lost.all())
             .collect();
-        if target.epoch != before.epoch {
-            known.extend(recent.iter().map(Change::key));
+        if is_new_history {
+            others.extend(recent.iter().map(Change::key));
         }
-        let reads = stream::iter(known).map(|key| self.reread(key));
-        reads.buffer_unordered(READS).try_collect::<()>().await?;
-        self.view.turn(target.epoch);
-        self.advance(target);
+        in_use.iter().for_each(|key| {
+            others.remove(key);
+        });
+        let known = in_use.into_iter().chain(others).collect();
+        reread.begin(target, known);
+        reread.fill(self);
         Ok(())
+    }
+
+    /// The final changes that the feed has after `before`, whatever history they
+    /// are of; `feed` has the first of them. What is final is never wrong to apply.
+    async fn ends_after(
+        &self,
+        before: Position,
+        mut feed: Feed,
+    ) -> Result<Vec<KeyChange>, StoreError> {
+        let target = feed.position.revision;
+        let mut ends = Vec::new();
+        if feed.position.epoch != before.epoch {
+            feed = self.store.feed_after(before.revision).await?;
+        }
+        while let Some(last) = feed.entries.last().map(|entry| entry.position.revision) {
+            ends.extend(
+                feed.entries
+                    .into_iter()
+                    .filter(|entry| is_end(&entry.change)),
+            );
+            if last >= target {
+                break;
+            }
+            feed = self.store.feed_after(last).await?;
+        }
+        Ok(ends)
+    }
+
+    /// The resync has read all.
+    pub(super) fn end_resync(&self, position: Position) {
+        self.view.turn(position.epoch);
+        self.advance(position);
+        tracing::info!(revision = %position.revision, "all known keys are read again");
     }
 
     /// An alarm of its own: after a failover or a restart of the store,
@@ -68,23 +115,38 @@ impl KeyFeedFollower {
             .note(EventKind::StoreNewHistory, None, None, detail);
     }
 
-    async fn reread(&self, key: KeyId) -> Result<(), StoreError> {
-        let loaded = self.store.load(key).await?;
+    /// Does what follows from what the store has of a key, or from that it can't be
+    /// read.
+    pub(super) async fn settle(
+        &self,
+        key: KeyId,
+        found: Result<Lookup, StoreError>,
+        epoch: Epoch,
+    ) -> Result<(), StoreError> {
         let cache = self.authenticator.cache();
-        let stored = match loaded.lookup {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let heard = Instant::now().checked_sub(self.view.age());
+                self.unreadable
+                    .add(key, &error, heard.unwrap_or_else(Instant::now));
+                cache.forget(key).await;
+                return Ok(());
+            }
+        };
+        self.unreadable.found(key);
+        let stored = match found {
             Lookup::Present(record) => Some(record),
             Lookup::Absent => None,
-            Lookup::Deleted => {
-                self.registry.end_deleted(key, Timestamp::from_millis(0));
-                cache.forget(key).await;
-                self.lost.found(key);
+            Lookup::Deleted(marker) => {
+                self.take_over_deleted(key, marker, epoch).await;
                 return Ok(());
             }
         };
         let end = self.end_of(key, stored.as_ref()).await;
         match (&stored, end) {
             (_, Some(end)) => self.reassert(end).await?,
-            (Some(record), None) => self.take_over(record, loaded.epoch).await,
+            (Some(record), None) => self.take_over(record, epoch).await,
             (None, None) => {
                 self.has_lost(key).await;
                 cache.forget(key).await;
@@ -93,22 +155,44 @@ impl KeyFeedFollower {
         Ok(())
     }
 
+    /// Applies an end that the store has. What had ended here before was reported
+    /// then.
+    async fn apply_found(&self, change: &KeyChange) {
+        if self.registry.end_of(change.change.key()).is_some() {
+            self.apply(change).await;
+        } else {
+            self.apply_final(change).await;
+        }
+    }
+
+    async fn take_over_deleted(&self, key: KeyId, marker: Marker, epoch: Epoch) {
+        let change = Change::Deleted {
+            key,
+            expires_at: marker.expires_at,
+        };
+        let revision = marker.revision;
+        self.apply_found(&KeyChange {
+            position: Position { epoch, revision },
+            change,
+        })
+        .await;
+    }
+
     /// Believes what the store has of a key, also where that is older than what
     /// was known: an edit may be lost.
     async fn take_over(&self, record: &KeyRecord, epoch: Epoch) {
-        let key = record.id;
+        let (key, revision) = (record.id, record.revision);
+        let position = Position { epoch, revision };
         self.lost.found(key);
-        match record.revoked_at {
-            Some(at) => {
-                let closing = self.registry.end_revoked(key, at, record.expires_at);
-                self.outcomes.note(key, record.revision, closing);
-            }
-            None => {
-                let revision = record.revision;
-                let position = Position { epoch, revision };
-                self.registry.correct(key, position, record.expires_at);
-            }
+        if record.revoked_at.is_some() {
+            self.apply_found(&KeyChange {
+                position,
+                change: Change::Revoked(record.clone()),
+            })
+            .await;
+            return;
         }
+        self.registry.observe(key, position, record.expires_at);
         let cache = self.authenticator.cache();
         if cache.contains(key) {
             cache.put(record.clone(), epoch).await;
@@ -184,7 +268,8 @@ impl KeyFeedFollower {
     /// where that is decided; the first time it raises the alarm.
     pub async fn has_lost(&self, key: KeyId) -> bool {
         let cache = self.authenticator.cache();
-        let known = self.lost.contains(key)
+        let now = self.registry.clock().now();
+        let known = self.lost.contains(key, now)
             || self.registry.vouches_for(key)
             || self
                 .recent
@@ -196,10 +281,20 @@ impl KeyFeedFollower {
                 .is_some_and(|record| self.is_young(&record));
         let is_deleted = matches!(self.registry.end_of(key), Some((KeyEnd::Deleted, _)));
         if known && !is_deleted {
-            self.lost.missing(key);
+            let expires_at = self.latest_expiry_of(key).await;
+            self.lost.missing(key, expires_at);
             cache.forget(key).await;
         }
         known && !is_deleted
+    }
+
+    /// The latest expiry that is known here of a key.
+    async fn latest_expiry_of(&self, key: KeyId) -> Timestamp {
+        let cached = self.authenticator.cache().record(key).await;
+        let records = cached.into_iter().chain(self.recent.record(key));
+        let known = records.map(|record| record.expires_at);
+        let known = known.chain(self.registry.expiry_of(key)).max();
+        known.unwrap_or_else(|| self.registry.clock().now())
     }
 
     /// Whether a key must be in the store after that change: until it expires,

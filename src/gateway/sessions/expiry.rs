@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::ends::KnownBy;
 use super::registry::Registry;
 use crate::gateway::auth::{AuthError, Authenticator};
 use crate::keys::KeyId;
@@ -61,19 +62,23 @@ impl ExpiryTimers {
             self.registry.wait_for_expiry(key);
             return;
         }
+        let mut is_proven = true;
         match self.authenticator.reload(key).await {
             Ok((record, position)) => match record.revoked_at {
                 Some(at) => {
-                    self.registry.end_revoked(key, at, record.expires_at);
+                    let known = KnownBy::Store;
+                    self.registry.end_revoked(key, at, record.expires_at, known);
                 }
                 None => self.registry.observe(key, position, record.expires_at),
             },
             Err(AuthError::Absent | AuthError::Deleted) => {}
             Err(error) => {
+                let expiry = self.registry.expiry_of(key);
+                is_proven = expiry.is_some_and(|at| self.authenticator.has_heard_since(at));
                 tracing::warn!(%key, %error, "the store did not confirm the expiry in time; the key is treated as expired");
             }
         }
-        let closing = self.registry.expire(key);
+        let closing = self.registry.expire(key, is_proven);
         if closing.total() > 0 {
             tracing::info!(%key, sessions = closing.total(), "key expired: its sessions are ended");
         }

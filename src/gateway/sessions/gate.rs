@@ -41,6 +41,9 @@ pub enum AdmitError {
 pub(super) struct Gate {
     pub state: State,
     pub live: HashMap<u64, Arc<Session>>,
+    /// Sessions that were ended for another reason than the key's end, and whose
+    /// stream still stands: the key's end waits for them, too.
+    pub leaving: HashMap<u64, Arc<Session>>,
     /// The newest session of each agent.
     pub newest: HashMap<Uuid, Newest>,
     pub touched: Instant,
@@ -77,7 +80,10 @@ pub(super) enum State {
     },
     Ended {
         how: KeyEnd,
-        keep_until: Timestamp,
+        /// When the key would have expired, as far as is known.
+        expires_at: Timestamp,
+        /// The store has it. Until then nothing but this gate knows.
+        is_stored: bool,
         /// Sessions closed by this end. Returned again if the same change is applied
         /// twice.
         closing: EndedSessions,
@@ -96,6 +102,7 @@ impl Gate {
         Self {
             state,
             live: HashMap::new(),
+            leaving: HashMap::new(),
             newest: HashMap::new(),
             touched: Instant::now(),
         }
@@ -109,16 +116,26 @@ impl Gate {
     }
 
     /// The decision on a principal, which may teach the gate something newer.
-    pub fn check(&mut self, principal: &Principal, now: Timestamp) -> Result<Pass, AdmitError> {
+    /// `is_current`: it is of the history that counts.
+    pub fn check(
+        &mut self,
+        principal: &Principal,
+        is_current: bool,
+        now: Timestamp,
+    ) -> Result<Pass, AdmitError> {
         let (seen, expires_at) = match &mut self.state {
             State::Ended { how, .. } => return Err(AdmitError::Ended(*how)),
             State::Open { seen, expires_at } => (seen, expires_at),
         };
         let position = principal.position();
-        if position.epoch != seen.epoch || position.revision < seen.revision {
+        // What is current was read from the store since the gate saw the older
+        // history; an end that the store had lost has closed the gate before.
+        let is_later_history = position.epoch != seen.epoch && is_current;
+        let learned = is_later_history || position.revision > seen.revision;
+        let is_of_another = position.epoch != seen.epoch && !is_later_history;
+        if is_of_another || (!learned && position.revision < seen.revision) {
             return Err(AdmitError::Stale);
         }
-        let learned = position.revision > seen.revision;
         if learned {
             *seen = position;
             *expires_at = principal.expires_at();
@@ -167,15 +184,36 @@ impl Gate {
                 return PreviousSession::Stays { tell };
             }
         }
-        self.live
-            .remove(&older)
-            .map_or(PreviousSession::None, PreviousSession::Superseded)
+        let Some(older) = self.live.remove(&older) else {
+            return PreviousSession::None;
+        };
+        self.leaving.insert(older.number, Arc::clone(&older));
+        PreviousSession::Superseded(older)
+    }
+
+    /// All sessions whose stream stands, the live ones first, which it then has no
+    /// more.
+    pub fn take_all(&mut self) -> Vec<Arc<Session>> {
+        let leaving: Vec<_> = self.leaving.drain().map(|(_, session)| session).collect();
+        let mut sessions = self.take_sessions();
+        sessions.extend(leaving);
+        sessions
+    }
+
+    /// The live sessions, which go though the key has not ended.
+    pub fn give_up(&mut self) -> Vec<Arc<Session>> {
+        let sessions = self.take_sessions();
+        let leaving = sessions
+            .iter()
+            .map(|session| (session.number, Arc::clone(session)));
+        self.leaving.extend(leaving);
+        sessions
     }
 
     /// All live sessions, the oldest first, which it then has no more. In the map's
     /// order 10,000 ends take a third longer (docs/performance.md): neighbours in
     /// time are neighbours in memory.
-    pub fn take_sessions(&mut self) -> Vec<Arc<Session>> {
+    fn take_sessions(&mut self) -> Vec<Arc<Session>> {
         self.newest.clear();
         let mut sessions: Vec<_> = self.live.drain().map(|(_, session)| session).collect();
         sessions.sort_unstable_by_key(|session| session.number);

@@ -37,21 +37,17 @@ impl SessionGuard {
 
     /// The stream ends of its own: says why, unless it was ended before.
     pub fn close(self, reason: EndReason) {
-        self.session.end(reason, None);
+        self.session.end(reason, false);
     }
 }
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.session.end(EndReason::PeerLeft, None);
-        let Some(end) = self.session.end.get() else {
-            return;
-        };
-        let was_ended = end.tally.is_some();
-        self.registry.leave(&self.session, end.reason, was_ended);
-        if let Some(tally) = &end.tally {
-            tally.one_closed();
+        self.session.end(EndReason::PeerLeft, false);
+        if let Some(end) = self.session.end.get() {
+            self.registry.leave(&self.session, end);
         }
+        self.session.stream_closed();
     }
 }
 

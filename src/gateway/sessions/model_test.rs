@@ -147,7 +147,7 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Fire => {
                 for key in &keys {
-                    bench.registry.expire(key.id);
+                    bench.registry.expire(key.id, true);
                 }
             }
             Step::Drop { guard } if !guards.is_empty() => {

@@ -104,8 +104,15 @@ impl Registry {
         self.gates.get(&key).is_some_and(|gate| match gate.state {
             State::Open { expires_at, .. } => expires_at > now || !gate.live.is_empty(),
             State::Ended {
-                how, keep_until, ..
-            } => how != KeyEnd::Deleted && keep_until > now,
+                how, expires_at, ..
+            } => how != KeyEnd::Deleted && expires_at > now,
+        })
+    }
+
+    /// When a key that has a gate expires, or would have.
+    pub fn expiry_of(&self, key: KeyId) -> Option<Timestamp> {
+        self.gates.get(&key).map(|gate| match gate.state {
+            State::Open { expires_at, .. } | State::Ended { expires_at, .. } => expires_at,
         })
     }
 
@@ -114,8 +121,8 @@ impl Registry {
         self.gates.get(&key).and_then(|gate| match gate.state {
             State::Open { .. } => None,
             State::Ended {
-                how, keep_until, ..
-            } => Some((how, keep_until)),
+                how, expires_at, ..
+            } => Some((how, expires_at)),
         })
     }
 

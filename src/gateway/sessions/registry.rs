@@ -3,7 +3,6 @@
 //! Locking: a gate's entry is never held while another lock is taken, while a
 //! session is ended, or across an await; there is no `async fn` here.
 
-use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,19 +12,16 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::deadlines::Deadlines;
-use super::gate::{AdmitError, Gate, KeyEnd, Pass, PreviousSession, State};
+use super::ends::KnownBy;
+use super::gate::{AdmitError, Gate, Pass, PreviousSession, State};
 use super::guard::SessionGuard;
 use super::index::SessionIndex;
 use super::session::{EndReason, EndedSessions, Session, SessionId, SessionInfo};
 use crate::gateway::auth::Principal;
 use crate::gateway::events::Events;
-use crate::keys::{KeyId, Position, Timestamp};
-use crate::metrics::registry::{Metrics, Reason};
+use crate::keys::{Epoch, KeyId, Position, Timestamp};
+use crate::metrics::registry::Metrics;
 use crate::store::{Change, EventKind, GatewayId, KeyChange, StoreClock};
-
-/// Sessions ended under one lock of the lists: an end is signalled within a fraction
-/// of a millisecond, and no list waits longer.
-const TOLD_AT_ONCE: usize = 256;
 
 /// Settings of the registry.
 #[derive(Debug, Clone)]
@@ -45,12 +41,20 @@ pub struct Registry {
     /// gates alone decide.
     pub(super) live: Mutex<SessionIndex>,
     last_number: AtomicU64,
+    /// The [`tag`] of the history that counts; 0 until one is followed.
+    history: AtomicU64,
     /// Only by [`Self::skip_gates`].
     gates_skipped: AtomicBool,
     deadlines: Deadlines,
     clock: StoreClock,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     events: Arc<Events>,
+}
+
+/// Half of an epoch's random bits, which tell it from others as well, and fit an
+/// atomic.
+fn tag(epoch: Epoch) -> u64 {
+    (epoch.0 as u64).max(1)
 }
 
 impl Registry {
@@ -66,6 +70,7 @@ impl Registry {
             gates: DashMap::new(),
             live: Mutex::default(),
             last_number: AtomicU64::new(0),
+            history: AtomicU64::new(0),
             gates_skipped: AtomicBool::new(false),
             deadlines: Deadlines::default(),
             clock,
@@ -165,6 +170,9 @@ impl Registry {
         let now = self.clock.now();
         let pass = match self.gates.get_mut(&principal.key()) {
             Some(mut gate) => self.check(&mut gate, principal, now)?,
+            None if !self.is_current(principal.position().epoch) => {
+                return Err(AdmitError::Stale);
+            }
             None if now >= principal.expires_at() => {
                 return Err(AdmitError::Expired(principal.expires_at()));
             }
@@ -188,7 +196,24 @@ impl Registry {
                 learned: false,
             });
         }
-        gate.check(principal, now)
+        let history = self.history.load(Ordering::SeqCst);
+        let is_current = history == tag(principal.position().epoch);
+        if history != 0 && !is_current {
+            return Err(AdmitError::Stale);
+        }
+        gate.check(principal, is_current, now)
+    }
+
+    /// From now on only what is of that history counts: what is admitted under a
+    /// gate's lock after it is of it, and what was admitted before is in
+    /// [`Self::keys`].
+    pub fn follow_history(&self, epoch: Epoch) {
+        self.history.store(tag(epoch), Ordering::SeqCst);
+    }
+
+    fn is_current(&self, epoch: Epoch) -> bool {
+        let history = self.history.load(Ordering::SeqCst);
+        history == 0 || history == tag(epoch)
     }
 
     /// For the proof that tests would notice: from now on every principal
@@ -201,110 +226,31 @@ impl Registry {
     /// Applies a change from the feed. Late, repeated or reordered, it does no
     /// harm. Returns the sessions that it ended.
     pub fn apply(&self, change: &KeyChange) -> EndedSessions {
-        match &change.change {
+        // No older view can exist of a key that was just made.
+        if let Change::Edited(record) | Change::Revoked(record) = &change.change
+            && record.revoked_at.is_none()
+        {
+            self.observe(record.id, change.position, record.expires_at);
+        }
+        self.end(&change.change, KnownBy::Store)
+    }
+
+    /// Ends the key if the change says that it has ended for good.
+    pub fn end(&self, change: &Change, known: KnownBy) -> EndedSessions {
+        match change {
             Change::Created(record) | Change::Edited(record) | Change::Revoked(record) => {
-                if let Some(at) = record.revoked_at {
-                    return self.end_revoked(record.id, at, record.expires_at);
-                }
-                // No older view can exist of a key that was just made.
-                if !matches!(change.change, Change::Created(_)) {
-                    self.observe(record.id, change.position, record.expires_at);
-                }
-                EndedSessions::none()
-            }
-            Change::Deleted { key, expires_at } => self.end_deleted(*key, *expires_at),
-        }
-    }
-
-    /// Ends a key for good because it was revoked at `at`; the gate remembers
-    /// it until `expires_at`, when every load says no by itself.
-    pub fn end_revoked(&self, key: KeyId, at: Timestamp, expires_at: Timestamp) -> EndedSessions {
-        self.end_key(
-            key,
-            KeyEnd::Revoked(at),
-            expires_at,
-            EndReason::KeyRevoked { at },
-        )
-    }
-
-    /// Ends a key for good because it was deleted; its sessions, if it had
-    /// any, too.
-    pub fn end_deleted(&self, key: KeyId, expires_at: Timestamp) -> EndedSessions {
-        self.end_key(key, KeyEnd::Deleted, expires_at, EndReason::KeyDeleted)
-    }
-
-    fn end_key(
-        &self,
-        key: KeyId,
-        how: KeyEnd,
-        keep_until: Timestamp,
-        reason: EndReason,
-    ) -> EndedSessions {
-        let (closing, sessions) = {
-            let mut gate = self.gates.entry(key).or_insert_with(|| {
-                Gate::new(State::Ended {
-                    how,
-                    keep_until,
-                    closing: EndedSessions::none(),
+                record.revoked_at.map_or_else(EndedSessions::none, |at| {
+                    self.end_revoked(record.id, at, record.expires_at, known)
                 })
-            });
-            gate.touched = Instant::now();
-            match &mut gate.state {
-                State::Ended {
-                    how: was,
-                    keep_until: until,
-                    closing,
-                } => {
-                    if how == KeyEnd::Deleted {
-                        *was = how;
-                    }
-                    *until = keep_until.max(*until);
-                    return closing.clone();
-                }
-                State::Open { .. } => {}
             }
-            let sessions = gate.take_sessions();
-            let closing = EndedSessions::of(sessions.len());
-            gate.state = State::Ended {
-                how,
-                keep_until,
-                closing: closing.clone(),
-            };
-            (closing, sessions)
-        };
-        self.tell(&closing, &sessions, reason);
-        closing
-    }
-
-    /// Ends sessions that their gate has given up.
-    fn tell(&self, closing: &EndedSessions, sessions: &[Arc<Session>], reason: EndReason) {
-        for sessions in sessions.chunks(TOLD_AT_ONCE) {
-            let mut ended = Vec::with_capacity(sessions.len());
-            {
-                let mut live = self.live.lock();
-                for session in sessions {
-                    live.remove(session);
-                    if closing.end(session, reason) {
-                        ended.push(session);
-                    }
-                }
-            }
-            ended.into_iter().for_each(|session| session.tell());
+            Change::Deleted { key, expires_at } => self.end_deleted(*key, *expires_at, known),
         }
     }
 
-    /// Takes over an expiry that is newer than what the gate has seen.
-    pub fn observe(&self, key: KeyId, position: Position, expires_at: Timestamp) {
-        self.set_expiry(key, position, expires_at, false);
-    }
-
-    /// Takes over an expiry that a resync read, also when its revision is
-    /// lower: an edit may have been lost in a failover.
-    pub fn correct(&self, key: KeyId, position: Position, expires_at: Timestamp) {
-        self.set_expiry(key, position, expires_at, true);
-    }
-
-    fn set_expiry(&self, key: KeyId, position: Position, expiry: Timestamp, always: bool) {
+    /// Takes over an expiry that is newer than what the gate has seen: of a later
+    /// revision, or of the history that counts where the gate has seen an older one.
+    /// There the revision may be lower: an edit may have been lost in a failover.
+    pub fn observe(&self, key: KeyId, position: Position, expiry: Timestamp) {
         {
             let mut gate = self.gates.entry(key).or_insert_with(|| {
                 Gate::new(State::Open {
@@ -312,12 +258,16 @@ impl Registry {
                     expires_at: expiry,
                 })
             });
+            // Asked under the gate's lock, as in `check`.
+            if !self.is_current(position.epoch) {
+                return;
+            }
             gate.touched = Instant::now();
             let State::Open { seen, expires_at } = &mut gate.state else {
                 return;
             };
-            let newer = position.epoch != seen.epoch || position.revision > seen.revision;
-            if !always && !newer {
+            let is_newer = position.epoch != seen.epoch || position.revision > seen.revision;
+            if !is_newer {
                 return;
             }
             *seen = position;
@@ -348,85 +298,8 @@ impl Registry {
         }
     }
 
-    /// Ends the sessions of a key whose expiry is past; otherwise does nothing.
-    pub(super) fn expire(&self, key: KeyId) -> EndedSessions {
-        let now = self.clock.now();
-        let mut at = now;
-        let sessions = match self.gates.get_mut(&key) {
-            Some(mut gate) => match gate.state {
-                State::Open { expires_at, .. } if expires_at <= now => {
-                    at = expires_at;
-                    gate.take_sessions()
-                }
-                State::Open { .. } | State::Ended { .. } => Vec::new(),
-            },
-            None => Vec::new(),
-        };
-        let closing = EndedSessions::of(sessions.len());
-        self.tell(&closing, &sessions, EndReason::KeyExpired { at });
-        closing
-    }
-
-    /// Ends one session; `None` when there is none of that id here.
-    pub fn disconnect(&self, id: SessionId) -> Option<EndedSessions> {
-        if id.gateway != self.options.gateway {
-            return None;
-        }
-        self.end_one(id.number, EndReason::Disconnected)
-    }
-
-    /// Ends one session, if it is live, because the store is not heard.
-    pub(super) fn end_stale(&self, number: u64) {
-        self.end_one(number, EndReason::StoreNotHeard);
-    }
-
-    fn end_one(&self, number: u64, reason: EndReason) -> Option<EndedSessions> {
-        let session = self.live.lock().get(number).map(Arc::clone)?;
-        self.take_out(&session);
-        let closing = EndedSessions::of(1);
-        self.tell(&closing, &[session], reason);
-        Some(closing)
-    }
-
-    /// Called by the guard's drop: the stream is gone. The caller that ended a session
-    /// took it out of its gate before; 10,000 that end at once don't meet there.
-    pub(super) fn leave(&self, session: &Session, reason: EndReason, was_ended: bool) {
-        if !was_ended {
-            self.take_out(session);
-            self.live.lock().remove(session);
-        }
-        self.metrics.sessions_live.dec();
-        tracing::debug!(
-            key = %session.key, agent = %session.info.agent, session = %self.session_id(session.number),
-            reason = reason.as_str(), "session closed"
-        );
-        let closed = format!("{} {}", self.session_id(session.number), reason.as_str());
-        self.note(
-            EventKind::SessionClosed,
-            session.key,
-            session.info.agent,
-            closed,
-        );
-        let reason = Reason {
-            reason: reason.as_str(),
-        };
-        self.metrics.sessions_closed.get_or_create(&reason).inc();
-    }
-
-    fn note(&self, kind: EventKind, key: KeyId, agent: Uuid, detail: String) {
+    pub(super) fn note(&self, kind: EventKind, key: KeyId, agent: Uuid, detail: String) {
         self.events.note(kind, Some(key), Some(agent), detail);
-    }
-
-    fn take_out(&self, session: &Session) {
-        if let Some(mut gate) = self.gates.get_mut(&session.key) {
-            gate.live.remove(&session.number);
-            // A late clean-up must not take the session that superseded it.
-            if let MapEntry::Occupied(newest) = gate.newest.entry(session.info.agent)
-                && newest.get().number == session.number
-            {
-                newest.remove();
-            }
-        }
     }
 
     /// Drops the gates that guard nothing any more, and returns their keys.
@@ -443,7 +316,13 @@ impl Registry {
             let remembers = gate.touched.elapsed() < 2 * memory;
             let keep = match gate.state {
                 _ if remembers || !gate.live.is_empty() => true,
-                State::Ended { keep_until, .. } => keep_until > now,
+                _ if !gate.leaving.is_empty() => true,
+                // The store has it: from now on every load says no.
+                State::Ended {
+                    is_stored,
+                    expires_at,
+                    ..
+                } => !is_stored && expires_at > now,
                 State::Open { .. } => false,
             };
             if !keep {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -84,7 +85,7 @@ impl EndReason {
     }
 
     /// What has to go when the stream does not end by itself.
-    fn scope(self) -> Option<Scope> {
+    pub(super) fn scope(self) -> Option<Scope> {
         match self {
             // For the last, too: on a new connection a load balancer may send
             // the agent to a gateway that does hear from the store.
@@ -150,11 +151,19 @@ pub(super) struct Session {
     pub info: SessionInfo,
     pub end: OnceLock<End>,
     pub ended: Notify,
+    stream: Mutex<Stream>,
 }
 
 pub(super) struct End {
     pub reason: EndReason,
-    pub tally: Option<Arc<Tally>>,
+    /// The gateway ended it, not its peer.
+    pub by_gateway: bool,
+}
+
+/// A session's stream, and who waits for its close.
+enum Stream {
+    Stands(Vec<Arc<Tally>>),
+    Closed,
 }
 
 impl Session {
@@ -166,6 +175,7 @@ impl Session {
             info,
             end: OnceLock::new(),
             ended: Notify::new(),
+            stream: Mutex::new(Stream::Stands(Vec::new())),
         }
     }
 
@@ -174,8 +184,27 @@ impl Session {
     }
 
     /// Ends the session; false where it had ended: the first reason stands.
-    pub fn end(&self, reason: EndReason, tally: Option<Arc<Tally>>) -> bool {
-        self.end.set(End { reason, tally }).is_ok()
+    pub fn end(&self, reason: EndReason, by_gateway: bool) -> bool {
+        self.end.set(End { reason, by_gateway }).is_ok()
+    }
+
+    /// Counts its stream among those that are waited for, unless it has closed.
+    fn count_in(&self, tally: &Arc<Tally>) -> bool {
+        match &mut *self.stream.lock() {
+            Stream::Stands(tallies) => {
+                tallies.push(Arc::clone(tally));
+                true
+            }
+            Stream::Closed => false,
+        }
+    }
+
+    /// Its stream is gone.
+    pub fn stream_closed(&self) {
+        let before = std::mem::replace(&mut *self.stream.lock(), Stream::Closed);
+        if let Stream::Stands(tallies) = before {
+            tallies.iter().for_each(|tally| tally.one_closed());
+        }
     }
 
     /// Tells the stream that its session was ended. Called with no lock held.
@@ -216,11 +245,11 @@ impl EndedSessions {
         }
     }
 
-    /// Ends one of the sessions that it was made for; false where it closed by
-    /// itself at the same time. The stream is still to be notified.
+    /// Ends one of the sessions that it was made for; false where it had ended,
+    /// or closed by itself at the same time. The stream is still to be notified.
     pub(super) fn end(&self, session: &Session, reason: EndReason) -> bool {
-        let ended = session.end(reason, Some(Arc::clone(&self.tally)));
-        if !ended {
+        let ended = session.end(reason, true);
+        if !session.count_in(&self.tally) {
             self.tally.one_closed();
         }
         ended

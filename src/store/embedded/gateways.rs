@@ -8,7 +8,7 @@ use crate::keys::{KeyId, Position};
 use crate::store::error::StoreError;
 use crate::store::feed::Feed;
 use crate::store::gateways::{
-    Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Standing,
+    Enrolled, GatewayId, GatewayInfo, GatewayStore, Heartbeat, Outcome, Reach, Standing,
 };
 
 /// Outcomes of final changes kept in memory.
@@ -26,8 +26,10 @@ impl GatewayStore for EmbeddedStore {
             enrolled_at: now,
             last_heartbeat: now,
             applied: revision,
+            epoch: Some(self.shared.epoch),
             live_sessions: 0,
             standing: Standing::default(),
+            damaged: None,
         });
         enrolled.sort_by_key(|gateway| gateway.info.id);
         Ok(Position {
@@ -45,7 +47,7 @@ impl GatewayStore for EmbeddedStore {
         let mut enrolled = self.shared.enrolled.lock();
         if let Some(own) = enrolled.iter_mut().find(|g| g.info.id == heartbeat.gateway) {
             own.last_heartbeat = now;
-            own.applied = heartbeat.position.revision;
+            own.applied = heartbeat.applied.revision;
             own.live_sessions = heartbeat.live_sessions;
             own.standing = heartbeat.standing;
         }
@@ -66,12 +68,17 @@ impl GatewayStore for EmbeddedStore {
         Ok((self.shared.enrolled.lock().clone(), position))
     }
 
-    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
-        let outcomes = self.shared.outcomes.lock();
-        let of_key = outcomes.iter().filter(|(_, outcome)| outcome.key == key);
-        let mut of_key: Vec<_> = of_key.copied().collect();
-        of_key.sort_by_key(|(gateway, _)| *gateway);
-        Ok(of_key)
+    async fn reach(&self, key: KeyId) -> Result<Reach, StoreError> {
+        let (enrolled, position) = self.gateways().await?;
+        let all = self.shared.outcomes.lock();
+        let of_key = all.iter().filter(|(_, outcome)| outcome.key == key);
+        let mut outcomes: Vec<_> = of_key.copied().collect();
+        outcomes.sort_by_key(|(gateway, _)| *gateway);
+        Ok(Reach {
+            enrolled,
+            position,
+            outcomes,
+        })
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {

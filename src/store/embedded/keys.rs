@@ -10,12 +10,12 @@ use super::schema::{BY_CREATION, FEED, KEYS, META, TOMBSTONES};
 use super::tombstones;
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
 use crate::store::clock::StoreClock;
-use crate::store::codec::{FeedRow, StoredKey, What, decode, encode, key_id};
+use crate::store::codec::{StoredKey, What, decode, encode, key_id};
 use crate::store::error::StoreError;
 use crate::store::feed::{Change, Feed, KeyChange};
-use crate::store::key_changes::{Ask, Decision, Write, to_change};
+use crate::store::key_changes::{Ask, Decision, Write, to_change, to_lookup};
 use crate::store::keys::{
-    ChangeError, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
+    ChangeError, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, LoadedKeys, Lookup, NewKey, Written,
 };
 
 /// Changes kept in the feed. A gateway that is further behind reads all it
@@ -47,17 +47,31 @@ impl KeyStore for EmbeddedStore {
         })
     }
 
+    async fn load_all(&self, ids: &[KeyId]) -> Result<LoadedKeys, StoreError> {
+        let epoch = self.shared.epoch;
+        let ids = ids.to_vec();
+        let keys = self.read(move |t| {
+            let keys = t.open_table(KEYS).map_err(failed)?;
+            Ok(ids.iter().map(|id| (*id, lookup(&keys, *id))).collect())
+        });
+        Ok(LoadedKeys {
+            epoch,
+            keys: keys.await?,
+        })
+    }
+
     async fn list(&self, after: Option<KeyCursor>, limit: usize) -> Result<KeyPage, StoreError> {
         self.read(move |t| list(t, after, limit)).await
     }
 
-    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+    async fn feed_after(&self, after: Revision) -> Result<Feed, StoreError> {
         let epoch = self.shared.epoch;
-        if after.epoch != epoch {
-            return Ok(None);
-        }
-        let feed = self.read(move |t| feed_after(t, epoch, after.revision));
-        Ok(Some(feed.await?).filter(|feed| feed.follows(after)))
+        self.read(move |t| feed_after(t, epoch, after)).await
+    }
+
+    async fn remove_spent_markers(&self) -> Result<u64, StoreError> {
+        // At a start: its gateway is the only one, and then knows no key.
+        Ok(0)
     }
 
     async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
@@ -114,16 +128,19 @@ impl EmbeddedStore {
 /// What is under an id, and whether any key was ever created.
 pub(super) fn load(transaction: &ReadTransaction, id: KeyId) -> Result<(Lookup, bool), StoreError> {
     let keys = transaction.open_table(KEYS).map_err(failed)?;
-    let stored = keys.get(id.0.as_bytes()).map_err(failed)?;
-    let stored = stored.map(|value| decode(value.value(), || id.to_string()));
-    let lookup = match stored.transpose()? {
-        Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
-        Some(StoredKey::Deleted(_)) => Lookup::Deleted,
-        None => Lookup::Absent,
-    };
+    let lookup = lookup(&keys, id)?;
     // Its first change is a key's creation.
     let meta = transaction.open_table(META).map_err(failed)?;
     Ok((lookup, read_revision(&meta)? > Revision(0)))
+}
+
+fn lookup(
+    keys: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
+    id: KeyId,
+) -> Result<Lookup, StoreError> {
+    let stored = keys.get(id.0.as_bytes()).map_err(failed)?;
+    let stored = stored.map(|value| decode(value.value(), || id.to_string()));
+    Ok(to_lookup(id, stored.transpose()?))
 }
 
 pub(super) fn list(
@@ -171,7 +188,7 @@ pub(super) fn feed_after(
 ) -> Result<Feed, StoreError> {
     let meta = transaction.open_table(META).map_err(failed)?;
     let feed = transaction.open_table(FEED).map_err(failed)?;
-    let mut entries = Vec::new();
+    let (mut entries, mut damaged) = (Vec::new(), Vec::new());
     for entry in feed
         .range(after.next().0..)
         .map_err(failed)?
@@ -182,11 +199,14 @@ pub(super) fn feed_after(
             epoch,
             revision: Revision(revision.value()),
         };
-        let row: FeedRow = decode(value.value(), || format!("feed entry {}", revision.value()))?;
-        entries.push(KeyChange {
-            position,
-            change: to_change(&row),
-        });
+        let row = decode(value.value(), || format!("feed entry {}", revision.value()));
+        match row {
+            Ok(row) => entries.push(KeyChange {
+                position,
+                change: to_change(&row),
+            }),
+            Err(error) => damaged.push(error),
+        }
     }
     Ok(Feed {
         position: Position {
@@ -195,6 +215,7 @@ pub(super) fn feed_after(
         },
         entries,
         unprotected: None,
+        damaged,
     })
 }
 
@@ -251,8 +272,12 @@ impl<'t> KeyStep<'t> {
         let revision = read_revision(&self.meta)?.next();
         match ask.decide(stored, self.now, revision)? {
             Decision::Write(write) => {
-                self.write(id, &write)?;
-                Ok(Outcome::Changed(write.change(self.epoch)))
+                self.write(id, &write, revision)?;
+                let position = Position {
+                    epoch: self.epoch,
+                    revision,
+                };
+                Ok(Outcome::Changed(write.made(position)))
             }
             Decision::Already(change, revision) => Ok(Outcome::Already(KeyChange {
                 position: Position {
@@ -264,22 +289,24 @@ impl<'t> KeyStep<'t> {
         }
     }
 
-    fn write(&mut self, id: KeyId, write: &Write) -> Result<(), StoreError> {
-        let place = (write.created_at.as_millis(), id.0.as_bytes());
-        match write.entry.what {
-            What::Deleted => self.by_creation.remove(place).map_err(failed)?,
-            // A revoke, too: one that is re-asserted may bring back its key.
-            What::Created | What::Edited | What::Revoked => {
-                self.by_creation.insert(place, ()).map_err(failed)?
-            }
-        };
+    fn write(&mut self, id: KeyId, write: &Write, revision: Revision) -> Result<(), StoreError> {
+        if let Some(created_at) = write.created_at {
+            let place = (created_at.as_millis(), id.0.as_bytes());
+            match write.entry.what {
+                What::Deleted => self.by_creation.remove(place).map_err(failed)?,
+                // A revoke, too: one that is re-asserted may bring back its key.
+                What::Created | What::Edited | What::Revoked => {
+                    self.by_creation.insert(place, ()).map_err(failed)?
+                }
+            };
+        }
         if let StoredKey::Deleted(marker) = &write.entry.record {
             tombstones::note(&mut self.tombstones, id.0.as_bytes(), marker.expires_at)?;
         }
         self.keys
             .insert(id.0.as_bytes(), encode(&write.entry.record)?.as_slice())
             .map_err(failed)?;
-        let revision = write.revision.0;
+        let revision = revision.0;
         self.feed
             .insert(revision, encode(&write.entry)?.as_slice())
             .map_err(failed)?;

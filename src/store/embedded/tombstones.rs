@@ -104,8 +104,8 @@ mod tests {
         encode(&StoredKey::Deleted(DeletedRow {
             digest: HexDigest(Digest::from_bytes([7; 32])),
             expires_at: Timestamp::from_millis(expires_at),
-            revision: Revision(3),
             unknown: Map::new(),
+            revision: Revision(3),
         }))
         .unwrap()
     }

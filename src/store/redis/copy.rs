@@ -99,9 +99,10 @@ impl CopyTarget {
         let schema = &self.plain.schema;
         match row {
             Row::Key { id, row } => {
-                let set = pipe.cmd("SET").arg(schema.key(*id)).arg(row);
+                pipe.cmd("SET").arg(schema.key(*id)).arg(row);
                 if let Stored::Deleted { expires_at, .. } = read_key(*id, row)? {
-                    set.arg("PXAT").arg(expires_at.as_millis().max(1));
+                    pipe.cmd("ZADD").arg(schema.markers());
+                    pipe.arg(expires_at.as_millis()).arg(id.0.to_string());
                 }
             }
             Row::Listed { id, created_at } => {

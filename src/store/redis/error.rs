@@ -1,6 +1,6 @@
 //! Faults of Redis, and which of them pass by themselves.
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 
 use super::schema::FORMAT;
 use crate::store::error::StoreError;
@@ -69,8 +69,14 @@ pub enum RedisOpenError {
     NoRandomness(String),
 }
 
+/// An answer that says no says that nothing was written: the script looks before
+/// it writes, and Redis refuses none of its later writes.
 pub(super) fn failed(error: RedisError) -> StoreError {
-    StoreError::Failed(format!("Redis: {error}"))
+    let text = format!("Redis: {error}");
+    match error.kind() {
+        ErrorKind::Server(_) | ErrorKind::Extension => StoreError::NotWritten(text),
+        _ => StoreError::Failed(text),
+    }
 }
 
 /// A refused login does not pass by itself, nor does a wrong certificate.

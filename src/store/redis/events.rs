@@ -37,9 +37,11 @@ impl EventStore for RedisStore {
             }
             let step = match once {
                 // The counter stays, so what is moved guards itself.
-                AppendOnce::Expiries { from, .. } if events.is_empty() => {
-                    Step::new().guarded(FIELD_EXPIRIES_UNTIL, from.map_or(0, millis))
-                }
+                AppendOnce::Expiries { from, .. } if events.is_empty() => Step::new().at_count(
+                    shared.schema.meta(),
+                    FIELD_EXPIRIES_UNTIL,
+                    from.map_or(0, millis),
+                ),
                 _ => log
                     .append(shared, &stand, events, |id, event| {
                         encode(&event.clone().numbered(id))

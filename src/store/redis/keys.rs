@@ -1,30 +1,30 @@
 //! Keys: loads, lists and changes.
 //!
-//! A change is decided here over what was read, and written only if the store's
-//! revision is still the one of the read and the store's clock is not past what
-//! the decision rests on; else it is decided again.
+//! A change is decided here over the key's row as it was read, and written only if
+//! it still is that one and the store's clock is not past what the decision rests
+//! on; else it is decided again. Changes of other keys are not in its way: the
+//! script makes the revision.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::cmd;
 
-use super::gateways;
-use super::schema::{FIELD_CHANGE, FIELD_HAD_KEYS, FIELD_REVISION, parse_place, place};
-use super::script::{Step, Word};
-use super::shared::{ATTEMPTS, Over, RedisStore, Shared};
-use crate::keys::KeyId;
-use crate::keys::Position;
+use super::schema::{FIELD_FORMAT, FIELD_HAD_KEYS, FIELD_REVISION, FORMAT, parse_place, place};
+use super::script::{Answer, REVISION, ROWS, Step, Word};
+use super::shared::{Over, RedisStore, Shared};
+use super::{feed, gateways, markers};
+use crate::keys::{KeyId, Position, Revision};
 use crate::store::clock::StoreClock;
-use crate::store::codec::{StoredKey, What, decode, encode};
+use crate::store::codec::{StoredKey, UNKNOWN_REVISION, What, decode, unsealed};
 use crate::store::error::StoreError;
-use crate::store::feed::{Change, Feed, KeyChange};
-use crate::store::key_changes::{Ask, Decision, Write};
+use crate::store::feed::{Change, Feed};
+use crate::store::key_changes::{Ask, Decision, Write, end_again, to_lookup};
 use crate::store::keys::{
-    ChangeError, Durability, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, Lookup, NewKey, Written,
+    ChangeError, Durability, KeyCursor, KeyEdit, KeyPage, KeyStore, Loaded, LoadedKeys, Lookup,
+    NewKey, Written,
 };
 
-/// Changes kept in the feed. A gateway that is further behind reads all it
-/// knows again.
-const FEED_KEPT: u64 = 10_000;
 type Row = Option<Vec<u8>>;
 
 #[async_trait]
@@ -39,17 +39,27 @@ impl KeyStore for RedisStore {
             .run(cmd("GET").arg(shared.schema.key(id)))
             .run(cmd("HEXISTS").arg(shared.schema.meta()).arg(FIELD_HAD_KEYS));
         let mut answer = shared.take(read, Over::Loads).await?;
-        let row: Row = answer.reply()?;
-        let had_keys = answer.reply()?;
-        let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
+        let lookup = read_lookup(&mut answer, id)?;
         Ok(Loaded {
             epoch: answer.epoch,
-            lookup: match stored {
-                Some(StoredKey::Key(row)) => Lookup::Present(row.to_record(id)),
-                Some(StoredKey::Deleted(_)) => Lookup::Deleted,
-                None => Lookup::Absent,
-            },
-            had_keys,
+            lookup,
+            had_keys: answer.reply()?,
+        })
+    }
+
+    async fn load_all(&self, ids: &[KeyId]) -> Result<LoadedKeys, StoreError> {
+        let shared = &*self.shared;
+        // One by one: MGET says of a row of another type that it is not there.
+        let step = ids.iter().fold(Step::new(), |step, id| {
+            step.run(cmd("GET").arg(shared.schema.key(*id)))
+        });
+        let mut answer = shared.take(step, Over::Loads).await?;
+        Ok(LoadedKeys {
+            epoch: answer.epoch,
+            keys: ids
+                .iter()
+                .map(|id| (*id, read_lookup(&mut answer, *id)))
+                .collect(),
         })
     }
 
@@ -66,33 +76,35 @@ impl KeyStore for RedisStore {
         let mut page = KeyPage::default();
         let mut listed = Vec::new();
         for text in places.iter().take(limit) {
-            listed.push(parse_place(text).ok_or_else(|| StoreError::Corrupt {
-                what: "the list of keys".into(),
-                why: format!("{text:?} is no place in it"),
-            })?);
+            match parse_place(text) {
+                Some(place) => listed.push(place),
+                None => {
+                    tracing::error!(place = ?text, "no place in the list of keys; it is left out")
+                }
+            }
         }
         let Some((created_at, id)) = listed.last().copied() else {
             return Ok(page);
         };
         page.next = more.then_some(KeyCursor { created_at, id });
-        let mut get = cmd("MGET");
-        for (_, id) in &listed {
-            get.arg(shared.schema.key(*id));
-        }
-        let rows: Vec<Row> = shared.ask(&get, Over::Loads).await?;
-        for ((_, id), row) in listed.into_iter().zip(rows) {
-            match row.map(|row| decode(&row, || id.to_string())) {
-                Some(Ok(StoredKey::Key(row))) => page.records.push(row.to_record(id)),
+        let ids: Vec<_> = listed.into_iter().map(|(_, id)| id).collect();
+        for (id, row) in self.load_all(&ids).await?.keys {
+            match row {
+                Ok(Lookup::Present(record)) => page.records.push(record),
                 // Deleted since its place was read.
-                Some(Ok(StoredKey::Deleted(_))) | None => {}
-                Some(Err(_)) => page.unreadable.push(id),
+                Ok(Lookup::Deleted(_) | Lookup::Absent) => {}
+                Err(_) => page.unreadable.push(id),
             }
         }
         Ok(page)
     }
 
-    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
-        gateways::changes(&self.shared, after).await
+    async fn feed_after(&self, after: Revision) -> Result<Feed, StoreError> {
+        feed::after(&self.shared, after).await
+    }
+
+    async fn remove_spent_markers(&self) -> Result<u64, StoreError> {
+        markers::remove_spent(&self.shared).await
     }
 
     async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
@@ -123,67 +135,156 @@ impl KeyStore for RedisStore {
     }
 }
 
+fn read_lookup(answer: &mut Answer, id: KeyId) -> Result<Lookup, StoreError> {
+    let row: Row = answer.reply_of(|| id.to_string())?;
+    let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
+    Ok(to_lookup(id, stored))
+}
+
+/// Times a change is decided anew because another changed the same key meanwhile.
+const ATTEMPTS: u32 = 20;
+/// Before the second try at most; doubled before each further one.
+const PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
 pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeError> {
     let id = ask.key();
+    let mut pause = PAUSE;
     for _ in 0..ATTEMPTS {
         let read = Step::new().run(cmd("GET").arg(shared.schema.key(id)));
         let mut read = shared.take(read, Over::Writes).await?;
-        let row: Row = read.reply()?;
-        let stored = row.map(|row| decode(&row, || id.to_string())).transpose()?;
+        let row: Row = read.reply_of(|| id.to_string())?;
+        let stored = row.as_deref().map(|row| decode(row, || id.to_string()));
+        let stored = stored.transpose()?;
         let now = shared.shifted(read.now);
-        let write = match ask.clone().decide(stored, now, read.revision.next())? {
-            Decision::Write(write) => write,
-            Decision::Already(change, revision) => {
-                let receipt = shared.writes.number().await;
-                let (enrolled, mut position) = gateways::all_after_a_write(shared).await?;
-                position.revision = revision;
-                return Ok(Written {
-                    change: KeyChange { position, change },
-                    is_new: false,
-                    enrolled,
-                    receipt,
-                });
-            }
+        let mut write = match ask.clone().decide(stored, now, UNKNOWN_REVISION)? {
+            Decision::Write(write) => Some(*write),
+            Decision::Already(..) => None,
         };
-        let step = gateways::with_enrolled(shared, written(shared, &write)?)
-            .guarded(FIELD_REVISION, read.revision.0)
-            .before(write.before.map(|moment| shared.unshifted(moment)));
-        let receipt = shared.writes.number().await;
-        let mut answer = shared.take(step, Over::Writes).await?;
-        if answer.word == Word::Done {
-            for _ in 0..COMMANDS {
-                answer.reply::<redis::Value>()?;
+        if write.is_none() {
+            match already(shared, id, row.as_deref()).await? {
+                Already::Written(written) => return Ok(written),
+                Already::Half(again) => write = Some(again),
+                Already::Moved => {}
             }
-            let enrolled = gateways::read_enrolled(&mut answer)?;
-            // Acknowledged: a store that says less from now on has lost it.
-            shared.saw(write.revision);
-            shared.hear(write.revision);
-            return Ok(Written {
-                change: write.change(answer.epoch),
-                is_new: true,
-                enrolled,
-                receipt,
-            });
         }
+        if let Some(write) = write
+            && let Some(written) = put(shared, row.as_deref(), write).await?
+        {
+            return Ok(written);
+        }
+        tokio::time::sleep(at_random(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    let busy = "too many others change keys at the same time; try again";
-    Err(StoreError::Failed(busy.into()).into())
+    let busy = "too many others change this key at the same time; try again";
+    Err(StoreError::NotWritten(busy.into()).into())
 }
 
-/// The commands of a change, before those that read the enrolled gateways.
-const COMMANDS: usize = 4;
+/// Anything up to `most`, so that those who met do not meet again.
+fn at_random(most: Duration) -> Duration {
+    // Without randomness it is no more than a wait.
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    most.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+/// What a row that says "ended" is worth.
+enum Already {
+    /// The end is in the counter's past and in the feed: all gateways hear of it.
+    Written(Written),
+    /// It is not: a step that failed half way left the row. To be written again.
+    Half(Write),
+    /// The row is another one meanwhile.
+    Moved,
+}
+
+async fn already(shared: &Shared, id: KeyId, row: Option<&[u8]>) -> Result<Already, ChangeError> {
+    let stored: Option<StoredKey> = row.map(|row| decode(row, || id.to_string())).transpose()?;
+    let Some(stored) = stored else {
+        return Ok(Already::Moved);
+    };
+    let revision = stored.revision();
+    let receipt = shared.writes.number().await;
+    // Something has to be written, so that a replica that has it has what was
+    // written before, too.
+    let mut touch = cmd("HSET");
+    touch.arg(shared.schema.meta());
+    touch.arg(FIELD_FORMAT).arg(FORMAT);
+    let step = Step::new()
+        .guarded(cmd("GET").arg(shared.schema.key(id)), row.unwrap_or(b""))
+        .run(&touch)
+        .run(&feed::entry(shared, revision))
+        .run(&feed::oldest(shared));
+    let mut answer = shared
+        .take(gateways::with_enrolled(shared, step), Over::Writes)
+        .await?;
+    if answer.word != Word::Done {
+        return Ok(Already::Moved);
+    }
+    answer.reply::<redis::Value>()?;
+    let entry = feed::read_key(&mut answer);
+    let oldest = feed::read_revision(&mut answer);
+    let is_told = entry == Some(id) || oldest.is_some_and(|oldest| oldest > revision);
+    if revision > answer.revision || !is_told {
+        tracing::error!(key = %id, %revision, "the end of this key was written, but not into the feed of changes; writing it again");
+        let again = end_again(id, stored, UNKNOWN_REVISION);
+        return Ok(again.map_or(Already::Moved, Already::Half));
+    }
+    let change = end_again(id, stored, revision).map(|end| {
+        end.made(Position {
+            revision,
+            ..answer.position()
+        })
+    });
+    Ok(change.map_or(Already::Moved, |change| {
+        Already::Written(Written {
+            change,
+            is_new: false,
+            enrolled: gateways::read_enrolled(&mut answer).unwrap_or_default(),
+            receipt,
+        })
+    }))
+}
+
+/// Writes a change of the key whose row is `row`; `None` where it is not any
+/// more, or it is too late.
+async fn put(
+    shared: &Shared,
+    row: Option<&[u8]>,
+    write: Write,
+) -> Result<Option<Written>, ChangeError> {
+    let key = shared.schema.key(write.entry.key);
+    let step = written(shared, &write)?;
+    let commands = step.commands();
+    let step = gateways::with_enrolled(shared, step)
+        .guarded(cmd("GET").arg(key), row.unwrap_or(b""))
+        .before(write.before.map(|moment| shared.unshifted(moment)));
+    let receipt = shared.writes.number().await;
+    let mut answer = shared.take(step, Over::Writes).await?;
+    if answer.word != Word::Done {
+        return Ok(None);
+    }
+    for _ in 0..commands {
+        answer.reply::<redis::Value>()?;
+    }
+    // It is written: that a gateway's row can't be read is no failure of it.
+    let enrolled = gateways::read_enrolled(&mut answer).unwrap_or_default();
+    // Acknowledged: a store that says less from now on has lost it.
+    shared.saw(answer.revision);
+    shared.hear(answer.revision);
+    Ok(Some(Written {
+        change: write.made(answer.position()),
+        is_new: true,
+        enrolled,
+        receipt,
+    }))
+}
 
 fn written(shared: &Shared, write: &Write) -> Result<Step, StoreError> {
     let schema = &shared.schema;
     let id = write.entry.key;
-    let revision = write.revision.0;
+    let rows = [unsealed(&write.entry.record)?, unsealed(&write.entry)?];
     let mut set = cmd("SET");
-    set.arg(schema.key(id)).arg(encode(&write.entry.record)?);
-    if let StoredKey::Deleted(marker) = &write.entry.record {
-        // The marker goes when the key would have expired; one of the past at once.
-        set.arg("PXAT");
-        set.arg(shared.unshifted(marker.expires_at).as_millis().max(1));
-    }
+    set.arg(schema.key(id)).arg(ROWS[0]);
     let mut list = match write.entry.what {
         What::Deleted => cmd("ZREM"),
         What::Created | What::Edited | What::Revoked => cmd("ZADD"),
@@ -192,18 +293,21 @@ fn written(shared: &Shared, write: &Write) -> Result<Step, StoreError> {
     if write.entry.what != What::Deleted {
         list.arg(0);
     }
-    list.arg(place(write.created_at, id));
-    let mut feed = cmd("XADD");
-    feed.arg(schema.feed())
-        .arg("MAXLEN")
-        .arg("~")
-        .arg(FEED_KEPT);
-    feed.arg(format!("{revision}-0"));
-    feed.arg(FIELD_CHANGE).arg(encode(&write.entry)?);
+    // Without a place there is nothing to take out.
+    let place = write.created_at.map(|at| place(at, id));
+    list.arg(place.unwrap_or_default());
     let mut counter = cmd("HSET");
-    counter.arg(schema.meta()).arg(FIELD_REVISION).arg(revision);
+    counter.arg(schema.meta()).arg(FIELD_REVISION).arg(REVISION);
     if write.entry.what == What::Created {
         counter.arg(FIELD_HAD_KEYS).arg(1);
     }
-    Ok(Step::new().run(&set).run(&list).run(&feed).run(&counter))
+    let step = Step::of_change(rows)
+        .run(&set)
+        .run(&list)
+        .run(&feed::added(shared, ROWS[1]))
+        .run(&counter);
+    Ok(match &write.entry.record {
+        StoredKey::Deleted(marker) => step.run(&markers::noted(shared, id, marker)),
+        StoredKey::Key(_) => step,
+    })
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{Cmd, cmd};
 
-use super::gateways::{GatewayRow, gateway_id};
+use super::gateway_rows;
+use super::gateways::gateway_id;
 use super::script::Step;
 use super::shared::{Over, RedisStore, Shared};
-use crate::store::codec::decode;
 use crate::store::error::StoreError;
 use crate::store::gateways::GatewayId;
 use crate::store::presence::{
@@ -56,10 +56,8 @@ impl PresenceStore for RedisStore {
             .await?;
         let mut gateways = Vec::new();
         for (text, row) in names {
-            let id = gateway_id(&text)?;
-            let row: GatewayRow = decode(&row, || format!("the gateway {text:?}"))?;
-            if id != own {
-                gateways.push((id, row.name));
+            if let Some(id) = gateway_id(&text).filter(|id| *id != own) {
+                gateways.push((id, gateway_rows::name(id, &row)));
             }
         }
         gateways.sort_unstable_by_key(|(id, _)| *id);
@@ -157,10 +155,10 @@ async fn rows(shared: &Shared, name: &str) -> Result<Vec<PresenceRow>, StoreErro
         let page: Vec<String> = shared.ask(&range, Over::Loads).await?;
         let is_last = page.len() < ROWS;
         for member in page {
-            all.push(row(&member).ok_or_else(|| StoreError::Corrupt {
-                what: name.into(),
-                why: "a row has no number".into(),
-            })?);
+            match row(&member) {
+                Some(row) => all.push(row),
+                None => tracing::error!(list = name, "a row without a number; it is left out"),
+            }
         }
         if is_last {
             return Ok(all);

@@ -83,6 +83,12 @@ impl Schema {
         self.name("keys")
     }
 
+    /// Sorted set: the ids of deleted keys whose marker is there, by the milliseconds
+    /// since 1970 of the latest expiry that they had.
+    pub fn markers(&self) -> String {
+        self.name("markers")
+    }
+
     /// Stream: the changes of keys, each under its revision.
     pub fn feed(&self) -> String {
         self.name("feed")
@@ -175,10 +181,11 @@ impl Schema {
     }
 
     /// The names that there is one of each, and the type of what lies there.
-    pub fn fixed(&self) -> [(String, &'static str); 15] {
+    pub fn fixed(&self) -> [(String, &'static str); 16] {
         [
             (self.meta(), "hash"),
             (self.keys(), "zset"),
+            (self.markers(), "zset"),
             (self.feed(), "stream"),
             (self.gateways(), "hash"),
             (self.beats(), "hash"),
@@ -250,6 +257,11 @@ pub(super) fn parse_place(text: &str) -> Option<(Timestamp, KeyId)> {
     Some((Timestamp::from_millis(millis.cast_signed()), KeyId(id)))
 }
 
+/// Whose marker that is.
+pub(super) fn parse_marker(text: &str) -> Option<KeyId> {
+    Id::parse(text).map(KeyId)
+}
+
 /// A registration's place: sorts by key, then by agent.
 pub(super) fn registration(key: KeyId, agent: Uuid) -> String {
     format!("{}:{agent}", key.0)
@@ -283,6 +295,7 @@ mod tests {
         assert!(include_str!("script.lua").contains("'alias:'"));
         assert_eq!(schema.key(key), "{muster}:key:0123456789ABCDEF");
         assert_eq!(schema.keys(), "{muster}:keys");
+        assert_eq!(schema.markers(), "{muster}:markers");
         assert_eq!(schema.feed(), "{muster}:feed");
         assert_eq!(schema.gateways(), "{muster}:gateways");
         assert_eq!(schema.beats(), "{muster}:beats");

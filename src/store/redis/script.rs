@@ -5,12 +5,13 @@
 
 use std::sync::LazyLock;
 
-use redis::{Arg, Cmd, FromRedisValue, RedisError, Script, Value};
+use redis::{Arg, Cmd, FromRedisValue, Script, Value, cmd};
 
 use super::connection::{Link, Repeat};
 use super::error::failed;
 use super::schema::Schema;
-use crate::keys::{Epoch, Id, Revision, Timestamp};
+use crate::keys::{Epoch, Id, Position, Revision, Timestamp};
+use crate::store::codec::Unsealed;
 use crate::store::error::StoreError;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script.lua")));
@@ -25,12 +26,20 @@ pub(super) struct Caller<'a> {
 /// Commands that run in one step.
 #[derive(Default)]
 pub(super) struct Step {
-    guard: Option<(&'static str, u64)>,
     /// On the server's own clock.
     before: Option<Timestamp>,
     once: bool,
+    rows: Vec<Unsealed>,
+    commands: usize,
     words: Vec<Vec<u8>>,
 }
+
+/// Stands, in a step with rows, for the revision that the step makes.
+pub(super) const REVISION: &str = "\0revision";
+/// Stands for the first and the second row.
+pub(super) const ROWS: [&str; 2] = ["\0row1", "\0row2"];
+
+const GUARD: &str = "is";
 
 /// How a step went.
 pub(super) struct Answer {
@@ -39,13 +48,13 @@ pub(super) struct Answer {
     pub revision: Revision,
     /// The server's own clock.
     pub now: Timestamp,
-    replies: std::vec::IntoIter<Value>,
+    replies: std::vec::IntoIter<Result<Value, String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
     Done,
-    /// The guard held another value; nothing ran.
+    /// A guard held another value; nothing ran.
     Moved,
     /// It was too late; nothing ran.
     Late,
@@ -56,10 +65,22 @@ impl Step {
         Self::default()
     }
 
-    /// Runs only if the counter `field` of meta holds `value`.
+    /// A step that makes the next revision and writes rows that have it: where
+    /// they go, [`REVISION`] and [`ROWS`] stand for them.
+    pub fn of_change(rows: [Unsealed; 2]) -> Self {
+        Self {
+            rows: rows.into(),
+            ..Self::default()
+        }
+        .once()
+    }
+
+    /// Runs only if that is what a command answers. No answer is "", or "0".
     #[must_use]
-    pub fn guarded(mut self, field: &'static str, value: u64) -> Self {
-        self.guard = Some((field, value));
+    pub fn guarded(mut self, command: &Cmd, expected: &[u8]) -> Self {
+        let mut words = vec![expected.to_vec()];
+        words.extend(words_of(command));
+        self.add(GUARD, words);
         self.once()
     }
 
@@ -77,16 +98,49 @@ impl Step {
         self
     }
 
-    /// Adds a command.
+    /// Adds a command. If it writes, it runs together with all others that do, or
+    /// none of them.
     #[must_use]
     pub fn run(mut self, command: &Cmd) -> Self {
-        let words = command.args_iter();
-        self.words.push(words.len().to_string().into_bytes());
-        self.words.extend(words.filter_map(|word| match word {
-            Arg::Simple(bytes) => Some(bytes.to_vec()),
-            _ => None,
-        }));
+        let words = words_of(command);
+        self.add(mode(words.first().map_or(b"", Vec::as_slice)), words);
         self
+    }
+
+    /// Adds a command that writes, and whose failure is its own.
+    #[must_use]
+    pub fn run_alone(mut self, command: &Cmd) -> Self {
+        self.add("alone", words_of(command));
+        self
+    }
+
+    /// The same, and it runs only if the command before it was answered with
+    /// something.
+    #[must_use]
+    pub fn run_then(mut self, command: &Cmd) -> Self {
+        self.add("then", words_of(command));
+        self
+    }
+
+    /// How many commands it runs, without guards.
+    pub fn commands(&self) -> usize {
+        self.commands
+    }
+
+    /// Runs only if that counter, a field of a hash, holds `value`.
+    #[must_use]
+    pub fn at_count(self, hash: String, field: &str, value: u64) -> Self {
+        self.guarded(
+            cmd("HGET").arg(hash).arg(field),
+            value.to_string().as_bytes(),
+        )
+    }
+
+    fn add(&mut self, mode: &str, words: Vec<Vec<u8>>) {
+        self.commands += usize::from(mode != GUARD);
+        self.words.push(mode.into());
+        self.words.push(words.len().to_string().into_bytes());
+        self.words.extend(words);
     }
 
     /// Takes the step over a link.
@@ -96,14 +150,14 @@ impl Step {
         call.arg(caller.store_id.to_string())
             .arg(format!("{fresh}"))
             .arg(caller.seen.0);
-        match self.guard {
-            Some((field, value)) => call.arg(field).arg(value),
-            None => call.arg("").arg(""),
-        };
         match self.before {
             Some(at) => call.arg(at.as_millis()),
             None => call.arg(""),
         };
+        call.arg(self.rows.len());
+        for row in &self.rows {
+            call.arg(row.head.as_slice()).arg(row.crc).arg(row.tail);
+        }
         for word in &self.words {
             call.arg(word.as_slice());
         }
@@ -122,22 +176,58 @@ impl Step {
     }
 }
 
+fn words_of(command: &Cmd) -> Vec<Vec<u8>> {
+    let words = command.args_iter().filter_map(|word| match word {
+        Arg::Simple(bytes) => Some(bytes.to_vec()),
+        _ => None,
+    });
+    words.collect()
+}
+
+/// How the script takes a command: a read by itself, a write with the type that
+/// its key must have.
+fn mode(command: &[u8]) -> &'static str {
+    match command {
+        b"HSET" | b"HSETNX" | b"HDEL" | b"HINCRBY" => "hash",
+        b"ZADD" | b"ZREM" | b"ZREMRANGEBYSCORE" | b"ZREMRANGEBYRANK" => "zset",
+        b"XADD" => "stream",
+        b"RPUSH" | b"LPOP" => "list",
+        b"SADD" | b"SREM" => "set",
+        b"SET" => "string",
+        b"DEL" | b"EXPIRE" | b"PEXPIRE" => "any",
+        _ => "alone",
+    }
+}
+
 impl Answer {
     fn read(value: Value) -> Result<Self, StoreError> {
-        type Parts = (String, String, String, String, Vec<Value>);
-        let (word, epoch, revision, now, replies): Parts =
+        type Faults = Vec<Value>;
+        type Parts = (String, String, String, String, Vec<Value>, Faults);
+        let (word, epoch, revision, now, replies, faults): Parts =
             Parts::from_redis_value(value).map_err(|error| failed(error.into()))?;
         let word = match word.as_str() {
             "done" => Word::Done,
             "moved" => Word::Moved,
             "late" => Word::Late,
             "empty" => return Err(StoreError::Foreign("it is empty".into())),
+            "refused" => return Err(StoreError::NotWritten(format!("Redis: {epoch}"))),
             _ => return Err(StoreError::Foreign(format!("it is the store {epoch}"))),
         };
         let strange = |what: &str| StoreError::Corrupt {
             what: "the store".into(),
             why: format!("its {what} is no number"),
         };
+        let mut replies: Vec<_> = replies.into_iter().map(Ok).collect();
+        for fault in faults.chunks_exact(2) {
+            let read = |value: &Value| String::from_redis_value(value.clone());
+            let (Ok(at), Ok(error)) = (usize::from_redis_value(fault[0].clone()), read(&fault[1]))
+            else {
+                continue;
+            };
+            if let Some(reply) = replies.get_mut(at) {
+                *reply = Err(error);
+            }
+        }
         Ok(Self {
             word,
             epoch: Epoch(u128::from_str_radix(&epoch, 16).map_err(|_| strange("epoch"))?),
@@ -147,10 +237,33 @@ impl Answer {
         })
     }
 
+    /// The next command's reply; an error is `what`'s damage where it has the wrong
+    /// type or shape.
+    pub fn reply_of<T: FromRedisValue>(
+        &mut self,
+        what: impl Fn() -> String,
+    ) -> Result<T, StoreError> {
+        let damaged = |why: String| StoreError::Corrupt { what: what(), why };
+        match self.replies.next().unwrap_or(Ok(Value::Nil)) {
+            Ok(value) => T::from_redis_value(value).map_err(|error| damaged(error.to_string())),
+            Err(error) if error.contains("WRONGTYPE") => {
+                Err(damaged("Redis has another type under its name".into()))
+            }
+            Err(error) => Err(StoreError::Failed(format!("Redis: {error}"))),
+        }
+    }
+
     /// The next command's reply.
     pub fn reply<T: FromRedisValue>(&mut self) -> Result<T, StoreError> {
-        let value = self.replies.next().unwrap_or(Value::Nil);
-        T::from_redis_value(value).map_err(|error| failed(RedisError::from(error)))
+        self.reply_of(|| "the store".into())
+    }
+
+    /// Where the store is.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            revision: self.revision,
+        }
     }
 }
 

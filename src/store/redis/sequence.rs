@@ -60,7 +60,9 @@ impl Log {
         }
         let mut count = cmd("HSET");
         count.arg(shared.schema.meta()).arg(self.counter).arg(id);
-        Ok(step.run(&count).guarded(self.counter, stand.counter))
+        Ok(step
+            .run(&count)
+            .at_count(shared.schema.meta(), self.counter, stand.counter))
     }
 
     /// Drops all but the last `keep`.

@@ -53,7 +53,7 @@ impl TokenStore for RedisStore {
         let shared = &*self.shared;
         let mut get = cmd("HGETALL");
         get.arg(shared.schema.tokens());
-        let (records, unreadable) = read_all(&shared.ask(&get, Over::Loads).await?)?;
+        let (records, unreadable) = read_all(&shared.ask(&get, Over::Loads).await?);
         Ok(page(records, unreadable, after, limit))
     }
 
@@ -72,17 +72,18 @@ impl TokenStore for RedisStore {
             let rows: Rows = read.reply()?;
             let row = rows.get(&field).ok_or(TokenChangeError::NotFound(id))?;
             let row: TokenRow = decode(row, || id.to_string())?;
-            let (all, _) = read_all(&rows)?;
+            let (all, _) = read_all(&rows);
             let (row, changed) = decide_revoke(id, row, &all, shared.shifted(read.now))?;
             if !changed {
                 return Ok(row.to_record(id));
             }
             let mut set = cmd("HSET");
             set.arg(schema.tokens()).arg(&field).arg(encode(&row)?);
-            let step = Step::new()
-                .run(&set)
-                .run(&count(shared))
-                .guarded(FIELD_TOKEN_CHANGES, changes.unwrap_or(0));
+            let step = Step::new().run(&set).run(&count(shared)).at_count(
+                schema.meta(),
+                FIELD_TOKEN_CHANGES,
+                changes.unwrap_or(0),
+            );
             if shared.take(step, Over::Writes).await?.word == Word::Done {
                 return Ok(row.to_record(id));
             }
@@ -102,18 +103,17 @@ fn count(shared: &Shared) -> redis::Cmd {
 }
 
 /// The readable tokens, and the ids of the others.
-fn read_all(rows: &Rows) -> Result<(Vec<TokenRecord>, Vec<TokenId>), StoreError> {
+fn read_all(rows: &Rows) -> (Vec<TokenRecord>, Vec<TokenId>) {
     let (mut records, mut unreadable) = (Vec::new(), Vec::new());
     for (text, row) in rows {
-        let id = Id::parse(text).map(TokenId);
-        let id = id.ok_or_else(|| StoreError::Corrupt {
-            what: "a token".into(),
-            why: "its id is not one".into(),
-        })?;
+        let Some(id) = Id::parse(text).map(TokenId) else {
+            tracing::error!(id = ?text, "no token's id; it is left out");
+            continue;
+        };
         match decode::<TokenRow>(row, || id.to_string()) {
             Ok(row) => records.push(row.to_record(id)),
             Err(_) => unreadable.push(id),
         }
     }
-    Ok((records, unreadable))
+    (records, unreadable)
 }

@@ -23,6 +23,7 @@ pub fn beat(gateway: &GatewayInfo, position: Position) -> Heartbeat {
     Heartbeat {
         gateway: gateway.id,
         position,
+        applied: position,
         live_sessions: 0,
         standing: muster::store::Standing::default(),
         outcomes: Vec::new(),

@@ -250,9 +250,12 @@ async fn enrolled(store: &RedisStore) -> Heartbeat {
         name: "g".into(),
         version: "0".into(),
     };
+    let gateway = info.id;
+    let position = store.enrol(info).await.unwrap();
     Heartbeat {
-        gateway: info.id,
-        position: store.enrol(info).await.unwrap(),
+        gateway,
+        position,
+        applied: position,
         live_sessions: 0,
         standing: muster::store::Standing::default(),
         outcomes: Vec::new(),

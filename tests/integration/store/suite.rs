@@ -118,12 +118,14 @@ fn gateway(name: &str) -> GatewayInfo {
 }
 
 fn at(epoch_of: Position, revision: u64, gateway: GatewayId) -> Heartbeat {
+    let position = Position {
+        revision: Revision(revision),
+        ..epoch_of
+    };
     Heartbeat {
         gateway,
-        position: Position {
-            revision: Revision(revision),
-            ..epoch_of
-        },
+        position,
+        applied: position,
         live_sessions: 3,
         standing: muster::store::Standing::default(),
         outcomes: Vec::new(),
@@ -264,7 +266,7 @@ async fn deletes_leave_no_trace_to_the_outside(store: &dyn Store) {
     store.revoke(id).await.unwrap();
     store.delete(id).await.unwrap();
     let loaded = store.load(id).await.unwrap();
-    assert!(matches!(loaded.lookup, Lookup::Deleted), "a marker");
+    assert!(matches!(loaded.lookup, Lookup::Deleted(_)), "a marker");
     assert!(store.list(None, 10).await.unwrap().records.is_empty());
     for result in [
         store.revoke(id).await,
@@ -354,7 +356,7 @@ async fn what_a_revoke_did_is_kept_gateway_by_gateway(store: &dyn Store) {
         };
         store.renew(beat).await.unwrap();
     };
-    assert!(store.outcomes(key).await.unwrap().is_empty());
+    assert!(store.reach(key).await.unwrap().outcomes.is_empty());
     let (standing, done) = (outcome(key, 1), outcome(key, 0));
     tell(&one, vec![standing, outcome(other, 0)]).await;
     tell(&two, vec![standing]).await;
@@ -362,7 +364,7 @@ async fn what_a_revoke_did_is_kept_gateway_by_gateway(store: &dyn Store) {
     tell(&one, Vec::new()).await;
     let mut expected = vec![(one.id, done), (two.id, standing)];
     expected.sort_by_key(|(gateway, _)| *gateway);
-    assert_eq!(store.outcomes(key).await.unwrap(), expected);
+    assert_eq!(store.reach(key).await.unwrap().outcomes, expected);
 }
 
 async fn a_claim_stands_once_it_is_made(store: &dyn Store) {

@@ -5,15 +5,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use muster::keys::{Id, KeyId, Position, Timestamp, TokenId};
+use muster::keys::{Id, KeyId, Position, Revision, Timestamp, TokenId};
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, AppendOnce, AuditEntry, AuditPage, AuditStore, Change, ChangeError, ClaimStore,
     Enrolled, EventPage, EventStore, Feed, GatewayId, GatewayInfo, GatewayStore, Heartbeat,
     InstanceBatch, InstanceCursor, InstanceNews, InstanceStore, KeyCursor, KeyEdit, KeyPage,
-    KeyStore, Loaded, NewEvent, NewKey, Outcome, PresenceList, PresenceStore, PresenceUpdate,
-    PublishedList, Registration, SettingStore, Store, StoreClock, StoreError, TokenChangeError,
-    TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
+    KeyStore, Loaded, LoadedKeys, NewEvent, NewKey, PresenceList, PresenceStore, PresenceUpdate,
+    PublishedList, Reach, Registration, SettingStore, Store, StoreClock, StoreError,
+    TokenChangeError, TokenCursor, TokenPage, TokenRecord, TokenStore, Written,
 };
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
@@ -149,9 +149,21 @@ impl<S: Store> KeyStore for FaultyStore<S> {
         self.inner.list(after, limit).await
     }
 
-    async fn changes(&self, after: Position) -> Result<Option<Feed>, StoreError> {
+    async fn load_all(&self, ids: &[KeyId]) -> Result<LoadedKeys, StoreError> {
         self.up()?;
-        self.inner.changes(after).await
+        let mut loaded = self.inner.load_all(ids).await?;
+        loaded.epoch = self.planted.epoch(loaded.epoch);
+        Ok(loaded)
+    }
+
+    async fn feed_after(&self, after: Revision) -> Result<Feed, StoreError> {
+        self.up()?;
+        self.inner.feed_after(after).await
+    }
+
+    async fn remove_spent_markers(&self) -> Result<u64, StoreError> {
+        self.up()?;
+        self.inner.remove_spent_markers().await
     }
 
     async fn create(&self, key: NewKey) -> Result<Written, ChangeError> {
@@ -216,9 +228,9 @@ impl<S: Store> GatewayStore for FaultyStore<S> {
         self.inner.gateways().await
     }
 
-    async fn outcomes(&self, key: KeyId) -> Result<Vec<(GatewayId, Outcome)>, StoreError> {
+    async fn reach(&self, key: KeyId) -> Result<Reach, StoreError> {
         self.up()?;
-        self.inner.outcomes(key).await
+        self.inner.reach(key).await
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {

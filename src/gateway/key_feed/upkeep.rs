@@ -1,0 +1,64 @@
+//! What is done now and then beside the feed: spent gates and markers go, and what is
+//! left of deleted keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::KeyFeedFollower;
+
+/// Between two sweeps of spent gates; each looks at every gate.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) struct Upkeep {
+    follower: Arc<KeyFeedFollower>,
+    swept_at: Instant,
+    /// What asks the store: a slow one must not hold up the feed.
+    asking: JoinSet<()>,
+}
+
+impl Upkeep {
+    pub fn new(follower: &Arc<KeyFeedFollower>) -> Self {
+        Self {
+            follower: Arc::clone(follower),
+            swept_at: Instant::now(),
+            asking: JoinSet::new(),
+        }
+    }
+
+    /// Does what is due.
+    pub async fn look(&mut self) {
+        let KeyFeedFollower {
+            view,
+            registry,
+            authenticator,
+            ..
+        } = &*self.follower;
+        // While the store is not heard, what a sweep forgets can't be loaded
+        // again, and its key could not join.
+        let is_heard = view.staleness().loads_uncached(view.age());
+        if !is_heard || self.swept_at.elapsed() < SWEEP_INTERVAL {
+            return;
+        }
+        self.swept_at = Instant::now();
+        for key in registry.sweep() {
+            authenticator.cache().forget(key).await;
+        }
+        while self.asking.try_join_next().is_some() {}
+        if self.asking.is_empty() {
+            let follower = Arc::clone(&self.follower);
+            self.asking.spawn(async move {
+                follower.deleted.clean_up().await;
+                match follower.store.remove_spent_markers().await {
+                    Ok(0) => {}
+                    Ok(markers) => tracing::debug!(markers, "markers of deleted keys are gone"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the markers of deleted keys can't be looked at");
+                    }
+                }
+            });
+        }
+    }
+}
