@@ -39,7 +39,7 @@ use outcomes::Outcomes;
 use recent_changes::RecentChanges;
 use reread::Reread;
 use unreadable::UnreadableKeys;
-use upkeep::Upkeep;
+use upkeep::{Upkeep, UpkeepParts};
 
 /// Keys that were set aside and are read again in one turn.
 const SET_ASIDE_AT_ONCE: usize = 200;
@@ -61,7 +61,7 @@ pub struct KeyFeedFollower {
     lost: LostKeys,
     unreadable: UnreadableKeys,
     damage: Damage,
-    deleted: DeletedKeys,
+    deleted: Arc<DeletedKeys>,
 }
 
 /// What a follower works with.
@@ -108,7 +108,7 @@ impl KeyFeedFollower {
             lost: LostKeys::new(Arc::clone(&events), Arc::clone(&metrics)),
             unreadable: UnreadableKeys::new(Arc::clone(&events), Arc::clone(&metrics)),
             damage: Damage::default(),
-            deleted: DeletedKeys::new(instances),
+            deleted: Arc::new(DeletedKeys::new(instances)),
             store,
             registry,
             authenticator,
@@ -191,7 +191,13 @@ impl KeyFeedFollower {
 
     /// Follows the feed until `shutdown`. Renews the lease at each turn.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut upkeep = Upkeep::new(&self);
+        let mut upkeep = Upkeep::new(UpkeepParts {
+            store: Arc::clone(&self.store),
+            registry: Arc::clone(&self.registry),
+            authenticator: Arc::clone(&self.authenticator),
+            view: Arc::clone(&self.view),
+            deleted: Arc::clone(&self.deleted),
+        });
         let mut reread = Reread::default();
         // The first at once: a start may have taken long.
         let mut at_once = true;
@@ -240,7 +246,7 @@ impl KeyFeedFollower {
     /// may be as fresh as the next turn.
     fn took(self: &Arc<Self>, reread: &mut Reread, read: Result<(), StoreError>) -> bool {
         match read {
-            Ok(()) => reread.fill(self),
+            Ok(()) => self.fill(reread),
             // Read again from the next turn on, which may know more.
             Err(error) => {
                 self.metrics.store_failures.inc();
@@ -288,7 +294,7 @@ impl KeyFeedFollower {
                     None => self.advance(entry.position),
                 }
             }
-            reread.fill(self);
+            self.fill(reread);
         } else {
             self.begin_resync(feed, reread).await?;
         }
@@ -310,7 +316,9 @@ impl KeyFeedFollower {
         self.lost.forget_expired(self.registry.clock().now());
         let mut keys = self.unreadable.due(SET_ASIDE_AT_ONCE);
         keys.extend(self.lost.due(SET_ASIDE_AT_ONCE));
-        reread.again(self, keys, target.epoch);
+        if !keys.is_empty() {
+            reread.aside(Arc::clone(self).read_again(keys, target.epoch));
+        }
         let staleness = self.view.staleness();
         if staleness.mode == StaleMode::Strict {
             for key in self.unreadable.older_than(staleness.stale_after) {

@@ -19,8 +19,8 @@ mod stale_store;
 #[cfg(test)]
 mod tests;
 
-pub use ends::KnownBy;
 pub(crate) use expiry::ExpiryTimers;
+pub use gate::KnownBy;
 pub(crate) use gate::{AdmitError, KeyEnd};
 pub use guard::SessionGuard;
 pub use registry::{Registry, RegistryOptions};

@@ -2,6 +2,8 @@
 
 mod cluster;
 mod crash;
+mod damaged_rows;
+mod early_markers;
 pub mod events;
 mod expiry;
 mod key_lifecycle;

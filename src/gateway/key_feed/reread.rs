@@ -6,12 +6,9 @@
 //! set aside as unreadable.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
 use tokio::task::JoinSet;
 
-use super::KeyFeedFollower;
 use crate::keys::{Epoch, KeyId, Position};
 use crate::store::StoreError;
 
@@ -19,8 +16,6 @@ use crate::store::StoreError;
 const CHUNK: usize = 500;
 /// Reads at once: many share a round trip.
 const AT_ONCE: usize = 4;
-/// Keys settled at once: where the store lost their ends, each is a write.
-const SETTLED_AT_ONCE: usize = 64;
 
 /// A resync, or none.
 #[derive(Default)]
@@ -29,16 +24,17 @@ pub(super) struct Reread {
     cursor: Option<Position>,
     waiting: VecDeque<KeyId>,
     reading: usize,
-    tasks: JoinSet<Done>,
+    /// Each says whether it was for keys of the resync.
+    tasks: JoinSet<(bool, Read)>,
 }
 
-/// A read that ended.
-struct Done {
+/// What a read of many keys came to.
+#[derive(Default)]
+pub(super) struct Read {
     /// Those that are to be read again.
-    left: Vec<KeyId>,
-    /// It was for keys of the resync, not for ones that were set aside before.
-    is_of_resync: bool,
-    error: Option<StoreError>,
+    pub left: Vec<KeyId>,
+    /// Why.
+    pub error: Option<StoreError>,
 }
 
 impl Reread {
@@ -68,27 +64,24 @@ impl Reread {
     }
 
     /// Begins as many reads as may be under way.
-    pub fn fill(&mut self, follower: &Arc<KeyFeedFollower>) {
+    pub fn fill<R>(&mut self, read: impl Fn(Vec<KeyId>, Epoch) -> R)
+    where
+        R: Future<Output = Read> + Send + 'static,
+    {
         let Some(Position { epoch, .. }) = self.cursor else {
             return;
         };
         while self.reading < AT_ONCE && !self.waiting.is_empty() {
-            let chunk = self
-                .waiting
-                .drain(..CHUNK.min(self.waiting.len()))
-                .collect();
+            let chunk = self.waiting.drain(..CHUNK.min(self.waiting.len()));
+            let read = read(chunk.collect(), epoch);
             self.reading += 1;
-            self.tasks
-                .spawn(read(Arc::clone(follower), chunk, epoch, true));
+            self.tasks.spawn(async move { (true, read.await) });
         }
     }
 
-    /// Reads keys again that were set aside.
-    pub fn again(&mut self, follower: &Arc<KeyFeedFollower>, keys: Vec<KeyId>, epoch: Epoch) {
-        if !keys.is_empty() {
-            self.tasks
-                .spawn(read(Arc::clone(follower), keys, epoch, false));
-        }
+    /// A read beside the resync, of keys that were set aside before.
+    pub fn aside(&mut self, read: impl Future<Output = Read> + Send + 'static) {
+        self.tasks.spawn(async move { (false, read.await) });
     }
 
     /// Waits for a read to end; for ever where there is none. What failed is read
@@ -98,50 +91,11 @@ impl Reread {
             return std::future::pending().await;
         };
         // A read that panicked would leave its keys unread, and says so.
-        let done = done.map_err(|lost| StoreError::Failed(lost.to_string()))?;
-        if done.is_of_resync {
+        let (is_of_resync, read) = done.map_err(|lost| StoreError::Failed(lost.to_string()))?;
+        if is_of_resync {
             self.reading -= 1;
-            self.waiting.extend(done.left);
+            self.waiting.extend(read.left);
         }
-        done.error.map_or(Ok(()), Err)
-    }
-}
-
-async fn read(
-    follower: Arc<KeyFeedFollower>,
-    keys: Vec<KeyId>,
-    epoch: Epoch,
-    is_of_resync: bool,
-) -> Done {
-    let failed = |left, error| Done {
-        left,
-        is_of_resync,
-        error: Some(error),
-    };
-    let loaded = match follower.store.load_all(&keys).await {
-        Ok(loaded) if loaded.epoch == epoch => loaded,
-        // The next heartbeat shows it, too.
-        Ok(_) => {
-            let why = "the store began another history while keys were read again";
-            return failed(keys, StoreError::Failed(why.into()));
-        }
-        Err(error) => return failed(keys, error),
-    };
-    let settled = stream::iter(loaded.keys).map(|(key, found)| {
-        let follower = &follower;
-        async move { (key, follower.settle(key, found, epoch).await) }
-    });
-    let mut settled = settled.buffer_unordered(SETTLED_AT_ONCE);
-    let (mut left, mut error) = (Vec::new(), None);
-    while let Some((key, result)) = settled.next().await {
-        if let Err(failure) = result {
-            left.push(key);
-            error = Some(failure);
-        }
-    }
-    Done {
-        left,
-        is_of_resync,
-        error,
+        read.error.map_or(Ok(()), Err)
     }
 }

@@ -8,14 +8,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::KeyFeedFollower;
 use super::recent_changes::is_end;
-use super::reread::Reread;
+use super::reread::{Read, Reread};
 use crate::gateway::sessions::{KeyEnd, KnownBy};
 use crate::keys::{Epoch, KeyId, KeyRecord, Position, Timestamp};
 use crate::store::{Change, ChangeError, EventKind, Feed, KeyChange, Lookup, Marker, StoreError};
+
+/// Keys settled at once: where the store lost their ends, each is a write.
+const SETTLED_AT_ONCE: usize = 64;
 
 impl KeyFeedFollower {
     /// Begins to read again every key that this gateway knows, those with sessions
@@ -64,8 +68,13 @@ impl KeyFeedFollower {
         });
         let known = in_use.into_iter().chain(others).collect();
         reread.begin(target, known);
-        reread.fill(self);
+        self.fill(reread);
         Ok(())
+    }
+
+    /// Begins as many reads as may be under way.
+    pub(super) fn fill(self: &Arc<Self>, reread: &mut Reread) {
+        reread.fill(|keys, epoch| Arc::clone(self).read_again(keys, epoch));
     }
 
     /// The final changes that the feed has after `before`, whatever history they
@@ -115,9 +124,38 @@ impl KeyFeedFollower {
             .note(EventKind::StoreNewHistory, None, None, detail);
     }
 
+    /// Reads keys again, and does what follows.
+    pub(super) async fn read_again(self: Arc<Self>, keys: Vec<KeyId>, epoch: Epoch) -> Read {
+        let loaded = match self.store.load_all(&keys).await {
+            Ok(loaded) if loaded.epoch == epoch => loaded,
+            other => {
+                // The next heartbeat shows another history, too.
+                let why = "the store began another history while keys were read again";
+                let changed = StoreError::Failed(why.into());
+                return Read {
+                    left: keys,
+                    error: Some(other.err().unwrap_or(changed)),
+                };
+            }
+        };
+        let settled = stream::iter(loaded.keys).map(|(key, found)| {
+            let this = &self;
+            async move { (key, this.settle(key, found, epoch).await) }
+        });
+        let mut settled = settled.buffer_unordered(SETTLED_AT_ONCE);
+        let mut read = Read::default();
+        while let Some((key, result)) = settled.next().await {
+            if let Err(error) = result {
+                read.left.push(key);
+                read.error = Some(error);
+            }
+        }
+        read
+    }
+
     /// Does what follows from what the store has of a key, or from that it can't be
     /// read.
-    pub(super) async fn settle(
+    async fn settle(
         &self,
         key: KeyId,
         found: Result<Lookup, StoreError>,

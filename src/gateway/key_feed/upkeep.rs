@@ -7,22 +7,34 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::KeyFeedFollower;
+use super::deleted_keys::DeletedKeys;
+use crate::gateway::auth::{Authenticator, StoreView};
+use crate::gateway::sessions::Registry;
+use crate::store::FeedStore;
 
 /// Between two sweeps of spent gates; each looks at every gate.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
+/// What the upkeep is of.
+pub(super) struct UpkeepParts {
+    pub store: Arc<dyn FeedStore>,
+    pub registry: Arc<Registry>,
+    pub authenticator: Arc<Authenticator>,
+    pub view: Arc<StoreView>,
+    pub deleted: Arc<DeletedKeys>,
+}
+
 pub(super) struct Upkeep {
-    follower: Arc<KeyFeedFollower>,
+    parts: UpkeepParts,
     swept_at: Instant,
     /// What asks the store: a slow one must not hold up the feed.
     asking: JoinSet<()>,
 }
 
 impl Upkeep {
-    pub fn new(follower: &Arc<KeyFeedFollower>) -> Self {
+    pub fn new(parts: UpkeepParts) -> Self {
         Self {
-            follower: Arc::clone(follower),
+            parts,
             swept_at: Instant::now(),
             asking: JoinSet::new(),
         }
@@ -30,12 +42,13 @@ impl Upkeep {
 
     /// Does what is due.
     pub async fn look(&mut self) {
-        let KeyFeedFollower {
-            view,
+        let UpkeepParts {
+            store,
             registry,
             authenticator,
-            ..
-        } = &*self.follower;
+            view,
+            deleted,
+        } = &self.parts;
         // While the store is not heard, what a sweep forgets can't be loaded
         // again, and its key could not join.
         let is_heard = view.staleness().loads_uncached(view.age());
@@ -48,10 +61,10 @@ impl Upkeep {
         }
         while self.asking.try_join_next().is_some() {}
         if self.asking.is_empty() {
-            let follower = Arc::clone(&self.follower);
+            let (store, deleted) = (Arc::clone(store), Arc::clone(deleted));
             self.asking.spawn(async move {
-                follower.deleted.clean_up().await;
-                match follower.store.remove_spent_markers().await {
+                deleted.clean_up().await;
+                match store.remove_spent_markers().await {
                     Ok(0) => {}
                     Ok(markers) => tracing::debug!(markers, "markers of deleted keys are gone"),
                     Err(error) => {

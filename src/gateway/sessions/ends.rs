@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::gate::{Gate, KeyEnd, State};
+use super::gate::{Gate, KeyEnd, KnownBy, State};
 use super::registry::Registry;
 use super::session::{End, EndReason, EndedSessions, Scope, Session, SessionId};
 use crate::keys::{KeyId, Timestamp};
@@ -17,15 +17,6 @@ use crate::store::EventKind;
 /// Sessions ended under one lock of the lists: an end is signalled within a fraction
 /// of a millisecond, and no list waits longer.
 const TOLD_AT_ONCE: usize = 256;
-
-/// Who else knows of a key's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KnownBy {
-    /// The store: the gate may go once no older principal can come.
-    Store,
-    /// Nobody yet: the gate stays until the key has expired.
-    ThisGateway,
-}
 
 impl Registry {
     /// Ends a key for good because it was revoked at `at`. `expires_at` is when it

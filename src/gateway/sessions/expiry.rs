@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ends::KnownBy;
+use super::gate::KnownBy;
 use super::registry::Registry;
 use crate::gateway::auth::{AuthError, Authenticator};
 use crate::keys::KeyId;

@@ -22,6 +22,15 @@ pub enum KeyEnd {
     Deleted,
 }
 
+/// Who else knows of a key's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownBy {
+    /// The store: the gate may go once no older principal can come.
+    Store,
+    /// Nobody yet: the gate stays until the key has expired.
+    ThisGateway,
+}
+
 /// Why a session or a call is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdmitError {

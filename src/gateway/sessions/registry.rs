@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::deadlines::Deadlines;
-use super::ends::KnownBy;
-use super::gate::{AdmitError, Gate, Pass, PreviousSession, State};
+use super::gate::{AdmitError, Gate, KnownBy, Pass, PreviousSession, State};
 use super::guard::SessionGuard;
 use super::index::SessionIndex;
 use super::session::{EndReason, EndedSessions, Session, SessionId, SessionInfo};

@@ -21,13 +21,13 @@ const LOOK: usize = 200;
 pub(super) fn noted(shared: &Shared, key: KeyId, marker: &DeletedRow) -> Cmd {
     let mut note = cmd("ZADD");
     note.arg(shared.schema.markers());
-    note.arg(shared.unshifted(marker.expires_at).as_millis());
-    note.arg(key.0.to_string());
+    note.arg(marker.expires_at.as_millis())
+        .arg(key.0.to_string());
     note
 }
 
 pub(super) async fn remove_spent(shared: &Shared) -> Result<u64, StoreError> {
-    let now = shared.unshifted(shared.clock.now());
+    let now = shared.clock.now();
     let mut due = cmd("ZRANGE");
     due.arg(shared.schema.markers());
     due.arg("-inf").arg(now.as_millis()).arg("BYSCORE");

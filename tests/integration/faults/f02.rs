@@ -51,7 +51,7 @@ async fn keys_expire_on_time_while_redis_is_paused() {
     let (wall, clock) = (SystemTime::now(), Instant::now());
     let mut late = Vec::new();
     for (expires, watched, _) in &mut sessions {
-        let ended = watched.ended_by("KEY_EXPIRED").await;
+        let ended = watched.ended_by("STORE_NOT_HEARD").await;
         let ended = wall + (ended.expect("it lives on") - clock);
         let after = (ended + EARLY).duration_since(*expires);
         late.push(after.expect("it ended early").saturating_sub(EARLY));

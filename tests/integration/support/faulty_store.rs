@@ -1,6 +1,7 @@
 //! A real store with faults on demand: loads and saves that park, calls that
 //! fail.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,6 +28,10 @@ pub struct FaultyStore<S = EmbeddedStore> {
     /// A mistake of the gateway's own.
     pub planted: Planted,
     failing: AtomicBool,
+    /// Keys whose row can't be read, and why.
+    broken: Mutex<HashMap<KeyId, StoreError>>,
+    /// The next feed with something in it has a gap instead.
+    gap: AtomicBool,
     /// Whether heartbeats are answered; while not, they hang.
     answering: watch::Sender<bool>,
     /// The next load reads, then reports here and waits.
@@ -87,6 +92,8 @@ impl<S: Store> FaultyStore<S> {
             inner,
             planted: Planted::default(),
             failing: AtomicBool::new(false),
+            broken: Mutex::default(),
+            gap: AtomicBool::new(false),
             answering: watch::Sender::new(true),
             park: Mutex::new(None),
             park_save: Mutex::new(None),
@@ -102,6 +109,24 @@ impl<S: Store> FaultyStore<S> {
     /// else works.
     pub fn set_deaf(&self, deaf: bool) {
         self.answering.send_replace(!deaf);
+    }
+
+    /// From now on a key's row can't be read, or (`None`) it can.
+    pub fn set_broken(&self, key: KeyId, why: Option<StoreError>) {
+        let mut broken = self.broken.lock().unwrap();
+        match why {
+            Some(why) => broken.insert(key, why),
+            None => broken.remove(&key),
+        };
+    }
+
+    /// The next feed that has something has a gap in its place.
+    pub fn lose_next_feed(&self) {
+        self.gap.store(true, Ordering::SeqCst);
+    }
+
+    fn is_broken(&self, key: KeyId) -> Option<StoreError> {
+        self.broken.lock().unwrap().get(&key).cloned()
     }
 
     pub fn park_next_load(&self) -> Parked {
@@ -133,6 +158,9 @@ impl<S: Store> KeyStore for FaultyStore<S> {
 
     async fn load(&self, id: KeyId) -> Result<Loaded, StoreError> {
         self.up()?;
+        if let Some(why) = self.is_broken(id) {
+            return Err(why);
+        }
         let mut loaded = self.inner.load(id).await;
         if let Ok(loaded) = &mut loaded {
             loaded.epoch = self.planted.epoch(loaded.epoch);
@@ -153,6 +181,11 @@ impl<S: Store> KeyStore for FaultyStore<S> {
         self.up()?;
         let mut loaded = self.inner.load_all(ids).await?;
         loaded.epoch = self.planted.epoch(loaded.epoch);
+        for (key, found) in &mut loaded.keys {
+            if let Some(why) = self.is_broken(*key) {
+                *found = Err(why);
+            }
+        }
         Ok(loaded)
     }
 
@@ -215,7 +248,10 @@ impl<S: Store> GatewayStore for FaultyStore<S> {
         let mut answering = self.answering.subscribe();
         answering.wait_for(|answering| *answering).await.unwrap();
         let position = heartbeat.position;
-        let feed = self.inner.renew(heartbeat).await?;
+        let mut feed = self.inner.renew(heartbeat).await?;
+        if !feed.entries.is_empty() && self.gap.swap(false, Ordering::SeqCst) {
+            feed.entries.clear();
+        }
         Ok(self.planted.feed(feed, position))
     }
 
