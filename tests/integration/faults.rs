@@ -13,6 +13,8 @@ mod f08;
 mod f10;
 mod f11;
 mod f13;
+mod f31;
+mod f32;
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What happens to the connections that it is for.
@@ -172,11 +173,13 @@ async fn carry(client: TcpStream, server: TcpStream, shared: &Shared, link: &Lin
 
 async fn pump(
     mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    to: OwnedWriteHalf,
     shared: &Shared,
     link: &Link,
     are_requests: bool,
 ) {
+    let (sender, late) = mpsc::unbounded_channel();
+    let _writing = AbortOnDropHandle::new(tokio::spawn(write_late(to, late)));
     let mut chunk = vec![0; 64 * 1024];
     let mut seen = Vec::new();
     loop {
@@ -194,13 +197,24 @@ async fn pump(
             seen.drain(..seen.len().saturating_sub(256));
         }
         let fault = *shared.fault.borrow();
+        let mut due = Instant::now();
         match fault {
             Fault::Swallow(of) if link.is(of) => *link.deaf.lock().unwrap() = true,
             Fault::Cut(of) if link.is(of) => return,
-            Fault::Delay(of, late) if link.is(of) => tokio::time::sleep(late).await,
+            Fault::Delay(of, late) if link.is(of) => due += late,
             _ => {}
         }
-        if !link.is_deaf() && to.write_all(bytes).await.is_err() {
+        if !link.is_deaf() && sender.send((due, bytes.to_vec())).is_err() {
+            return;
+        }
+    }
+}
+
+/// Each chunk when it is due: those behind it are on their way meanwhile.
+async fn write_late(mut to: OwnedWriteHalf, mut late: mpsc::UnboundedReceiver<(Instant, Vec<u8>)>) {
+    while let Some((due, bytes)) = late.recv().await {
+        tokio::time::sleep_until(due).await;
+        if to.write_all(&bytes).await.is_err() {
             return;
         }
     }
