@@ -6,6 +6,7 @@ mod damaged_rows;
 mod early_markers;
 pub mod events;
 mod expiry;
+mod honest_answers;
 mod key_lifecycle;
 mod lost_history;
 mod presence;

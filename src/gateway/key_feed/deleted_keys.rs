@@ -32,6 +32,11 @@ impl DeletedKeys {
         }
     }
 
+    #[cfg(test)]
+    pub fn instances(&self) -> &Arc<Instances> {
+        &self.instances
+    }
+
     /// A key was deleted, here or elsewhere.
     pub fn note(&self, key: KeyId) {
         let mut noted = self.noted.lock();

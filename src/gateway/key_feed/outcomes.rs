@@ -103,3 +103,30 @@ impl Outcomes {
         select_all(standing).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{Id, KeyId};
+
+    #[test]
+    fn a_heartbeat_carries_some_and_the_next_ones_the_rest() {
+        let outcomes = Outcomes::new(StoreClock::default());
+        let count = 3 * TOLD_AT_ONCE + 1;
+        for _ in 0..count {
+            let key = KeyId(Id::random().unwrap());
+            outcomes.note(key, Revision(1), EndedSessions::none());
+        }
+        let mut told = 0;
+        loop {
+            let news = outcomes.news();
+            assert!(news.len() <= TOLD_AT_ONCE);
+            if news.is_empty() {
+                break;
+            }
+            outcomes.told(&news);
+            told += news.len();
+        }
+        assert_eq!(told, count);
+    }
+}

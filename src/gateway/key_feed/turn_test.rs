@@ -3,7 +3,7 @@
 use super::*;
 use crate::gateway::auth::{AuthOptions, Staleness};
 use crate::gateway::events::Events;
-use crate::gateway::registrations::{InstanceLimits, Instances};
+use crate::gateway::registrations::{AgentReport, InstanceLimits, Instances};
 use crate::gateway::sessions::{KeyEnd, RegistryOptions};
 use crate::keys::{Epoch, Id, KeyId, Kind, mint};
 use crate::store::embedded::EmbeddedStore;
@@ -139,4 +139,38 @@ async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
     assert_eq!(key_feed.metrics.reasserted.get(), 1);
     // What it wrote itself it hears of like every change.
     assert_eq!(key_feed.position().revision, stored.revision);
+}
+
+/// The gateway that deleted the key got no answer, or died before it had removed
+/// the rest.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_key_that_another_deleted_is_removed() {
+    let store = EmbeddedStore::in_memory().unwrap();
+    let (_, start) = store.gateways().await.unwrap();
+    let minted = mint(Kind::DataPlaneKey).unwrap();
+    let id = KeyId(minted.id);
+    let key = NewKey {
+        id,
+        digest: minted.digest,
+        name: "k".into(),
+        expires_at: None,
+    };
+    store.create(key).await.unwrap();
+    let key_feed = follower(&store, start).await;
+    let now = store.clock().now();
+    let agent = uuid::Uuid::from_u128(1);
+    let address = [127, 0, 0, 1].into();
+    let instances = key_feed.deleted.instances();
+    let joined = instances.joined(id, agent, address, AgentReport::default(), now);
+    joined.unwrap();
+    instances.used(id, now);
+    store.revoke(id).await.unwrap();
+    store.delete(id).await.unwrap();
+    turn(&key_feed).await;
+    key_feed.deleted.clean_up().await;
+    assert_eq!(instances.counts(id).ever, 1, "its own gateway is first");
+    tokio::time::advance(11 * SECOND).await;
+    key_feed.deleted.clean_up().await;
+    assert_eq!(instances.counts(id).ever, 0);
+    assert_eq!(instances.last_used(id), None);
 }

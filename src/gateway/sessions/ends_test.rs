@@ -130,3 +130,22 @@ async fn gates_are_bounded_by_what_is_alive() {
     drop(registry.sweep());
     assert!(registry.keys().is_empty());
 }
+
+#[tokio::test]
+async fn the_gate_of_an_id_that_was_never_a_key_goes() {
+    let bench = Bench::new().await;
+    let options = RegistryOptions {
+        gateway: bench.registry.gateway(),
+        memory: Duration::ZERO,
+    };
+    let clock = bench.store.clock().clone();
+    let now = clock.now();
+    let metrics = Arc::new(Metrics::new());
+    let registry = Registry::new(options, clock, metrics, Arc::clone(&bench.events));
+    let never = KeyId(Id::random().unwrap());
+    let year = now.saturating_add(Duration::from_secs(365 * 24 * 3600));
+    registry.end_revoked(never, now, year, KnownBy::ThisGateway);
+    assert!(registry.sweep().is_empty());
+    registry.no_such_key(never);
+    assert_eq!(registry.sweep(), [never]);
+}

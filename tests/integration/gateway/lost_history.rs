@@ -199,6 +199,28 @@ async fn a_key_that_the_store_lost_is_unavailable_and_reported_once() {
     assert_eq!(gateway.metric("muster_sessions_live").await, 1.0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_key_is_lost_until_it_would_have_expired() {
+    const LIFE: Duration = Duration::from_secs(5);
+    let mut redis = RedisServer::start();
+    let gateway = gateway_on(&redis).await;
+    let operator = gateway.operator().await;
+    operator.key("before").await;
+    let before = Backup::of(&redis);
+    let (_, secret) = operator.key_for("short", LIFE).await;
+    let agent = gateway.agent(&secret).await;
+    let mut stream = agent.connect().await;
+    before.restore(&mut redis);
+    reaches(&gateway, "muster_keys_lost", 1.0).await;
+    is_our_fault(&agent.join().await.unwrap_err());
+    assert_eq!(reason_of(&stream.end().await), "KEY_EXPIRED");
+    reaches(&gateway, "muster_keys_lost", 0.0).await;
+    let agent = gateway.agent(&secret).await;
+    let refused = agent.join().await.unwrap_err();
+    assert_eq!(reason_of(&refused), "UNKNOWN_KEY", "{refused}");
+    assert_eq!(gateway.metric("muster_keys_lost").await, 0.0);
+}
+
 /// Puts the store that is there in the place of the one that `lost` is of.
 async fn adopt(redis: &RedisServer, lost: Id) {
     let mut set = redis::cmd("HSET");
