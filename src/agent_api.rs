@@ -7,6 +7,7 @@
 
 mod authenticate;
 mod command;
+mod connection;
 mod convert;
 mod file;
 mod otlp;

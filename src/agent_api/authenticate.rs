@@ -6,13 +6,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
+use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service;
 
+use super::connection::AgentConnection;
 use super::refusals::{Caller, Refusals};
 use super::status::Refused;
 use crate::gateway::auth::Principal;
@@ -24,6 +27,9 @@ use crate::net::listener::Call;
 const OPEN_TO_ALL: &str = "/grpc.health.v1.Health/";
 /// What an agent's collector exports to.
 const TELEMETRY: &str = "/opentelemetry.proto.collector.";
+
+/// A call that takes longer to answer is cut when its key ends.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// What the layer proved, for the services behind it.
 #[derive(Clone)]
@@ -81,8 +87,18 @@ where
             let mut caller = Caller::of(request.headers(), call.as_ref());
             match authenticate(&registrar, &mut request, call.as_ref(), &mut caller).await {
                 Ok(authenticated) => {
+                    let principal = authenticated.principal.clone();
+                    let connection = Arc::clone(&authenticated.call);
                     request.extensions_mut().insert(authenticated);
-                    inner.call(request).await
+                    let answered = inner.call(request);
+                    tokio::pin!(answered);
+                    if let Ok(answer) = timeout(SLOW, answered.as_mut()).await {
+                        return answer;
+                    }
+                    // A body that trickles in, say: a revoke must not wait for it.
+                    let connection = Arc::new(AgentConnection(connection));
+                    let _held = registrar.hold_call(&principal, connection);
+                    answered.await
                 }
                 Err(refused) => {
                     let path = request.uri().path();

@@ -10,13 +10,14 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::authenticate::{Authenticated, proven};
+use super::connection::AgentConnection;
 use super::convert;
 use super::refusals::Refusals;
 use super::status;
 use super::status::Refused;
 use crate::gateway::registrar::Registrar;
-use crate::gateway::sessions::{CloseConnection, EndReason, Scope, SessionGuard, SessionInfo};
-use crate::net::listener::{Call, Cut};
+use crate::gateway::sessions::{EndReason, SessionGuard, SessionInfo};
+use crate::net::listener::Call;
 use crate::proto::mpi::v1 as mpi;
 use crate::proto::mpi::v1::command_response::CommandStatus;
 use crate::proto::mpi::v1::command_service_server::CommandService;
@@ -185,18 +186,6 @@ fn end_stream<T>(
         let status = end?.await?;
         Some((Err(status), None))
     })
-}
-
-/// Ties a session to the connection that carries it.
-struct AgentConnection(Arc<Call>);
-
-impl CloseConnection for AgentConnection {
-    fn close(&self, scope: Scope) {
-        self.0.cut(match scope {
-            Scope::Connection => Cut::Connection,
-            Scope::Stream => Cut::Stream,
-        });
-    }
 }
 
 fn agent_id(metadata: &MetadataMap) -> Result<Uuid, Refused> {

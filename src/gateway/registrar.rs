@@ -16,7 +16,9 @@ use crate::gateway::auth::{AuthError, Authenticator, Freshness, Principal};
 use crate::gateway::events::Events;
 use crate::gateway::key_feed::KeyFeedFollower;
 use crate::gateway::registrations::{AgentReport, Instances, Joined, TooManyAgents};
-use crate::gateway::sessions::{AdmitError, KeyEnd, Registry, SessionGuard, SessionInfo};
+use crate::gateway::sessions::{
+    AdmitError, CloseConnection, HeldCall, KeyEnd, Registry, SessionGuard, SessionInfo,
+};
 use crate::gateway::telemetry_senders::Senders;
 use crate::keys::{KeyId, PresentedKey, Timestamp};
 use crate::metrics::registry::Metrics;
@@ -269,6 +271,15 @@ impl Registrar {
     fn check_age(&self) -> Result<(), Refusal> {
         let checked = self.authenticator.check_age();
         checked.map_err(|_| Refusal::Unavailable)
+    }
+
+    /// Has the connection of a call that takes long cut when its key ends.
+    pub fn hold_call(
+        &self,
+        principal: &Principal,
+        connection: Arc<dyn CloseConnection>,
+    ) -> HeldCall {
+        self.registry.hold_call(principal, connection)
     }
 
     /// Opens a session (Subscribe).

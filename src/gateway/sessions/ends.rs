@@ -48,7 +48,7 @@ impl Registry {
         reason: EndReason,
     ) -> EndedSessions {
         let is_stored = known == KnownBy::Store;
-        let (closing, sessions) = {
+        let (closing, sessions, calls) = {
             let mut gate = self.gates.entry(key).or_insert_with(|| {
                 Gate::new(State::Ended {
                     how,
@@ -75,6 +75,7 @@ impl Registry {
                 State::Open { .. } => {}
             }
             let sessions = gate.take_all();
+            let calls = std::mem::take(&mut gate.calls);
             let closing = EndedSessions::of(sessions.len());
             gate.state = State::Ended {
                 how,
@@ -82,9 +83,12 @@ impl Registry {
                 is_stored,
                 closing: closing.clone(),
             };
-            (closing, sessions)
+            (closing, sessions, calls)
         };
         self.tell(&closing, &sessions, reason);
+        for connection in calls.into_values() {
+            connection.close(Scope::Connection);
+        }
         closing
     }
 

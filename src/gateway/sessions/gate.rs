@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::session::{EndedSessions, Session};
+use super::session::{CloseConnection, EndedSessions, Session};
 use crate::gateway::auth::Principal;
 use crate::keys::{Position, Timestamp};
 
@@ -53,6 +53,8 @@ pub(super) struct Gate {
     /// Sessions that were ended for another reason than the key's end, and whose
     /// stream still stands: the key's end waits for them, too.
     pub leaving: HashMap<u64, Arc<Session>>,
+    /// Connections of calls that take long: the key's end cuts them, too.
+    pub calls: HashMap<u64, Arc<dyn CloseConnection>>,
     /// The newest session of each agent.
     pub newest: HashMap<Uuid, Newest>,
     pub touched: Instant,
@@ -112,6 +114,7 @@ impl Gate {
             state,
             live: HashMap::new(),
             leaving: HashMap::new(),
+            calls: HashMap::new(),
             newest: HashMap::new(),
             touched: Instant::now(),
         }

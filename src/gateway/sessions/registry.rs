@@ -39,7 +39,7 @@ pub struct Registry {
     /// Every session that was not ended, for lists. Behind the gates' back: the
     /// gates alone decide.
     pub(super) live: Mutex<SessionIndex>,
-    last_number: AtomicU64,
+    pub(super) last_number: AtomicU64,
     /// The [`tag`] of the history that counts; 0 until one is followed.
     history: AtomicU64,
     /// Only by [`Self::skip_gates`].
@@ -315,7 +315,7 @@ impl Registry {
             let remembers = gate.touched.elapsed() < 2 * memory;
             let keep = match gate.state {
                 _ if remembers || !gate.live.is_empty() => true,
-                _ if !gate.leaving.is_empty() => true,
+                _ if !gate.leaving.is_empty() || !gate.calls.is_empty() => true,
                 // The store has it: from now on every load says no.
                 State::Ended {
                     is_stored,

@@ -152,3 +152,23 @@ async fn a_peer_that_never_reads_is_cut() {
     );
     deaf.sees_the_end().await;
 }
+
+/// Its call has no session, and its body would have time for a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_with_an_unfinished_call_of_a_revoked_key_is_cut() {
+    let gateway = TestGateway::configured(|config| {
+        config.limits.cut_after = Duration::from_millis(200);
+    })
+    .await;
+    let operator = gateway.operator().await;
+    let (id, key) = operator.key("k").await;
+    let half = DeafPeer::half_a_join(&gateway, &key).await;
+    operator.revoke(&id).await;
+    let begun = Instant::now();
+    half.sees_the_end().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}

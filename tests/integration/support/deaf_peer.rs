@@ -1,6 +1,7 @@
 //! A peer with a Subscribe stream that never reads what comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client;
@@ -41,6 +42,31 @@ impl DeafPeer {
             }
             ended = &mut connection => panic!("refused: {ended:?}"),
         }
+        Self {
+            connection,
+            _stream: stream,
+        }
+    }
+
+    /// It sends the head of an introduction, and never the rest.
+    pub async fn half_a_join(gateway: &TestGateway, key: &str) -> Self {
+        let tls = tls_to(gateway, &[b"h2"]).await;
+        let (mut requests, mut connection) = client::handshake(tls).await.unwrap();
+        let request = Request::post("https://localhost/mpi.v1.CommandService/CreateConnection")
+            .version(Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", key)
+            .header("uuid", "6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+            .body(())
+            .unwrap();
+        let (_, mut stream) = requests.send_request(request, false).unwrap();
+        stream
+            .send_data(Bytes::from_static(&[0, 0, 0]), false)
+            .unwrap();
+        // Driven for longer than a call is quick.
+        let driven = tokio::time::timeout(Duration::from_secs(1), &mut connection);
+        assert!(driven.await.is_err(), "it stands");
         Self {
             connection,
             _stream: stream,
