@@ -6,10 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use muster::store::KeyStore;
+use redis::AsyncCommands;
+
 use super::record::Door;
-use crate::support::{Fault, Of, Process, Proxy, RedisServer, SHORT, Site, eventually, free_port};
+use crate::support::{
+    Fault, Of, Process, Proxy, RedisServer, SHORT, Site, eventually, free_port, new_key,
+};
 
 const GATEWAYS: usize = 3;
+/// Sets a name if it holds what is expected.
+const SWAP: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then \
+    redis.call('SET', KEYS[1], ARGV[2]) return 1 end return 0";
 
 /// SplitMix64: a seed gives the same choices again.
 pub struct Dice(pub u64);
@@ -112,7 +120,7 @@ impl Cluster {
         let victim = dice.below(GATEWAYS as u64) as usize;
         let of = *dice.one_of(&[Of::All, Of::Tail, Of::Hint]);
         if self.deck.is_empty() {
-            self.deck = (0..8).collect();
+            self.deck = (0..13).collect();
         }
         let next = dice.below(self.deck.len() as u64) as usize;
         let fault = match self.deck.swap_remove(next) {
@@ -151,6 +159,28 @@ impl Cluster {
                 self.kill_clients().await;
                 "CLIENT KILL"
             }
+            7 => {
+                self.damage_a_row(dice.millis(500, 4_000), dice).await;
+                "a key's row damaged, Redis kill -9"
+            }
+            8 => {
+                let right = *dice.one_of(&["xadd", "zadd", "hset", "set"]);
+                self.take_a_right(right, dice.millis(500, 3_000)).await;
+                "a right taken away"
+            }
+            9 => {
+                let fault = Fault::Delay(Of::All, dice.millis(20, 300));
+                self.everywhere(fault, dice.millis(500, 3_000)).await;
+                "Redis far from all"
+            }
+            10 => {
+                self.bulk(dice.millis(500, 3_000)).await;
+                "a bulk of creates"
+            }
+            11 => {
+                self.remove_markers().await;
+                "markers removed, Redis kill -9"
+            }
             _ => {
                 self.fail_over(dice.millis(0, 800), dice.millis(0, 500))
                     .await;
@@ -165,6 +195,78 @@ impl Cluster {
         proxy.set(fault);
         tokio::time::sleep(lasts).await;
         proxy.set(Fault::None);
+    }
+
+    async fn everywhere(&self, fault: Fault, lasts: Duration) {
+        for gateway in &self.gateways {
+            gateway.proxy.set(fault);
+        }
+        tokio::time::sleep(lasts).await;
+        for gateway in &self.gateways {
+            gateway.proxy.set(Fault::None);
+        }
+    }
+
+    /// One key's row is damaged, and Redis starts anew, so that all read it again.
+    /// Then it is as it was, unless somebody wrote it meanwhile.
+    async fn damage_a_row(&mut self, lasts: Duration, dice: &mut Dice) {
+        let mut raw = self.master().raw().await;
+        let places: Vec<String> = raw.zrange("{muster}:keys", 0, -1).await.unwrap();
+        let id = dice.one_of(&places).split_once(':').unwrap().1.to_owned();
+        let name = format!("{{muster}}:key:{id}");
+        let Ok(whole) = raw.get::<_, Vec<u8>>(&name).await else {
+            return;
+        };
+        let mut damaged = whole.clone();
+        if let Some(last) = damaged.last_mut() {
+            *last ^= 1;
+        }
+        let swap = redis::Script::new(SWAP);
+        let mut change = swap.key(&name);
+        change.arg(&whole).arg(&damaged);
+        let _: bool = change.invoke_async(&mut raw).await.unwrap();
+        self.master().kill();
+        self.master().restart();
+        tokio::time::sleep(lasts).await;
+        let mut raw = self.master().raw().await;
+        let mut change = swap.key(&name);
+        change.arg(&damaged).arg(&whole);
+        let _: bool = change.invoke_async(&mut raw).await.unwrap();
+    }
+
+    async fn take_a_right(&mut self, right: &str, lasts: Duration) {
+        for (sign, lasts) in [('-', lasts), ('+', Duration::ZERO)] {
+            let mut raw = self.master().raw().await;
+            let mut set = redis::cmd("ACL");
+            set.arg("SETUSER")
+                .arg("muster")
+                .arg(format!("{sign}{right}"));
+            let _: () = set.query_async(&mut raw).await.unwrap();
+            tokio::time::sleep(lasts).await;
+        }
+    }
+
+    /// Another process makes keys as fast as it can.
+    async fn bulk(&mut self, lasts: Duration) {
+        let store = self.master().store(|_| {}).await;
+        let creating = async {
+            loop {
+                let _ = store.create(new_key("bulk")).await;
+            }
+        };
+        let _ = tokio::time::timeout(lasts, creating).await;
+    }
+
+    /// As if each deleted key had expired at once, and every gateway missed it.
+    async fn remove_markers(&mut self) {
+        let mut raw = self.master().raw().await;
+        let ids: Vec<String> = raw.zrange("{muster}:markers", 0, -1).await.unwrap();
+        for id in ids {
+            let _: u64 = raw.del(format!("{{muster}}:key:{id}")).await.unwrap();
+            let _: u64 = raw.zrem("{muster}:markers", id).await.unwrap();
+        }
+        self.master().kill();
+        self.master().restart();
     }
 
     async fn kill_gateway(&mut self, victim: usize, away: Duration) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::server::config::Config;
+use muster::store::StoreError;
 use muster::store::redis::RedisStore;
 
 use super::check::{Answer, Bounds, Invariant, check};
@@ -220,4 +221,82 @@ async fn an_epoch_that_is_not_looked_at_is_caught() {
     let planted = history_lost(Some(Bug::OneHistory)).await;
     let expected = [Invariant::I1, Invariant::I3, Invariant::I5];
     judge("the epoch rule off", &sound, &planted, &expected);
+}
+
+/// One key can't be read; another is revoked while the feed has a gap.
+async fn beside_a_bad_row(bug: Option<Bug>) -> BTreeSet<Invariant> {
+    let story = Story::begin().await;
+    let (bad, key) = (story.create().await, story.create().await);
+    for key in [&bad, &key] {
+        story.recorder.subscribe(&story.two.door, key, STAY).await;
+    }
+    story.plant(bug);
+    let why = StoreError::Failed("no answer within the deadline".into());
+    let store = &story.two.store;
+    store.set_broken(bad.id.parse().unwrap(), Some(why));
+    store.lose_next_feed();
+    story.revoke(&key, Duration::from_millis(100)).await;
+    story.breaks(&story.two.door, &key).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_row_that_stops_all_revokes_is_caught() {
+    let sound = beside_a_bad_row(None).await;
+    let planted = beside_a_bad_row(Some(Bug::OneBadRowIsAll)).await;
+    let expected = [Invariant::I2];
+    judge("one bad row is all", &sound, &planted, &expected);
+}
+
+/// The right to write the feed is taken away for a while.
+async fn without_a_right(bug: Option<Bug>) -> BTreeSet<Invariant> {
+    let story = Story::begin().await;
+    let key = story.create().await;
+    story.recorder.subscribe(&story.two.door, &key, STAY).await;
+    story.plant(bug);
+    let mut raw = story.redis.raw().await;
+    let mut set = redis::cmd("ACL");
+    set.arg("SETUSER").arg("muster").arg("-xadd");
+    let _: () = set.query_async(&mut raw).await.unwrap();
+    let answer = story.revoke(&key, Duration::from_millis(100)).await;
+    assert_eq!(answer == Answer::Yes, bug.is_some());
+    story.breaks(&story.two.door, &key).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_step_that_is_called_done_is_caught() {
+    let sound = without_a_right(None).await;
+    let planted = without_a_right(Some(Bug::SwallowedTimeouts)).await;
+    let expected = [Invariant::I1, Invariant::I2];
+    judge("a refused step called done", &sound, &planted, &expected);
+}
+
+/// A gateway is cut off while a key is revoked and deleted; then Redis begins a new
+/// history, in which the marker is there, or (planted) gone too early.
+async fn cut_off_from_a_delete(is_marker_gone: bool) -> BTreeSet<Invariant> {
+    let mut story = Story::begin().await;
+    let key = story.create().await;
+    story.recorder.subscribe(&story.two.door, &key, STAY).await;
+    story.two.store.set_deaf(true);
+    let answer = story.revoke(&key, Duration::from_millis(50)).await;
+    assert_eq!(answer, Answer::Yes);
+    story.recorder.delete(&story.one.door, &key).await;
+    let mut raw = story.redis.raw().await;
+    let mut remove = redis::cmd("DEL");
+    remove.arg("{muster}:feed");
+    if is_marker_gone {
+        let id = key.id.strip_prefix("key_").unwrap();
+        remove.arg(format!("{{muster}}:key:{id}"));
+    }
+    let _: u64 = remove.query_async(&mut raw).await.unwrap();
+    story.redis.restart_after_a_kill();
+    story.two.store.set_deaf(false);
+    story.breaks(&story.two.door, &key).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_marker_that_goes_too_early_is_caught() {
+    let sound = cut_off_from_a_delete(false).await;
+    let planted = cut_off_from_a_delete(true).await;
+    let expected = [Invariant::I2];
+    judge("a marker that goes too early", &sound, &planted, &expected);
 }

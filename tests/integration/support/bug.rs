@@ -13,6 +13,8 @@ pub enum Bug {
     DeafTail,
     /// Every history of the store is taken for the first.
     OneHistory,
+    /// One key that can't be read is taken for a store that can't be read.
+    OneBadRowIsAll,
     /// A revoke that the store did not answer is reported as done.
     SwallowedTimeouts,
 }

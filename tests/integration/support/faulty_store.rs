@@ -183,6 +183,9 @@ impl<S: Store> KeyStore for FaultyStore<S> {
         loaded.epoch = self.planted.epoch(loaded.epoch);
         for (key, found) in &mut loaded.keys {
             if let Some(why) = self.is_broken(*key) {
+                if self.planted.is(Bug::OneBadRowIsAll) {
+                    return Err(why);
+                }
                 *found = Err(why);
             }
         }
