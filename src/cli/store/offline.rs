@@ -26,7 +26,8 @@ pub(super) struct CopyArgs {
     /// The data directory of the gateway to be moved, as embedded:DIR
     #[arg(long, value_name = "embedded:DIR")]
     pub(super) from: String,
-    /// Where to: redis://HOST:PORT/DB, with USER:PASSWORD@ before HOST where needed
+    /// Where to: redis://HOST:PORT, with USER:PASSWORD@ before HOST and /DB at the end
+    /// where needed
     #[arg(long, value_name = "STORE")]
     pub(super) to: StoreText,
     /// Remove what an interrupted copy left there, and begin anew

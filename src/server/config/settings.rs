@@ -85,9 +85,9 @@ settings! {
             "Directory of the embedded store, the certificates and the admin token";
         store: StoreText("STORE") = "embedded",
             "Where keys are kept: embedded (in the data directory, for one gateway) or, for \
-             several, redis://HOST:PORT/DB, rediss://… for TLS, or \
-             redis-sentinel://HOST:PORT,HOST:PORT/MASTER, with USER:PASSWORD@ before HOST where \
-             needed";
+             several, redis://HOST:PORT, rediss://… for TLS, or \
+             redis-sentinel://HOST:PORT,HOST:PORT/MASTER, with USER:PASSWORD@ before HOST and \
+             /DB at the end where needed";
         agent_listen: ListenAddress("IP:PORT") => listen.agent,
             "Where agents connect (TLS, gRPC); port 0: any free one";
         admin_listen: ListenAddress("IP:PORT") => listen.admin,

@@ -12,7 +12,7 @@ pub(super) const MINIMUM: (u32, u32) = (7, 0);
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RedisOpenError {
     /// The URL is not one.
-    #[error("store: not a Redis URL ({0}); give redis://HOST:PORT/DB")]
+    #[error("store: not a Redis URL ({0}); give redis://HOST:PORT")]
     Url(String),
     /// The CA file is of no use.
     #[error("redis-ca-file: no CA certificates in PEM ({0})")]

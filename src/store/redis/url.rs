@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 const PLAIN: &str = "redis://";
 const TLS: &str = "rediss://";
 const SENTINEL: &str = "redis-sentinel://";
-const EXPECTED: &str = "expected embedded, redis[s]://[USER[:PASSWORD]@]HOST:PORT/DB or \
+const EXPECTED: &str = "expected embedded, redis[s]://[USER[:PASSWORD]@]HOST:PORT[/DB] or \
     redis-sentinel://[USER[:PASSWORD]@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]";
 
-/// `redis://[USER[:PASSWORD]@]HOST:PORT/DB`, with `rediss` for TLS, or
+/// `redis://[USER[:PASSWORD]@]HOST:PORT[/DB]`, with `rediss` for TLS, or
 /// `redis-sentinel://[USER[:PASSWORD]@]HOST:PORT[,HOST:PORT…]/MASTER[/DB]`;
-/// well-formed.
+/// well-formed. Without a number it is database 0, as with every Redis client.
 #[derive(Clone)]
 pub struct RedisUrl {
     scheme: &'static str,
@@ -25,8 +25,6 @@ pub struct RedisUrl {
     /// With sentinels: the name of the master that they watch.
     master: Option<String>,
     database: String,
-    /// All behind the login, as it was written.
-    place: String,
 }
 
 impl RedisUrl {
@@ -52,10 +50,10 @@ impl RedisUrl {
                         %25, or use redis-password-file",
             );
         }
-        let (addresses, rest) = place.split_once('/').ok_or(EXPECTED)?;
+        let (addresses, rest) = place.split_once('/').unwrap_or((place, ""));
         let (master, database) = match scheme {
             SENTINEL => {
-                let (master, database) = rest.split_once('/').unwrap_or((rest, "0"));
+                let (master, database) = rest.split_once('/').unwrap_or((rest, ""));
                 let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
                 if master.is_empty() || !master.chars().all(fine) {
                     return Err(EXPECTED);
@@ -71,9 +69,10 @@ impl RedisUrl {
         if !addresses.iter().all(|address| is_address(address)) {
             return Err(EXPECTED);
         }
-        if database.is_empty() || !database.bytes().all(|b| b.is_ascii_digit()) {
+        if !database.bytes().all(|b| b.is_ascii_digit()) {
             return Err(EXPECTED);
         }
+        let database = if database.is_empty() { "0" } else { database };
         Ok(Self {
             scheme,
             login: login
@@ -82,7 +81,6 @@ impl RedisUrl {
             addresses,
             master,
             database: database.to_owned(),
-            place: place.to_owned(),
         })
     }
 
@@ -123,10 +121,15 @@ fn is_address(text: &str) -> bool {
     text.parse::<crate::net::address::AgentAddress>().is_ok()
 }
 
-/// Without user and password.
+/// Without user and password, and with the number of the database in any case: who
+/// left it out sees which one it is.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.scheme, self.place)
+        write!(f, "{}{}", self.scheme, self.addresses.join(","))?;
+        if let Some(master) = &self.master {
+            write!(f, "/{master}")?;
+        }
+        write!(f, "/{}", self.database)
     }
 }
 
@@ -150,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_host_port_and_database() {
+    fn urls_are_host_port_and_maybe_a_database() {
         for fine in [
             "redis://127.0.0.1:6379/0",
             "redis://redis.example.com:6379/15",
@@ -172,12 +175,13 @@ mod tests {
             "redis-sentinel://h:1/",
             "redis-sentinel://h:1,/m",
             "redis-sentinel://h/m",
-            "redis-sentinel://h:1/m/",
             "redis-sentinel://h:1/m?x=y",
+            "redis-sentinel://h:1/m//",
             "redis://h:1,i:2/0",
             "redis://h",
-            "redis://h:1",
-            "redis://h:1/",
+            "redis://",
+            "redis:///0",
+            "redis://h:1//",
             "redis://h/0",
             "redis://h:1/x",
             "redis://h:1/0/1",
@@ -187,6 +191,25 @@ mod tests {
         ] {
             assert!(RedisUrl::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn without_a_number_it_is_database_0_as_with_every_redis_client() {
+        for (text, shown) in [
+            ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379/0"),
+            ("redis://u:p@[::1]:1/", "redis://[::1]:1/0"),
+            ("rediss://h:1", "rediss://h:1/0"),
+            ("rediss://h:1/", "rediss://h:1/0"),
+            ("redis-sentinel://h:1,i:2/m", "redis-sentinel://h:1,i:2/m/0"),
+            ("redis-sentinel://h:1/m/", "redis-sentinel://h:1/m/0"),
+        ] {
+            let url = RedisUrl::parse(text).expect(text);
+            assert_eq!(url.to_string(), shown);
+            let of = url.of("j:3");
+            assert!(of.expose_secret().ends_with("j:3/0"), "{text}");
+        }
+        let spelled_out = RedisUrl::parse("redis://h:1/0").unwrap();
+        assert_eq!(RedisUrl::parse("redis://h:1").unwrap(), spelled_out);
     }
 
     #[test]
