@@ -63,7 +63,8 @@ pub(super) struct Gate {
 /// An agent's newest session, and how it came about.
 pub(super) struct Newest {
     pub number: u64,
-    /// When it took the place of a session from another address, lately.
+    /// When it last took the place of a session from another address: the latest
+    /// `MOVES + 1` times alone, since two clones may fight for as long as they live.
     address_changes: Vec<Instant>,
     told: Option<Instant>,
 }
@@ -106,6 +107,38 @@ pub(super) struct Pass {
     pub expires_at: Timestamp,
     /// The principal knew something newer than the gate.
     pub learned: bool,
+}
+
+impl Newest {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            address_changes: Vec::new(),
+            told: None,
+        }
+    }
+
+    /// Notes a move to another address, and says whether that is one too many.
+    fn moves_too_often(&mut self, now: Instant) -> bool {
+        let lately = |at: &Instant| now.duration_since(*at) < ADDRESS_CHANGES_WITHIN;
+        self.address_changes.retain(lately);
+        if self.address_changes.len() > MOVES {
+            self.address_changes.remove(0);
+        }
+        self.address_changes.push(now);
+        self.address_changes.len() > MOVES
+    }
+
+    /// Whether the fight was not reported lately; from now on it was.
+    fn is_to_be_told(&mut self, now: Instant) -> bool {
+        let tell = self
+            .told
+            .is_none_or(|told| now.duration_since(told) >= ADDRESS_CHANGES_WITHIN);
+        if tell {
+            self.told = Some(now);
+        }
+        tell
+    }
 }
 
 impl Gate {
@@ -167,14 +200,7 @@ impl Gate {
         self.live.insert(session.number, Arc::clone(session));
         let agent = session.info.agent;
         let Some(newest) = self.newest.get_mut(&agent) else {
-            self.newest.insert(
-                agent,
-                Newest {
-                    number: session.number,
-                    address_changes: Vec::new(),
-                    told: None,
-                },
-            );
+            self.newest.insert(agent, Newest::new(session.number));
             return PreviousSession::None;
         };
         let older = std::mem::replace(&mut newest.number, session.number);
@@ -182,18 +208,11 @@ impl Gate {
             return PreviousSession::None;
         };
         if previous.info.peer.ip() != session.info.peer.ip() {
-            newest
-                .address_changes
-                .retain(|fight| fight.elapsed() < ADDRESS_CHANGES_WITHIN);
-            newest.address_changes.push(Instant::now());
-            if newest.address_changes.len() > MOVES {
-                let tell = newest
-                    .told
-                    .is_none_or(|told| told.elapsed() >= ADDRESS_CHANGES_WITHIN);
-                if tell {
-                    newest.told = Some(Instant::now());
-                }
-                return PreviousSession::Stays { tell };
+            let now = Instant::now();
+            if newest.moves_too_often(now) {
+                return PreviousSession::Stays {
+                    tell: newest.is_to_be_told(now),
+                };
             }
         }
         let Some(older) = self.live.remove(&older) else {
@@ -230,5 +249,26 @@ impl Gate {
         let mut sessions: Vec<_> = self.live.drain().map(|(_, session)| session).collect();
         sessions.sort_unstable_by_key(|session| session.number);
         sessions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fight_of_clones_is_remembered_by_its_latest_moves_alone() {
+        let mut newest = Newest::new(1);
+        let began = Instant::now();
+        for step in 0..10_000 {
+            let now = began + Duration::from_millis(step);
+            let fights = newest.moves_too_often(now);
+            assert_eq!(fights, step >= MOVES as u64, "move {step}");
+            assert_eq!(fights && newest.is_to_be_told(now), step == MOVES as u64);
+            assert!(newest.address_changes.len() <= MOVES + 1, "move {step}");
+        }
+        let later = began + Duration::from_secs(10) + ADDRESS_CHANGES_WITHIN;
+        assert!(!newest.moves_too_often(later), "the fight is over");
+        assert_eq!(newest.address_changes, [later]);
     }
 }
