@@ -86,3 +86,12 @@ impl ExpiryTimers {
         self.registry.wait_for_expiry(key);
     }
 }
+
+impl Registry {
+    /// Has the timers forget a key whose gate was dropped.
+    pub(super) fn stop_timing(&self, key: KeyId) {
+        self.deadlines().disarm(key);
+        // A session may have come since: what it asked for is gone, too.
+        self.wait_for_expiry(key);
+    }
+}

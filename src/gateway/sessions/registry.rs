@@ -329,6 +329,7 @@ impl Registry {
             }
             keep
         });
+        swept.iter().for_each(|key| self.stop_timing(*key));
         swept
     }
 }

@@ -6,6 +6,8 @@ mod ends;
 mod model;
 #[path = "stale_store_test.rs"]
 mod stale;
+#[path = "timing_test.rs"]
+mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
