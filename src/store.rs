@@ -30,7 +30,7 @@ pub(crate) use audit::AuditRecord;
 pub use audit::{AuditEntry, AuditPage, AuditResult, AuditStore};
 pub(crate) use batches::BatchWriter;
 pub use claims::ClaimStore;
-pub use clock::StoreClock;
+pub use clock::{HostClock, Moment, StoreClock, SystemClock};
 pub use error::StoreError;
 pub use events::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};
 pub use feed::{Change, Feed, KeyChange};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 use redis::Cmd;
@@ -71,9 +70,11 @@ impl Shared {
             Over::Writes => &self.writes,
             Over::Tail => &self.tail,
         };
-        let sent = Instant::now();
+        let sent = self.clock.moment();
         let answer = step.take(&caller, link).await?;
-        self.clock.observe(self.shifted(answer.now), sent.elapsed());
+        // An answer that lay there while this host was suspended is old.
+        let round_trip = sent.elapsed().boot;
+        self.clock.observe(self.shifted(answer.now), round_trip);
         Ok(answer)
     }
 
