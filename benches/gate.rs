@@ -26,7 +26,7 @@ use muster::gateway::telemetry_senders::Senders;
 use muster::keys::{Id, KeyId, Kind, Position, PresentedKey, mint};
 use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
-use muster::store::{GatewayId, GatewayInfo, GatewayStore, KeyStore, NewKey};
+use muster::store::{GatewayId, GatewayInfo, GatewayStore, KeyStore, Moment, NewKey};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -80,7 +80,7 @@ impl Bench {
         let view = Arc::new(StoreView::new(
             position.epoch,
             Staleness::default(),
-            tokio::time::Instant::now(),
+            Moment::now(),
         ));
         let authenticator = Arc::new(Authenticator::new(
             Arc::new(store.clone()),

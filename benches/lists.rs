@@ -37,7 +37,7 @@ use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
 use muster::store::{
     AgentRecord, GatewayId, GatewayInfo, GatewayStore, InstanceBatch, InstanceRecord,
-    InstanceStore, KeyStore, NewKey, Role, TokenRecord, TokenStore,
+    InstanceStore, KeyStore, Moment, NewKey, Role, TokenRecord, TokenStore,
 };
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -154,7 +154,7 @@ impl Bench {
         let position = store.enrol(info).await.unwrap();
         let (presented, key) = fill(store).await;
         let metrics = Arc::new(Metrics::new());
-        let now = tokio::time::Instant::now();
+        let now = Moment::now();
         let view = Arc::new(StoreView::new(position.epoch, Staleness::default(), now));
         let options = AuthOptions {
             cache_capacity: 10_000,

@@ -30,6 +30,8 @@ pub(crate) use audit::AuditRecord;
 pub use audit::{AuditEntry, AuditPage, AuditResult, AuditStore};
 pub(crate) use batches::BatchWriter;
 pub use claims::ClaimStore;
+#[cfg(test)]
+pub(crate) use clock::fake::FakeHost;
 pub use clock::{HostClock, Moment, StoreClock, SystemClock};
 pub use error::StoreError;
 pub use events::{AppendOnce, Event, EventKind, EventPage, EventStore, NewEvent};

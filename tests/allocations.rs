@@ -11,7 +11,7 @@ use muster::gateway::auth::{AuthOptions, Authenticator, Freshness, Staleness, St
 use muster::keys::{Id, KeyId, Kind, PresentedKey, mint};
 use muster::metrics::registry::Metrics;
 use muster::store::embedded::EmbeddedStore;
-use muster::store::{GatewayId, GatewayInfo, GatewayStore, KeyStore, NewKey};
+use muster::store::{GatewayId, GatewayInfo, GatewayStore, KeyStore, Moment, NewKey};
 
 const VERIFIES: usize = 6_400;
 /// Reads that moka gathers before it looks at them: its READ_LOG_FLUSH_POINT.
@@ -33,7 +33,7 @@ fn a_verify_of_a_key_in_the_cache_allocates_nothing() {
     let view = Arc::new(StoreView::new(
         position.epoch,
         Staleness::default(),
-        tokio::time::Instant::now(),
+        Moment::now(),
     ));
     let options = AuthOptions {
         cache_capacity: 10_000,

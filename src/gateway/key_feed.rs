@@ -267,7 +267,7 @@ impl KeyFeedFollower {
         let applied = self.position();
         let cursor = reread.cursor().unwrap_or(applied);
         let news = self.outcomes.news();
-        let sent = Instant::now();
+        let sent = self.registry.clock().moment();
         let feed = self
             .store
             .renew(Heartbeat {
@@ -305,7 +305,7 @@ impl KeyFeedFollower {
         let at = reread.cursor().unwrap_or_else(|| self.position());
         let is_behind = at != target;
         if !is_behind && reread.cursor().is_none() {
-            self.view.refreshed(sent);
+            self.view.refreshed(&sent);
         }
         Ok(is_behind)
     }

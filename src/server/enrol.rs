@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::time::Instant;
 
 use super::{DataDir, StartError};
 use crate::admin_api::NotReadyService;
@@ -24,7 +23,7 @@ use crate::metrics::registry::Metrics;
 use crate::net::certs::Certs;
 use crate::server::config::{Config, StoreConfig, StorePlace};
 use crate::store::redis::{RedisOpenError, RedisOptions, RedisStore};
-use crate::store::{ClaimStore, GatewayInfo, KeyStore, Store, StoreError};
+use crate::store::{ClaimStore, GatewayInfo, KeyStore, Moment, Store, StoreError};
 
 /// Between two attempts, besides the deadlines of Redis.
 const RETRY: Duration = Duration::from_secs(2);
@@ -108,7 +107,7 @@ pub(super) struct OpenedStore {
     pub store: Arc<dyn Store>,
     pub token: FirstToken,
     /// When the call that enrolled was sent: the view is true of no later moment.
-    pub enrolling: Instant,
+    pub enrolling: Moment,
     pub position: Position,
     pub events: Events,
     pub instances: Instances,
@@ -218,7 +217,7 @@ impl StoreConnector<'_> {
         store: Arc<dyn Store>,
         token: FirstToken,
     ) -> Result<OpenedStore, StartError> {
-        let enrolling = Instant::now();
+        let enrolling = store.clock().moment();
         let position = store.enrol(self.gateway.clone()).await?;
         let events = Events::load(store.clone(), store.clock().clone()).await?;
         let events = events.told_by(&self.config.gateway_name);

@@ -2,17 +2,17 @@
 //! old what it knows of it is.
 //!
 //! Invariant: the age is never less than the time since the store was last
-//! known to have had no change that is not applied here.
+//! known to have had no change that is not applied here, be the host suspended
+//! meanwhile or not.
 
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::staleness::Staleness;
 use crate::keys::Epoch;
 use crate::metrics::endpoints::Readiness;
+use crate::store::Moment;
 
 /// The tail's epoch, and a count of the resyncs that began or ended. A load
 /// counts only if neither changed while it was under way.
@@ -22,10 +22,11 @@ pub struct StoreView {
     staleness: Staleness,
     /// Why the store that answers is not believed, if so.
     foreign: RwLock<Option<String>>,
-    began: Instant,
+    began: Moment,
     /// Nanoseconds from `began` to the last moment for which this view is known to
-    /// be current.
-    fresh: AtomicU64,
+    /// be current: while the host was awake, and since its boot.
+    fresh_awake: AtomicU64,
+    fresh_boot: AtomicU64,
     /// How the store may lose changes without need.
     unprotected: RwLock<Option<String>>,
 }
@@ -39,13 +40,14 @@ pub(super) struct History {
 impl StoreView {
     /// The view of a gateway that enrolled in `epoch` by a call that it sent at
     /// `sent`.
-    pub fn new(epoch: Epoch, staleness: Staleness, sent: Instant) -> Self {
+    pub fn new(epoch: Epoch, staleness: Staleness, sent: Moment) -> Self {
         Self {
             history: RwLock::new(History { epoch, turns: 0 }),
             staleness,
             foreign: RwLock::default(),
             began: sent,
-            fresh: AtomicU64::new(0),
+            fresh_awake: AtomicU64::new(0),
+            fresh_boot: AtomicU64::new(0),
             unprotected: RwLock::new(None),
         }
     }
@@ -59,16 +61,21 @@ impl StoreView {
 
     /// All that the store had when a call sent at `sent` came there is applied.
     /// Not its answer's time: how long that was on its way is unknown.
-    pub fn refreshed(&self, sent: Instant) {
-        let nanos = sent.saturating_duration_since(self.began).as_nanos();
-        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-        self.fresh.fetch_max(nanos, Ordering::AcqRel);
+    pub fn refreshed(&self, sent: &Moment) {
+        let fresh = sent.since(&self.began);
+        self.fresh_awake
+            .fetch_max(nanos(fresh.awake), Ordering::AcqRel);
+        self.fresh_boot
+            .fetch_max(nanos(fresh.boot), Ordering::AcqRel);
     }
 
     /// How old what this gateway knows is.
     pub fn age(&self) -> Duration {
-        let fresh = Duration::from_nanos(self.fresh.load(Ordering::Acquire));
-        self.began.elapsed().saturating_sub(fresh)
+        let awake = Duration::from_nanos(self.fresh_awake.load(Ordering::Acquire));
+        let boot = Duration::from_nanos(self.fresh_boot.load(Ordering::Acquire));
+        let elapsed = self.began.elapsed();
+        let awake = elapsed.awake.saturating_sub(awake);
+        awake.max(elapsed.boot.saturating_sub(boot))
     }
 
     /// The store is set up so that it may lose changes, or is not. Returns
@@ -115,6 +122,10 @@ impl StoreView {
     }
 }
 
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Readiness for StoreView {
     /// A store that is away for a moment must not take every gateway out of a
     /// load balancer, so only a view past its bound counts.
@@ -134,20 +145,40 @@ impl Readiness for StoreView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{FakeHost, StoreClock};
 
     #[tokio::test(start_paused = true)]
     async fn its_age_counts_from_the_send_and_never_goes_back() {
-        let began = Instant::now();
-        let view = StoreView::new(Epoch(1), Staleness::default(), began);
+        let clock = StoreClock::starting_at(FakeHost::at(0), None);
+        let began = clock.moment();
+        let view = StoreView::new(Epoch(1), Staleness::default(), began.clone());
         assert_eq!(view.age(), Duration::ZERO);
         let second = Duration::from_secs(1);
         tokio::time::advance(5 * second).await;
         assert_eq!(view.age(), 5 * second);
-        let sent = Instant::now();
+        let sent = clock.moment();
         tokio::time::advance(2 * second).await;
-        view.refreshed(sent);
+        view.refreshed(&sent);
         assert_eq!(view.age(), 2 * second, "the answer took that long");
-        view.refreshed(began);
+        view.refreshed(&began);
         assert_eq!(view.age(), 2 * second, "an older call tells nothing new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ages_while_the_host_is_suspended() {
+        let host = FakeHost::at(0);
+        let clock = StoreClock::starting_at(host.clone(), None);
+        let view = StoreView::new(Epoch(1), Staleness::default(), clock.moment());
+        let hour = Duration::from_secs(3_600);
+        host.pass(3_600_000);
+        assert_eq!(view.age(), hour);
+        assert!(view.not_ready().is_some());
+        let sent = clock.moment();
+        host.pass(3_600_000);
+        view.refreshed(&sent);
+        assert_eq!(view.age(), hour, "suspended before the answer came");
+        view.refreshed(&clock.moment());
+        assert_eq!(view.age(), Duration::ZERO);
+        assert_eq!(view.not_ready(), None);
     }
 }

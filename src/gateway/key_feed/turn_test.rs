@@ -7,7 +7,7 @@ use crate::gateway::registrations::{AgentReport, InstanceLimits, Instances};
 use crate::gateway::sessions::{KeyEnd, RegistryOptions};
 use crate::keys::{Epoch, Id, KeyId, Kind, mint};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{GatewayId, GatewayStore, KeyStore, Lookup, NewKey};
+use crate::store::{GatewayId, GatewayStore, KeyStore, Lookup, Moment, NewKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than a store gives out in one call.
@@ -28,7 +28,7 @@ async fn follower(store: &EmbeddedStore, position: Position) -> Arc<KeyFeedFollo
         Arc::clone(&metrics),
         Arc::clone(&events),
     );
-    let view = StoreView::new(position.epoch, Staleness::default(), Instant::now());
+    let view = StoreView::new(position.epoch, Staleness::default(), Moment::now());
     let view = Arc::new(view);
     let authenticator = Authenticator::new(
         shared.clone(),

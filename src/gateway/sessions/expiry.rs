@@ -11,8 +11,9 @@ use super::registry::Registry;
 use crate::gateway::auth::{AuthError, Authenticator};
 use crate::keys::KeyId;
 
-/// Longest sleep, so that a jump of the wall clock is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// Longest sleep: a jump of the wall clock is noticed by a look at the clock, and
+/// the timers stand still while the host is suspended.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Ends the sessions of keys that expire, after one last look at each key: it
 /// may have been extended in its last second.

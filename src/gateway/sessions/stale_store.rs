@@ -16,6 +16,9 @@ use crate::gateway::auth::{StaleMode, StoreView};
 
 /// Between two looks while the view is stale.
 const LOOK: Duration = Duration::from_millis(100);
+/// Longest time without a look: the timers stand still while the host is
+/// suspended, and the view grows older.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The clock of the timers is this fine.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -46,7 +49,7 @@ impl StaleWatch {
             }
             let left = stale_after.saturating_sub(self.view.age()) + MILLISECOND;
             tokio::select! {
-                () = tokio::time::sleep(left) => {}
+                () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
                 () = shutdown.cancelled() => return,
             }
         }

@@ -28,7 +28,7 @@ impl Watched {
             mode,
             ..Staleness::default()
         };
-        let now = tokio::time::Instant::now();
+        let now = Moment::now();
         let view = Arc::new(StoreView::new(Epoch(1), policy, now));
         let stop = CancellationToken::new();
         let watch = StaleWatch::new(Arc::clone(&bench.registry), Arc::clone(&view));
@@ -77,7 +77,7 @@ async fn strict_ends_them_evenly_and_late_comers_at_the_end() {
 async fn word_from_the_store_stops_the_ends() {
     let watched = Watched::new(StaleMode::Strict).await;
     watched.until(65 * SECOND + SECOND / 2).await;
-    watched.view.refreshed(tokio::time::Instant::now());
+    watched.view.refreshed(&Moment::now());
     watched.until(59 * SECOND).await;
     assert_eq!(watched.ended(), 5);
     // And it watches on.

@@ -23,7 +23,9 @@ use crate::gateway::events::Events;
 use crate::keys::{Epoch, Id, KeyId, Kind, Position, PresentedKey, mint};
 use crate::metrics::registry::Metrics;
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{EventKind, GatewayId, GatewayInfo, GatewayStore, KeyEdit, KeyStore, NewKey};
+use crate::store::{
+    EventKind, GatewayId, GatewayInfo, GatewayStore, KeyEdit, KeyStore, Moment, NewKey,
+};
 
 /// A store, its authenticator and a registry, without any network.
 struct Bench {
@@ -80,7 +82,7 @@ impl Bench {
             Arc::new(StoreView::new(
                 position.epoch,
                 Staleness::default(),
-                tokio::time::Instant::now(),
+                Moment::now(),
             )),
             &options,
             Arc::clone(&metrics),
