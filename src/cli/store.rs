@@ -3,6 +3,7 @@
 //! Owns: what is asked and said. Must not know: how a store is read or written.
 //! Invariant: no URL is shown with its password.
 
+mod accept_clock;
 mod adopt;
 mod check;
 mod copy;
@@ -28,6 +29,16 @@ pub(super) struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
+    /// Let the embedded store go by this host's clock, after one that was ahead
+    #[command(after_help = "Examples:
+  muster store accept-clock
+  muster store accept-clock --data-dir /var/lib/muster --yes
+
+Stop the gateway first. Its store remembers the latest time that it has seen, so that a
+clock that is set back opens no expired key. When that time itself was wrong, because
+the host's clock was ahead once, this takes it back. Every other setting of `muster
+serve` is taken, too, and does nothing here.")]
+    AcceptClock(Box<ConfirmedArgs>),
     /// Go on with the store that is there, in place of a lost one
     #[command(after_help = "Examples:
   muster store adopt --data-dir gw1 --store redis://127.0.0.1:6379/0
@@ -38,7 +49,7 @@ For gateways whose Redis was emptied or swapped: they know their store by its id
 one of them; once is enough for all, and running ones go on by themselves. When the
 lost store can be restored from a backup, do that instead. Every other setting of
 `muster serve` is taken, too, and does nothing here.")]
-    Adopt(Box<AdoptArgs>),
+    Adopt(Box<ConfirmedArgs>),
     /// Read a whole store and report what is inconsistent; changes nothing
     #[command(after_help = "Examples:
   muster store check --store redis://127.0.0.1:6379/0
@@ -67,7 +78,7 @@ muster's may be at the target; what an interrupted copy left there is no store, 
 
 #[derive(Debug, Args)]
 #[command(mut_args(hide_all_but_the_store))]
-struct AdoptArgs {
+struct ConfirmedArgs {
     #[command(flatten)]
     offline: OfflineArgs,
     /// Do not ask
@@ -81,6 +92,10 @@ pub(super) async fn run(
     console: &mut Console,
 ) -> Result<(), CliError> {
     match args.command {
+        StoreCommand::AcceptClock(args) => {
+            let config = args.offline.load(matches)?;
+            accept_clock::run(&config, args.yes, console)
+        }
         StoreCommand::Adopt(args) => {
             let config = args.offline.load(matches)?;
             adopt::run(&config, args.yes, console).await

@@ -20,7 +20,7 @@ pub use host::{HostClock, Moment, SystemClock};
 use crate::keys::Timestamp;
 
 /// Smaller steps of a clock are its grain and the network's jitter.
-const TOLERANCE_MILLIS: i64 = 2;
+const TOLERANCE_MICROS: i64 = 2_000;
 
 /// Tells the store's time. Until a store has shown its own, that is the host's wall
 /// clock, which is followed when it jumps ahead and not when it is set back. From a
@@ -44,8 +44,9 @@ struct Shared {
 
 #[derive(Debug)]
 struct Time {
-    /// The store's time less the time since the boot.
-    offset_millis: i64,
+    /// The store's time less the time since the boot, in microseconds: what is lost
+    /// in cutting both off to milliseconds would put this clock ahead.
+    offset_micros: i64,
     /// A store has shown its time: the wall clock does not count any more.
     is_shown: bool,
 }
@@ -55,13 +56,13 @@ impl Time {
     fn read(&mut self, host: &dyn HostClock) -> (i64, i64) {
         // The wall clock first: a thread that is held up between the two is then
         // behind, which the next look corrects. Ahead would stay.
-        let wall = host.wall_millis();
-        let boot = millis(host.since_boot());
-        let now = boot.saturating_add(self.offset_millis);
+        let wall = host.wall_micros();
+        let boot = micros(host.since_boot());
+        let now = boot.saturating_add(self.offset_micros);
         if self.is_shown || wall <= now {
             return (now, 0);
         }
-        self.offset_millis = wall.saturating_sub(boot);
+        self.offset_micros = wall.saturating_sub(boot);
         (wall, wall.saturating_sub(now))
     }
 }
@@ -76,10 +77,10 @@ impl Default for StoreClock {
 impl StoreClock {
     /// By the clocks of `host`, and not before `latest`, which was seen earlier.
     pub fn starting_at(host: Arc<dyn HostClock>, latest: Option<Timestamp>) -> Self {
-        let wall = host.wall_millis();
-        let begin = latest.map_or(wall, |latest| latest.as_millis().max(wall));
+        let wall = host.wall_micros();
+        let begin = latest.map_or(wall, |latest| (latest.as_millis() * 1_000).max(wall));
         let time = Time {
-            offset_millis: begin.saturating_sub(millis(host.since_boot())),
+            offset_micros: begin.saturating_sub(micros(host.since_boot())),
             is_shown: false,
         };
         Self {
@@ -95,10 +96,10 @@ impl StoreClock {
     /// The store's time now.
     pub fn now(&self) -> Timestamp {
         let (now, jump) = self.shared.time.lock().read(&*self.shared.host);
-        if jump > TOLERANCE_MILLIS {
+        if jump > TOLERANCE_MICROS {
             self.shared.moved.notify_waiters();
         }
-        Timestamp::from_millis(now.saturating_add(self.shift_millis()))
+        Timestamp::from_millis((now / 1_000).saturating_add(self.shift_millis()))
     }
 
     /// This moment, by the clocks of the same host.
@@ -108,13 +109,13 @@ impl StoreClock {
 
     /// The host's wall clock.
     pub fn wall(&self) -> Timestamp {
-        Timestamp::from_millis(self.shared.host.wall_millis())
+        self.shared.host.wall()
     }
 
     /// By how much the host's wall clock is behind.
     pub fn ahead_of_host(&self) -> Duration {
         let (now, _) = self.shared.time.lock().read(&*self.shared.host);
-        Timestamp::from_millis(now).saturating_since(self.wall())
+        Timestamp::from_millis(now / 1_000).saturating_since(self.wall())
     }
 
     /// Lets time pass for tests, on top of what the store shows: in milliseconds.
@@ -131,19 +132,21 @@ impl StoreClock {
     /// Takes over what the store's clock showed in an answer that took
     /// `round_trip`, and wakes callers of [`Self::moved`] if it differs.
     pub fn observe(&self, shown: Timestamp, round_trip: Duration) {
-        let half = millis(round_trip / 2);
-        let shown = shown.as_millis().saturating_add(half);
+        let half = micros(round_trip / 2);
+        let shown = shown.as_millis() * 1_000;
         let differs = {
             // Under one lock: of two answers that show the same jump at once, the
             // second finds that it was followed.
             let mut time = self.shared.time.lock();
             let (now, _) = time.read(&*self.shared.host);
             time.is_shown = true;
-            let ahead = shown.saturating_sub(now.saturating_add(self.shift_millis()));
+            let shift = self.shift_millis().saturating_mul(1_000);
+            let here = now.saturating_add(shift);
+            let ahead = shown.saturating_add(half).saturating_sub(here);
             // Within the round trip it is unknown which clock is ahead.
-            let differs = ahead.saturating_abs() > half.saturating_add(TOLERANCE_MILLIS);
+            let differs = ahead.saturating_abs() > half.saturating_add(TOLERANCE_MICROS);
             if differs {
-                time.offset_millis = time.offset_millis.saturating_add(ahead);
+                time.offset_micros = time.offset_micros.saturating_add(ahead);
             }
             differs
         };
@@ -160,8 +163,8 @@ impl StoreClock {
     }
 }
 
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 //!
 //! Owns: the file, its lock, the set of gateways (here: the one process that
 //! holds the lock). Must not know: sessions, gRPC.
-//! Invariant: a change is on the disk (fsync) before its call returns.
+//! Invariants: time never goes back, across restarts either (latest_time.rs); a
+//! change is on the disk (fsync) before its call returns.
 
 mod audit;
 mod claims;
 mod database;
 mod events;
 mod gateways;
+mod host_clock;
 mod keys;
+mod latest_time;
 mod open;
 mod presence;
 mod registrations;
@@ -17,9 +20,12 @@ mod scan;
 mod schema;
 mod sequence;
 mod settings;
+#[cfg(test)]
+mod time_test;
 mod tokens;
 mod tombstones;
 
 pub use database::EmbeddedStore;
+pub use host_clock::{Clocks, accept_host_clock, clocks};
 pub(crate) use open::OpenError;
 pub use scan::{hold, scan};

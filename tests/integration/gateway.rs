@@ -7,6 +7,7 @@ mod early_markers;
 pub mod events;
 mod expiry;
 mod honest_answers;
+mod host_clock;
 mod key_lifecycle;
 mod lost_history;
 mod presence;

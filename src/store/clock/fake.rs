@@ -33,8 +33,8 @@ impl FakeHost {
 }
 
 impl HostClock for FakeHost {
-    fn wall_millis(&self) -> i64 {
-        self.wall_millis.load(Ordering::SeqCst)
+    fn wall_micros(&self) -> i64 {
+        self.wall_millis.load(Ordering::SeqCst) * 1_000
     }
 
     fn since_boot(&self) -> Duration {

@@ -11,10 +11,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
+use crate::keys::Timestamp;
+
 /// What a host knows of the time. A test may have one of its own.
 pub trait HostClock: fmt::Debug + Send + Sync {
-    /// The wall clock, in milliseconds since 1970. Operators and NTP set it.
-    fn wall_millis(&self) -> i64;
+    /// The wall clock, in microseconds since 1970. Operators and NTP set it.
+    fn wall_micros(&self) -> i64;
+
+    /// The same as a time.
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(self.wall_micros() / 1_000)
+    }
 
     /// The time since the host booted.
     fn since_boot(&self) -> Duration;
@@ -32,11 +39,11 @@ const SINCE_BOOT: ClockId = ClockId::Boottime;
 const SINCE_BOOT: ClockId = ClockId::Monotonic;
 
 impl HostClock for SystemClock {
-    fn wall_millis(&self) -> i64 {
+    fn wall_micros(&self) -> i64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+                i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
             })
     }
 

@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, WriteTransaction};
 use tokio::sync::watch;
 
-use crate::keys::{Epoch, Revision};
+use super::latest_time::{self, LatestTime};
+use crate::keys::{Epoch, Revision, Timestamp};
 use crate::store::clock::StoreClock;
 use crate::store::error::StoreError;
 use crate::store::gateways::{Enrolled, GatewayId, Outcome};
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) database: Database,
     pub(super) epoch: Epoch,
     pub(super) clock: StoreClock,
+    pub(super) latest: LatestTime,
     pub(super) revision: watch::Sender<Revision>,
     /// Not in the file: the file's lock proves that no other process follows
     /// the feed, so gateways enrolled before this start are gone.
@@ -35,15 +37,21 @@ pub(super) struct Shared {
 pub(super) struct Identity {
     pub epoch: Epoch,
     pub revision: Revision,
+    /// The latest time that it has seen; none: written by an older muster.
+    pub latest: Option<Timestamp>,
 }
 
 impl EmbeddedStore {
-    pub(super) fn new(database: Database, identity: Identity) -> Self {
+    pub(super) fn new(database: Database, identity: &Identity, clock: StoreClock) -> Self {
+        let latest = LatestTime::default();
+        latest.written(clock.now());
+        latest.tell(&clock);
         Self {
             shared: Arc::new(Shared {
                 database,
                 epoch: identity.epoch,
-                clock: StoreClock::default(),
+                clock,
+                latest,
                 revision: watch::Sender::new(identity.revision),
                 enrolled: Mutex::new(Vec::new()),
                 outcomes: Mutex::default(),
@@ -82,11 +90,22 @@ impl EmbeddedStore {
             let transaction = begin(&shared.database)?;
             let (result, written) = step(&transaction)?;
             if written {
-                transaction.commit().map_err(failed)?;
+                shared.commit(transaction)?;
             }
             Ok(result)
         })
         .await
+    }
+}
+
+impl Shared {
+    /// Commits, and notes the time in the same step.
+    pub(super) fn commit(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        latest_time::note(&transaction, now)?;
+        transaction.commit().map_err(failed)?;
+        self.latest.written(now);
+        Ok(())
     }
 }
 

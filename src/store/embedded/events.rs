@@ -1,7 +1,7 @@
 //! The table of events.
 
 use async_trait::async_trait;
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::database::{EmbeddedStore, failed};
 use super::schema::{EVENTS, META};
@@ -71,9 +71,17 @@ fn move_expiries(
     if expiries_until(&meta)? != from {
         return Ok(false);
     }
+    set_expiries_until(&mut meta, until)?;
+    Ok(true)
+}
+
+pub(super) fn set_expiries_until(
+    meta: &mut Table<'_, &'static str, &'static [u8]>,
+    until: Timestamp,
+) -> Result<(), StoreError> {
     let until = until.as_millis().to_be_bytes();
     meta.insert(EXPIRIES_UNTIL, &until[..]).map_err(failed)?;
-    Ok(true)
+    Ok(())
 }
 
 fn page_after(

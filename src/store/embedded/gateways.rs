@@ -43,6 +43,7 @@ impl GatewayStore for EmbeddedStore {
         let epoch = self.shared.epoch;
         let feed = self.read(move |t| feed_after(t, epoch, after)).await?;
         self.note(heartbeat.gateway, &heartbeat.outcomes);
+        self.keep_time();
         let now = self.shared.clock.now();
         let mut enrolled = self.shared.enrolled.lock();
         if let Some(own) = enrolled.iter_mut().find(|g| g.info.id == heartbeat.gateway) {
@@ -82,6 +83,8 @@ impl GatewayStore for EmbeddedStore {
     }
 
     async fn leave(&self, gateway: GatewayId) -> Result<(), StoreError> {
+        // A clean stop loses nothing of the time.
+        self.write_time().await;
         self.shared
             .enrolled
             .lock()

@@ -109,7 +109,7 @@ impl EmbeddedStore {
                 // Nothing to write: the transaction is dropped, which undoes it.
                 Outcome::Already(change) => Ok((change, false)),
                 Outcome::Changed(change) => {
-                    transaction.commit().map_err(failed)?;
+                    shared.commit(transaction)?;
                     shared.revision.send_replace(change.position.revision);
                     Ok::<_, ChangeError>((change, true))
                 }

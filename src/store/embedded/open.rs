@@ -6,19 +6,21 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::backends::InMemoryBackend;
 use redb::{
     Builder, Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase,
-    TableError,
+    TableError, WriteTransaction,
 };
 
 use super::database::{self, EmbeddedStore, Identity, begin};
+use super::latest_time;
 use super::schema::{LAYOUT, META, create_tables};
 use super::tombstones;
 use crate::files::{self, Access};
 use crate::keys::{Epoch, Id, Revision, Timestamp};
-use crate::store::clock::StoreClock;
+use crate::store::clock::{HostClock, StoreClock, SystemClock};
 use crate::store::error::StoreError;
 
 /// Why the store file can't be used. It is left as it was.
@@ -71,8 +73,18 @@ impl EmbeddedStore {
     /// [`OpenError`] when the file is not ours, is of a newer format, is in use
     /// or can't be read; it is left as it was.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_on(path, Arc::new(SystemClock))
+    }
+
+    /// The same, by the clocks of `host`.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_on(path: &Path, host: Arc<dyn HostClock>) -> Result<Self, OpenError> {
         let (database, identity) = open(path)?;
-        Ok(Self::new(database, identity))
+        let clock = StoreClock::starting_at(host, identity.latest);
+        prepare(&database, clock.now()).map_err(|e| failed(&path.display().to_string(), e))?;
+        Ok(Self::new(database, &identity, clock))
     }
 
     /// A store that is gone when the last clone is dropped.
@@ -81,22 +93,14 @@ impl EmbeddedStore {
     /// [`OpenError`] when there are no random numbers for its identity.
     pub fn in_memory() -> Result<Self, OpenError> {
         let (database, identity) = in_memory()?;
-        Ok(Self::new(database, identity))
+        Ok(Self::new(database, &identity, StoreClock::default()))
     }
 }
 
 pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     let name = path.display().to_string();
     if path.try_exists().map_err(|e| failed(&name, e))? {
-        look(path, &name)?;
-        let database = builder().open(path).map_err(|e| cannot_open(&name, e))?;
-        let identity = database
-            .begin_read()
-            .map_err(|e| failed(&name, e))
-            .and_then(|t| identify(&t, &name))?;
-        let now = StoreClock::default().now();
-        prepare(&database, now).map_err(|e| failed(&name, e))?;
-        return Ok((database, identity));
+        return open_existing(path, &name);
     }
     // Made under another name first: a start that is cut off half way leaves no
     // file behind that the next start would take for a foreign one.
@@ -109,6 +113,34 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     drop(database);
     files::rename(&unfinished, path).map_err(|e| failed(&name, e))?;
     open(path)
+}
+
+fn open_existing(path: &Path, name: &str) -> Result<(Database, Identity), OpenError> {
+    look(path, name)?;
+    let database = builder().open(path).map_err(|e| cannot_open(name, e))?;
+    let transaction = database.begin_read().map_err(|e| failed(name, e))?;
+    let identity = identify(&transaction, name)?;
+    Ok((database, identity))
+}
+
+/// Changes a file that is there and that nobody uses.
+pub(super) fn change(
+    path: &Path,
+    step: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+) -> Result<(), OpenError> {
+    let name = path.display().to_string();
+    let (database, _) = open_existing(path, &name)?;
+    let transaction = begin(&database).map_err(|e| failed(&name, e))?;
+    step(&transaction).map_err(|e| failed(&name, e))?;
+    transaction.commit().map_err(|e| failed(&name, e))
+}
+
+/// The latest time that the store in a file has seen.
+pub(super) fn latest_time(path: &Path) -> Result<Option<Timestamp>, OpenError> {
+    let name = path.display().to_string();
+    let transaction = open_for_reading(path)?.begin();
+    let transaction = transaction.map_err(|e| failed(&name, e))?;
+    Ok(identify(&transaction, &name)?.latest)
 }
 
 /// A store file that is read alone.
@@ -199,6 +231,7 @@ fn found(database: &Database, name: &str) -> Result<Identity, OpenError> {
     let identity = Identity {
         epoch: Epoch(u128::from_be_bytes(random)),
         revision: Revision(0),
+        latest: None,
     };
     let lay_out = || -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
@@ -218,7 +251,7 @@ fn found(database: &Database, name: &str) -> Result<Identity, OpenError> {
 
 /// Readies a store that was there: adds the tables that an older muster did
 /// not have, removes the markers of deleted keys that would have expired by
-/// `now`.
+/// `now`, and notes that time.
 pub(super) fn prepare(database: &Database, now: Timestamp) -> Result<(), StoreError> {
     let are_known = tombstones::are_known(database)?;
     let transaction = begin(database)?;
@@ -227,6 +260,7 @@ pub(super) fn prepare(database: &Database, now: Timestamp) -> Result<(), StoreEr
         tombstones::find(&transaction)?;
     }
     tombstones::remove_spent(&transaction, now)?;
+    latest_time::note(&transaction, now)?;
     transaction.commit().map_err(database::failed)
 }
 
@@ -263,6 +297,7 @@ fn identify(transaction: &ReadTransaction, name: &str) -> Result<Identity, OpenE
     Ok(Identity {
         epoch: Epoch(epoch),
         revision: Revision(number("revision")?),
+        latest: latest_time::read(&meta).map_err(|e| failed(name, e))?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The whole store file, row by row, read alone.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::{
     Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use super::database::failed;
 use super::events;
 use super::keys::read_revision;
+use super::latest_time;
 use super::open;
 use super::open::{OpenError, Reading};
 use super::schema::{
@@ -19,11 +21,11 @@ use super::schema::{
 };
 use super::settings;
 use crate::keys::{Revision, Timestamp};
-use crate::store::StoreClock;
 use crate::store::codec::{decode, key_id, token_id};
 use crate::store::error::StoreError;
 use crate::store::registration_rows::UseRow;
 use crate::store::scan::{Gone, OddKind, Oddity, Pages, Row, Scan};
+use crate::store::{StoreClock, SystemClock};
 
 /// Opens a store file that is there for reading alone. While it is surveyed no
 /// gateway can open it, unless it was not closed cleanly: then a copy is read.
@@ -40,13 +42,15 @@ pub fn scan(path: &Path) -> Result<Scan, OpenError> {
     let transaction = database.begin().map_err(|e| odd(e.to_string()))?;
     let read = || -> Result<_, StoreError> {
         let meta = transaction.open_table(META).map_err(failed)?;
+        let latest = latest_time::read(&meta)?;
         let until = match transaction.open_table(EVENTS) {
             Ok(_) => events::expiries_until(&meta)?,
             Err(_) => None,
         };
-        Ok((read_revision(&meta)?, until, settings::all(&transaction)?))
+        let settings = settings::all(&transaction)?;
+        Ok((read_revision(&meta)?, latest, until, settings))
     };
-    let (revision, expiries_until, settings) = read().map_err(|e| odd(e.to_string()))?;
+    let (revision, latest, expiries_until, settings) = read().map_err(|e| odd(e.to_string()))?;
     let (mut pages, receiver) = Pages::new();
     tokio::task::spawn_blocking(move || {
         let result = match walk(&transaction, &mut pages) {
@@ -62,7 +66,7 @@ pub fn scan(path: &Path) -> Result<Scan, OpenError> {
         revision,
         expiries_until,
         settings,
-        now: StoreClock::default().now(),
+        now: StoreClock::starting_at(Arc::new(SystemClock), latest).now(),
         shared: false,
         pages: receiver,
     })

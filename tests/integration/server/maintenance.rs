@@ -1,6 +1,7 @@
 //! `muster store …` and `muster ca …`, as an operator types them: real
 //! gateways, a real Redis.
 
+mod accept_clock;
 mod adopt;
 mod check;
 mod copy;
