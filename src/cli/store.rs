@@ -6,6 +6,7 @@
 mod accept_clock;
 mod adopt;
 mod check;
+mod compact;
 mod copy;
 mod offline;
 
@@ -62,6 +63,15 @@ Exit codes: 0 when the store is sound, 3 when something was found, 1 when it cou
 not be read, 2 for wrong usage. Every other setting of `muster serve` is taken, too,
 and does nothing here.")]
     Check(Box<OfflineArgs>),
+    /// Give the free space of the embedded store's file back
+    #[command(after_help = "Examples:
+  muster store compact
+  muster store compact --data-dir /var/lib/muster -o json
+
+Stop the gateway first. The file keeps the space of rows that are gone for new ones; a
+start gives it back by itself when it is more than half of a large file. Every other
+setting of `muster serve` is taken, too, and does nothing here.")]
+    Compact(Box<OfflineArgs>),
     /// Copy one gateway's embedded store to Redis, for several gateways
     #[command(after_help = "Examples:
   muster store copy --from embedded:muster-data --to redis://127.0.0.1:6379/0
@@ -101,6 +111,7 @@ pub(super) async fn run(
             adopt::run(&config, args.yes, console).await
         }
         StoreCommand::Check(args) => check::run(&args.load(matches)?, console).await,
+        StoreCommand::Compact(args) => compact::run(&args.load(matches)?, console),
         StoreCommand::Copy(args) => copy::run(*args, matches, console).await,
     }
 }

@@ -94,6 +94,7 @@ metrics! {
     telemetry_exports: Family<Signal, Counter>, "telemetry_exports", "OTLP exports accepted and dropped, by signal";
     telemetry_items: Family<Signal, Counter>, "telemetry_items", "Data points and log records in accepted OTLP exports, by signal";
     store_failures: Counter, "store_failures", "Store calls that failed";
+    store_file_bytes: Gauge, "store_file_bytes", "Size of the embedded store's file as of the scrape before; 0 on Redis";
     store_corrupt: Counter, "store_corrupt_records", "Damaged records found in the store";
     applied_revision: Gauge, "applied_revision", "Newest store revision applied on this gateway";
     store_unprotected: Gauge, "store_unprotected", "1 if the store may lose acknowledged changes; /readyz says why";

@@ -133,7 +133,17 @@ pub(super) async fn build(
     });
     let view = Arc::new(StoreView::new(position.epoch, config.staleness, enrolling));
     let aging = Arc::clone(&view);
-    metrics.watch_view(move || (aging.age().as_secs_f64(), aging.epoch()));
+    let (file, bytes) = (data_dir.store(), metrics.store_file_bytes.clone());
+    let is_file = config.store.place == StorePlace::Embedded;
+    metrics.watch_view(move || {
+        let size = file
+            .metadata()
+            .ok()
+            .filter(|_| is_file)
+            .map(|file| file.len());
+        bytes.set(i64::try_from(size.unwrap_or(0)).unwrap_or(i64::MAX));
+        (aging.age().as_secs_f64(), aging.epoch())
+    });
     let authenticator = Arc::new(Authenticator::new(
         store.clone(),
         Arc::clone(&view),

@@ -9,6 +9,7 @@
 mod adopt;
 mod check;
 mod clock;
+mod compact;
 mod copy;
 mod error;
 
@@ -19,5 +20,6 @@ pub(crate) use adopt::{Adopted, Adoption, AdoptionCheck, TokenFate};
 pub(crate) use check::{Counts, Finding};
 pub use check::{Report, check};
 pub use clock::{accept_clock, clocks};
+pub use compact::compact;
 pub use copy::{Copied, copy};
 pub(crate) use error::MaintenanceError;

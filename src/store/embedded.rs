@@ -7,6 +7,7 @@
 
 mod audit;
 mod claims;
+mod compaction;
 mod database;
 mod events;
 mod gateways;
@@ -25,6 +26,7 @@ mod time_test;
 mod tokens;
 mod tombstones;
 
+pub use compaction::{Compacted, compact};
 pub use database::EmbeddedStore;
 pub use host_clock::{Clocks, accept_host_clock, clocks};
 pub(crate) use open::OpenError;

@@ -14,6 +14,7 @@ use redb::{
     TableError, WriteTransaction,
 };
 
+use super::compaction::compact_if_mostly_free;
 use super::database::{self, EmbeddedStore, Identity, begin};
 use super::latest_time;
 use super::schema::{LAYOUT, META, create_tables};
@@ -81,7 +82,9 @@ impl EmbeddedStore {
     /// # Errors
     /// Those of [`Self::open`].
     pub fn open_on(path: &Path, host: Arc<dyn HostClock>) -> Result<Self, OpenError> {
-        let (database, identity) = open(path)?;
+        let (mut database, identity) = open(path)?;
+        compact_if_mostly_free(&mut database, path)
+            .map_err(|e| failed(&path.display().to_string(), e))?;
         let clock = StoreClock::starting_at(host, identity.latest);
         prepare(&database, clock.now()).map_err(|e| failed(&path.display().to_string(), e))?;
         Ok(Self::new(database, &identity, clock))
@@ -115,7 +118,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Identity), OpenError> {
     open(path)
 }
 
-fn open_existing(path: &Path, name: &str) -> Result<(Database, Identity), OpenError> {
+pub(super) fn open_existing(path: &Path, name: &str) -> Result<(Database, Identity), OpenError> {
     look(path, name)?;
     let database = builder().open(path).map_err(|e| cannot_open(name, e))?;
     let transaction = database.begin_read().map_err(|e| failed(name, e))?;

@@ -4,6 +4,7 @@
 mod accept_clock;
 mod adopt;
 mod check;
+mod compact;
 mod copy;
 
 use std::path::{Path, PathBuf};

@@ -40,6 +40,7 @@ pub(super) struct Comparison {
     now: Timestamp,
     keys: HashMap<KeyId, Record>,
     feed: HashMap<KeyId, Last>,
+    first_change: Option<Revision>,
     last_change: Option<Revision>,
     admins: u64,
     report: Report,
@@ -53,6 +54,7 @@ impl Comparison {
             now,
             keys: HashMap::new(),
             feed: HashMap::new(),
+            first_change: None,
             last_change: None,
             admins: 0,
             report: Report::default(),
@@ -214,6 +216,7 @@ impl Comparison {
             let detail = format!("the counter is {}", self.counter);
             self.found(Kind::Revision, &subject, detail);
         }
+        self.first_change.get_or_insert(revision);
         if let Some(before) = self.last_change.replace(revision) {
             let step = revision.0.saturating_sub(before.0);
             if revision <= before {
@@ -258,7 +261,11 @@ impl Comparison {
                 self.found(Kind::List, id, "not in the list");
             }
         }
-        for (id, last) in std::mem::take(&mut self.feed) {
+        let feed = std::mem::take(&mut self.feed);
+        for (id, record) in &keys {
+            self.untold(*id, record, feed.get(id));
+        }
+        for (id, last) in feed {
             self.compare(id, keys.get(&id), &last);
         }
         if self.admins == 0 {
@@ -275,6 +282,18 @@ impl Comparison {
         self.report
     }
 
+    /// An end that its record has and the feed, which reaches back so far, has not.
+    fn untold(&mut self, id: KeyId, record: &Record, last: Option<&Last>) {
+        let reaches = self
+            .first_change
+            .is_some_and(|first| first <= record.revision);
+        let is_told = last.is_some_and(|last| last.ended && last.revision >= record.revision);
+        if record.ended && reaches && !is_told {
+            let detail = format!("ended by change {}, which the feed lacks", record.revision);
+            self.found(Kind::EndUntold, id, detail);
+        }
+    }
+
     fn compare(&mut self, id: KeyId, record: Option<&Record>, last: &Last) {
         let at = last.revision;
         match record {
@@ -284,6 +303,8 @@ impl Comparison {
                 let detail = format!("{what} by change {at}, but not in its record");
                 self.found(Kind::RevokeLost, id, detail);
             }
+            // Told by `untold`.
+            Some(record) if record.ended && !last.ended => {}
             Some(record) if record.revision != at => {
                 let made = record.revision;
                 let detail = format!("its last change is {at}, its record is of {made}");

@@ -5,6 +5,8 @@
 pub enum Kind {
     /// The feed says that a key has ended, its record does not.
     RevokeLost,
+    /// A record says that its key has ended, the feed does not.
+    EndUntold,
     /// A row can't be read.
     Damaged,
     /// Nobody can administer the store.
@@ -30,6 +32,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RevokeLost => "REVOKE_LOST",
+            Self::EndUntold => "END_UNTOLD",
             Self::Damaged => "DAMAGED",
             Self::NoAdminToken => "NO_ADMIN_TOKEN",
             Self::Differs => "DIFFERS",
@@ -47,6 +50,10 @@ impl Kind {
             Self::RevokeLost => {
                 "The feed says that the key was revoked or deleted, its record does not: a \
                  gateway that starts would let it in."
+            }
+            Self::EndUntold => {
+                "A key's record says that it was revoked, the feed of changes does not: gateways \
+                 may not have heard of it, and keep its sessions."
             }
             Self::Damaged => {
                 "It can't be read: a damaged key is answered UNAVAILABLE, a damaged token opens \
@@ -75,6 +82,9 @@ impl Kind {
     pub fn cure(self) -> &'static str {
         match self {
             Self::RevokeLost => "Revoke it again: muster keys revoke KEY.",
+            Self::EndUntold => {
+                "Revoke it again, which writes the missing change: muster keys revoke KEY."
+            }
             Self::Damaged => {
                 "Restore the store from a backup; agents, registrations and events need none, \
                  agents report again."

@@ -131,21 +131,30 @@ impl Walk {
 
     /// What lies under agents must be registrations.
     pub(super) async fn keys_of(&mut self, agents: &[Uuid]) -> Result<(), End> {
-        for agent in agents {
-            let name = self.plain.schema.keys_of(*agent);
-            let mut members = cmd("SMEMBERS");
-            let keys: Vec<String> = self.plain.ask(members.arg(&name)).await?;
-            if keys.is_empty() {
+        for agents in agents.chunks(PAGE) {
+            let mut members = redis::pipe();
+            for agent in agents {
+                members
+                    .cmd("SMEMBERS")
+                    .arg(self.plain.schema.keys_of(*agent));
+            }
+            let keys: Vec<Vec<String>> = self.plain.ask_all(&members).await?;
+            let keys = agents.iter().zip(keys);
+            let places: Vec<_> = keys
+                .flat_map(|(agent, keys)| keys.into_iter().map(|key| (*agent, key)))
+                .collect();
+            if places.is_empty() {
                 continue;
             }
             let mut get = cmd("HMGET");
             get.arg(self.plain.schema.registrations());
-            for key in &keys {
+            for (agent, key) in &places {
                 let place = Id::parse(key).map(|key| registration(KeyId(key), *agent));
                 get.arg(place.unwrap_or_default());
             }
             let rows: Vec<Option<Bytes>> = self.plain.ask(&get).await?;
-            for (key, _) in keys.iter().zip(rows).filter(|(_, row)| row.is_none()) {
+            for ((agent, key), _) in places.iter().zip(rows).filter(|(_, row)| row.is_none()) {
+                let name = self.plain.schema.keys_of(*agent);
                 let fault = format!("names the key {key:?}, but there is no such registration");
                 self.odd(OddKind::Index, &name, &fault).await?;
             }

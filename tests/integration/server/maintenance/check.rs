@@ -333,3 +333,30 @@ async fn what_is_wrong_in_a_file_is_found() {
         .await
         .refused(1, &["damaged", "muster store check"]);
 }
+
+/// What a muster from before left where a step on Redis failed half way.
+#[tokio::test]
+async fn an_end_that_the_feed_lacks_is_found_and_mended_by_another_revoke() {
+    let site = Site::new();
+    let gateway = site.launch("one").ready().await;
+    let token = gateway.file("admin.token");
+    let operator = gateway.operator_with(token.trim()).await;
+    operator.key("before").await;
+    let (id, _) = operator.key("k").await;
+    operator.revoke(&id).await;
+    let mut newest = redis::cmd("XREVRANGE");
+    newest.arg("{muster}:feed").arg(&["+", "-", "COUNT", "1"]);
+    let mut raw = site.redis.raw().await;
+    let newest: Vec<(String, Vec<Vec<u8>>)> = newest.query_async(&mut raw).await.unwrap();
+    site.raw(&["XDEL", "{muster}:feed", &newest[0].0]).await;
+
+    let url = site.url();
+    let check = ["store", "check", "--store", &url, "-o", "json"];
+    let found = kinds(&site.run(&check).await);
+    assert_eq!(found["END_UNTOLD"], [id.clone()], "{found:?}");
+    assert!(operator.revoke(&id).await.complete);
+    let found = kinds(&site.run(&check).await);
+    assert!(!found.contains_key("END_UNTOLD"), "{found:?}");
+    assert_eq!(found["FEED"].len(), 1, "the hole stays: {found:?}");
+    gateway.stop(PATIENCE).await;
+}
