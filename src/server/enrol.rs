@@ -162,8 +162,9 @@ impl StoreConnector<'_> {
         self.is_shared()
             && matches!(
                 error,
-                StartError::Store(StoreError::Failed(_) | StoreError::Foreign(_))
-                    | StartError::Redis(RedisOpenError::Unavailable(_))
+                StartError::Store(
+                    StoreError::Failed(_) | StoreError::NotWritten(_) | StoreError::Foreign(_)
+                ) | StartError::Redis(RedisOpenError::Unavailable(_))
             )
     }
 

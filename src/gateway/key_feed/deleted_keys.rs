@@ -16,7 +16,7 @@ use crate::keys::KeyId;
 
 /// How long the gateway that deletes a key has for it.
 const LEFT_ALONE: Duration = Duration::from_secs(10);
-/// Deletes that are remembered; past it what is left of the oldest stays.
+/// Deletes that are remembered at a time; what is left of more than that stays.
 const KEPT: usize = 10_000;
 
 pub(super) struct DeletedKeys {

@@ -301,10 +301,11 @@ fn written(shared: &Shared, write: &Write) -> Result<Step, StoreError> {
     if write.entry.what == What::Created {
         counter.arg(FIELD_HAD_KEYS).arg(1);
     }
+    // The feed first: it is what may refuse.
     let step = Step::of_change(rows)
+        .run(&feed::added(shared, ROWS[1]))
         .run(&set)
         .run(&list)
-        .run(&feed::added(shared, ROWS[1]))
         .run(&counter);
     Ok(match &write.entry.record {
         StoredKey::Deleted(marker) => step.run(&markers::noted(shared, id, marker)),

@@ -2,9 +2,11 @@
 --
 -- Redis undoes nothing when a command of a script fails, so a step is looked at
 -- whole before its first write: guards, rights, types. After that first write
--- Redis itself refuses none of the rest (memory, disk, replicas).
+-- Redis itself refuses none of the rest (memory, disk, replicas). A change's first
+-- write is that to the feed, which refuses an entry below its newest.
 --
 -- KEYS[1]  meta: the store's identity and counters
+-- KEYS[2]  the feed, where the step makes the next revision
 -- ARGV[1]  the store id that the caller knows: this store's, or that of one in
 --          whose place an operator put it (a field 'alias:<id>' of meta)
 -- ARGV[2]  an epoch to begin if one has to begin: 128 random bits of the
@@ -35,6 +37,14 @@ if meta[1] ~= ARGV[1] and redis.call('HEXISTS', KEYS[1], 'alias:' .. ARGV[1]) ==
 end
 
 local epoch, revision, seen = meta[3], tonumber(meta[4]), tonumber(ARGV[3])
+if KEYS[2] then
+  -- An entry above the counter is of a step that failed half way, or of a meta
+  -- that was restored without it: no revision may be given twice.
+  local newest = redis.pcall('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+  if newest[1] then
+    seen = math.max(seen, tonumber(string.match(newest[1][1], '^%d+')))
+  end
+end
 local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 if replid ~= meta[2] or seen > revision then
   -- Another history: after a failover or a restart, changes may be lost that

@@ -147,6 +147,9 @@ impl Step {
     pub async fn take(self, caller: &Caller<'_>, link: &Link) -> Result<Answer, StoreError> {
         let fresh = random_epoch()?;
         let mut call = SCRIPT.key(caller.schema.meta());
+        if !self.rows.is_empty() {
+            call.key(caller.schema.feed());
+        }
         call.arg(caller.store_id.to_string())
             .arg(format!("{fresh}"))
             .arg(caller.seen.0);

@@ -9,7 +9,7 @@ use muster::store::redis::RedisStore;
 use muster::store::{
     AgentRecord, AppendOnce, AuditEntry, AuditResult, AuditStore, ChangeError, EventKind,
     EventStore, GatewayId, GatewayStore, InstanceBatch, InstanceStore, KeyEdit, KeyStore, NewEvent,
-    Registration, Role, SettingStore, TokenRecord, TokenStore,
+    Registration, Role, SettingStore, StoreError, TokenRecord, TokenStore,
 };
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
@@ -401,4 +401,34 @@ async fn a_half_written_revoke_is_written_again() {
         .unwrap();
     assert_eq!(told.entries.len(), 1);
     assert_eq!(told.entries[0].change.key(), id);
+}
+
+/// The feed is ahead of the counter: its last step failed half way, or meta was
+/// restored without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_ahead_of_the_counter_gives_no_revision_twice() {
+    let server = RedisServer::start();
+    let key = new_key("k");
+    let id = key.id;
+    let created = server.store(|_| {}).await.create(key).await.unwrap();
+    let mut raw = server.raw().await;
+    let mut ahead = redis::cmd("XADD");
+    ahead.arg("{muster}:feed").arg("7").arg("change").arg("x");
+    let _: String = ahead.query_async(&mut raw).await.unwrap();
+    let revoked = server.store(|_| {}).await.revoke(id).await.unwrap();
+    let (before, now) = (created.change.position, revoked.change.position);
+    assert_ne!(now.epoch, before.epoch);
+    assert!(now.revision.0 > 7);
+    // The entry is gone, the feed still refuses what is below it.
+    let mut remove = redis::cmd("XDEL");
+    remove.arg("{muster}:feed").arg(now.revision.0);
+    let _: u64 = remove.query_async(&mut raw).await.unwrap();
+    let below = now.revision.0 - 1;
+    let _: () = raw.hset("{muster}:meta", "revision", below).await.unwrap();
+    let was = dump(&mut raw).await;
+    let store = server.store(|_| {}).await;
+    let refused = store.create(new_key("more")).await.unwrap_err();
+    let not_written = matches!(refused, ChangeError::Store(StoreError::NotWritten(_)));
+    assert!(not_written, "{refused}");
+    assert_eq!(differing(&dump(&mut raw).await, &was), [""; 0]);
 }
