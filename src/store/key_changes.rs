@@ -4,6 +4,8 @@
 //! Must not know: how a backend makes that step atomic.
 //! Invariant: nothing here waits or writes; a refused change has no row.
 
+use std::time::Duration;
+
 use serde_json::Map;
 
 use super::codec::{DeletedRow, FeedRow, HexDigest, KeyRow, StoredKey, What};
@@ -11,8 +13,11 @@ use super::error::StoreError;
 use super::feed::{Change, KeyChange};
 use super::keys::{ChangeError, KeyEdit, Lookup, Marker, NewKey};
 use crate::keys::{
-    DEFAULT_NAMESPACE, KeyId, KeyStatus, Position, Revision, Timestamp, check_expiry, latest_expiry,
+    DEFAULT_NAMESPACE, Digest, KeyId, KeyStatus, Position, Revision, Timestamp, check_expiry,
+    latest_expiry,
 };
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is asked of one key.
 #[derive(Debug, Clone)]
@@ -65,9 +70,25 @@ impl Ask {
         }
     }
 
+    /// The same over a row that may be damaged: a key can be deleted though its row
+    /// can't be read, so that an operator can end it.
+    pub fn decide_over(
+        self,
+        stored: Result<Option<StoredKey>, StoreError>,
+        now: Timestamp,
+        revision: Revision,
+    ) -> Result<Decision, ChangeError> {
+        match (self, stored) {
+            (Self::Delete(id), Err(StoreError::Corrupt { .. })) => {
+                Ok(delete_unreadable(id, now, revision))
+            }
+            (ask, stored) => ask.decide(stored?, now, revision),
+        }
+    }
+
     /// Decides at the store's time `now`, over what is stored under the key, if
     /// anything is; `revision` is the one that the change would make.
-    pub fn decide(
+    fn decide(
         self,
         stored: Option<StoredKey>,
         now: Timestamp,
@@ -248,6 +269,23 @@ fn put(key: KeyId, what: What, row: KeyRow, before: Option<Timestamp>) -> Decisi
         before,
         ..write(key, what, record, created_at)
     }))
+}
+
+/// The delete of a key whose row can't be read: nothing is known of it but its id.
+fn delete_unreadable(id: KeyId, now: Timestamp, revision: Revision) -> Decision {
+    let marker = DeletedRow {
+        digest: HexDigest(Digest::DUMMY),
+        // No key lives longer: its expiry is judged by date, with a day of slack.
+        expires_at: latest_expiry(now).saturating_add(2 * DAY),
+        unknown: Map::new(),
+        revision,
+    };
+    Decision::Write(Box::new(write(
+        id,
+        What::Deleted,
+        StoredKey::Deleted(marker),
+        None,
+    )))
 }
 
 fn write(key: KeyId, what: What, record: StoredKey, created_at: Option<Timestamp>) -> Write {

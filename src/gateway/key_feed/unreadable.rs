@@ -56,7 +56,7 @@ impl UnreadableKeys {
             return;
         }
         self.metrics.store_corrupt.inc();
-        tracing::error!(%key, %error, "a key can't be read: no agent gets in with it, and whether it was revoked is not known; restore its row from a backup, or create a new key for its agents, then revoke and delete this one");
+        tracing::error!(%key, %error, "a key can't be read: no agent gets in with it, and whether it was revoked is not known; restore its row from a backup, or create a new key for its agents and end this one: muster keys delete KEY");
         let detail = format!("no agent gets in with it until it can be read: {error}");
         self.events
             .note(EventKind::KeyUnreadable, Some(key), None, detail);

@@ -175,7 +175,9 @@ pub(super) fn list(
         let row = keys.get(id_bytes).map_err(failed)?;
         match row.map(|row| decode(row.value(), || id.to_string())) {
             Some(Ok(StoredKey::Key(row))) => page.records.push(row.to_record(id)),
-            Some(Ok(StoredKey::Deleted(_))) | None | Some(Err(_)) => page.unreadable.push(id),
+            // Deleted while its row could not be read, so its place was not known.
+            Some(Ok(StoredKey::Deleted(_))) => {}
+            None | Some(Err(_)) => page.unreadable.push(id),
         }
     }
     Ok(page)
@@ -267,10 +269,10 @@ impl<'t> KeyStep<'t> {
             let value = self.keys.get(id.0.as_bytes()).map_err(failed)?;
             value
                 .map(|value| decode(value.value(), || id.to_string()))
-                .transpose()?
+                .transpose()
         };
         let revision = read_revision(&self.meta)?.next();
-        match ask.decide(stored, self.now, revision)? {
+        match ask.decide_over(stored, self.now, revision)? {
             Decision::Write(write) => {
                 self.write(id, &write, revision)?;
                 let position = Position {

@@ -155,9 +155,9 @@ pub(super) async fn change(shared: &Shared, ask: Ask) -> Result<Written, ChangeE
         let mut read = shared.take(read, Over::Writes).await?;
         let row: Row = read.reply_of(|| id.to_string())?;
         let stored = row.as_deref().map(|row| decode(row, || id.to_string()));
-        let stored = stored.transpose()?;
+        let stored = stored.transpose();
         let now = shared.shifted(read.now);
-        let mut write = match ask.clone().decide(stored, now, UNKNOWN_REVISION)? {
+        let mut write = match ask.clone().decide_over(stored, now, UNKNOWN_REVISION)? {
             Decision::Write(write) => Some(*write),
             Decision::Already(..) => None,
         };

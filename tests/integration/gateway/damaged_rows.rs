@@ -139,6 +139,29 @@ async fn a_key_that_cannot_be_read_holds_up_no_other() {
     }
 }
 
+/// An operator can end a key that nobody can read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_be_read_can_be_deleted() {
+    let redis = RedisServer::start();
+    let (one, two) = (on(&redis).await, on(&redis).await);
+    let operator = one.operator().await;
+    let mut held = held(&operator, &two, "k").await;
+    damage(
+        &mut redis.raw().await,
+        &name_of(&held.key),
+        Damage::Checksum,
+    )
+    .await;
+    operator.delete(&held.key).await.unwrap();
+    assert_eq!(reason_of(&held.stream.end().await), "KEY_DELETED");
+    let refused = two.agent(&held.secret).await.join().await.unwrap_err();
+    assert_eq!(reason_of(&refused), "UNKNOWN_KEY", "{refused}");
+    assert_eq!(
+        operator.delete(&held.key).await.unwrap_err().code(),
+        Code::NotFound
+    );
+}
+
 /// On the embedded store, too; a read that does not come counts as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gap_of_the_feed_is_read_past_a_key_that_cannot_be_read() {

@@ -325,3 +325,52 @@ async fn an_answer_that_does_not_come_is_an_error_in_time() {
     assert!(waited < bound + Duration::from_secs(2), "{waited:?}");
     eventually("a new connection", async || store.load(id).await.is_ok()).await;
 }
+
+/// A heartbeat that was on its way when its gateway stopped.
+#[tokio::test]
+async fn a_heartbeat_behind_the_leave_leaves_nothing() {
+    let server = RedisServer::start();
+    let store = server.store(|_| {}).await;
+    let info = gateway();
+    let start = store.enrol(info.clone()).await.unwrap();
+    store.renew(beat(&info, start)).await.unwrap();
+    store.leave(info.id).await.unwrap();
+    store.renew(beat(&info, start)).await.unwrap();
+    let mut raw = server.raw().await;
+    for hash in ["{muster}:gateways", "{muster}:beats"] {
+        let left: u64 = redis::cmd("HLEN")
+            .arg(hash)
+            .query_async(&mut raw)
+            .await
+            .unwrap();
+        assert_eq!(left, 0, "{hash}");
+    }
+}
+
+/// What a gateway applied in another history says nothing about this one's changes,
+/// however great its revision.
+#[tokio::test]
+async fn applied_counts_in_the_present_history_alone() {
+    let server = RedisServer::start();
+    let store = server.store(|_| {}).await;
+    let info = gateway();
+    let start = store.enrol(info.clone()).await.unwrap();
+    let key = new_key("k");
+    let id = key.id;
+    store.create(key).await.unwrap();
+    let revoked = store.revoke(id).await.unwrap().change.position;
+    let applied = async |position: Position| {
+        let mut beat = beat(&info, start);
+        beat.applied = position;
+        store.renew(beat).await.unwrap();
+        let reach = store.reach(id).await.unwrap();
+        let gateway = &reach.enrolled[0];
+        gateway.has_applied(revoked.revision, reach.position)
+    };
+    assert!(!applied(start).await);
+    let mut other = revoked;
+    other.epoch.0 ^= 1;
+    other.revision = Revision(revoked.revision.0 + 1_000);
+    assert!(!applied(other).await, "another history");
+    assert!(applied(revoked).await);
+}

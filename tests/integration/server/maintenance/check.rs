@@ -353,7 +353,7 @@ async fn an_end_that_the_feed_lacks_is_found_and_mended_by_another_revoke() {
     let url = site.url();
     let check = ["store", "check", "--store", &url, "-o", "json"];
     let found = kinds(&site.run(&check).await);
-    assert_eq!(found["END_UNTOLD"], [id.clone()], "{found:?}");
+    assert_eq!(found["END_UNTOLD"], std::slice::from_ref(&id), "{found:?}");
     assert!(operator.revoke(&id).await.complete);
     let found = kinds(&site.run(&check).await);
     assert!(!found.contains_key("END_UNTOLD"), "{found:?}");
