@@ -118,13 +118,19 @@ async fn list(client: &mut Client, console: &mut Console) -> Result<(), CliError
             let name = cell(&gateway.name);
             vec![
                 cell(&gateway.gateway_id),
-                cell(&gateway.version),
+                match gateway.version.as_str() {
+                    "" => "-".to_owned(),
+                    version => cell(version),
+                },
                 relative(from_wire(gateway.enrolled_at.as_ref()), now),
                 relative(from_wire(gateway.last_heartbeat.as_ref()), now),
                 revision
                     .saturating_sub(gateway.applied_revision)
                     .to_string(),
-                seconds(gateway.view_age_milliseconds),
+                match gateway.last_heartbeat {
+                    Some(_) => seconds(gateway.view_age_milliseconds),
+                    None => "-".to_owned(),
+                },
                 gateway.live_sessions.to_string(),
                 match gateway.agent_address.as_str() {
                     "" => "-".to_owned(),

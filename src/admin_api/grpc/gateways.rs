@@ -8,6 +8,7 @@ use super::authorize::caller;
 use super::{convert, page};
 use crate::admin_api::error::{invalid, status};
 use crate::control::gateways::{GatewayError, Gateways};
+use crate::keys::Timestamp;
 use crate::proto::admin::v1 as pb;
 use crate::proto::admin::v1::gateway_service_server::GatewayService;
 use crate::store::{Bound, Enrolled, GatewayId};
@@ -56,8 +57,8 @@ impl GatewayService for GatewayAdmin {
                 gateway_id: gateway.info.id.to_string(),
                 name: gateway.info.name,
                 version: gateway.info.version,
-                enrolled_at: Some(gateway.enrolled_at.into()),
-                last_heartbeat: Some(gateway.last_heartbeat.into()),
+                enrolled_at: known(gateway.enrolled_at),
+                last_heartbeat: known(gateway.last_heartbeat),
                 applied_revision: gateway.applied.0,
                 live_sessions: gateway.live_sessions,
             })
@@ -87,4 +88,9 @@ impl GatewayService for GatewayAdmin {
         forgotten.map_err(|e| status(&e))?;
         Ok(Response::new(pb::ForgetGatewayResponse {}))
     }
+}
+
+/// A time of a gateway; of one whose rows can't be read there is none.
+fn known(time: Timestamp) -> Option<prost_types::Timestamp> {
+    (time.as_millis() != 0).then(|| time.into())
 }

@@ -57,10 +57,13 @@ fn line(gateway: &GatewayOutcome) -> String {
         text += &format!(" in {} ms", gateway.milliseconds);
     } else {
         if let Some(since) = from_wire(gateway.unreachable_since.as_ref()) {
-            text += &format!(
-                "unreachable, last heard of {}; it ",
-                relative(Some(since), now())
-            );
+            text += &match since.as_millis() {
+                0 => "unreachable, what it said last can't be read; it ".to_owned(),
+                _ => format!(
+                    "unreachable, last heard of {}; it ",
+                    relative(Some(since), now())
+                ),
+            };
         }
         text += "has not applied it yet and may hold sessions";
         if let Some(by) = from_wire(gateway.ends_by.as_ref()) {
