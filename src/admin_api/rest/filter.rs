@@ -81,6 +81,11 @@ impl<F: Copy> Filter<F> {
         Ok(Self { wanted })
     }
 
+    /// Whether every row is left.
+    pub fn is_any(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
     /// Whether a row is left; `value` reads one of its fields.
     pub fn takes<'a>(&self, value: impl Fn(F) -> std::borrow::Cow<'a, str>) -> bool {
         self.wanted.iter().all(|(field, values)| {

@@ -172,6 +172,26 @@ pub(super) async fn list(
     let walk = Walk::of("instances", &parameters, order)?;
     let connected = state.presence.connected().await?;
     let agents = state.instances.all();
+    if search.is_any() && filter.is_any() && walk.is_by_id() {
+        let rows = agents.iter().flat_map(|agent| {
+            let mut instances: Vec<_> = agent.instances.iter().collect();
+            instances.sort_unstable_by_key(|instance| &instance.reported_id);
+            let id = agent.agent;
+            instances
+                .into_iter()
+                .map(move |instance| ((id, Cow::from(&instance.reported_id)), (agent, instance)))
+        });
+        let total = agents.iter().map(|agent| agent.instances.len()).sum();
+        return Ok(Json(walk.cut_by_id(total, rows, |(agent, instance)| {
+            let connected = connected.contains(&agent.agent);
+            Seen {
+                agent,
+                instance,
+                connected,
+            }
+            .shown()
+        })));
+    }
     let mut found = Vec::new();
     let mut total = 0;
     for agent in &agents {

@@ -193,6 +193,12 @@ pub(super) async fn list(
     let all = state.keys.all().await?;
     let elsewhere = state.keys.elsewhere().await?;
     let now = state.keys.now();
+    if search.is_any() && filter.is_any() && walk.is_by_id() {
+        let rows = all.values().map(|key| ((key.created_at, key.id), key));
+        return Ok(Json(
+            walk.cut_by_id(all.len(), rows, |key| state.shown(key, &elsewhere)),
+        ));
+    }
     let wanted = all
         .values()
         .filter(|key| search.is_any() || search.finds(&[&key.name, &key.id.to_string()]))

@@ -3,7 +3,7 @@
 //! Invariant: a list is what the store had when it was asked: what changed
 //! since the last time is read from the feed, or all where that is not possible.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -14,28 +14,29 @@ use crate::store::{Change, FeedStore, KeyCursor, StoreError};
 /// Rows read at a time.
 const PAGE: usize = 1_000;
 
-/// All keys, by their id and by their name.
+/// All keys, in the order of their creation, by their id and by their name.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
-    by_id: BTreeMap<KeyId, Arc<KeyRecord>>,
+    by_place: BTreeMap<KeyCursor, Arc<KeyRecord>>,
+    place_of: HashMap<KeyId, KeyCursor>,
     by_name: BTreeMap<String, BTreeSet<KeyCursor>>,
     unreadable: BTreeSet<KeyId>,
 }
 
 impl Keys {
-    /// In order of their ids.
-    pub fn values(&self) -> impl Iterator<Item = &Arc<KeyRecord>> {
-        self.by_id.values()
+    /// In the order of their creation.
+    pub fn values(&self) -> impl Iterator<Item = &Arc<KeyRecord>> + Clone {
+        self.by_place.values()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_place.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.by_place.is_empty()
     }
 
     /// Those of exactly this name after `after`, in order of creation.
@@ -47,7 +48,7 @@ impl Keys {
         let places = self.by_name.get(name).into_iter().flatten();
         places
             .filter(move |place| after.is_none_or(|after| **place > after))
-            .filter_map(|place| self.by_id.get(&place.id))
+            .filter_map(|place| self.by_place.get(place))
     }
 
     /// Those whose record could not be read when all were.
@@ -58,17 +59,22 @@ impl Keys {
     fn insert(&mut self, record: KeyRecord) {
         self.remove(record.id);
         let places = self.by_name.entry(record.name.clone()).or_default();
-        places.insert(place(&record));
-        self.by_id.insert(record.id, Arc::new(record));
+        let place = place(&record);
+        places.insert(place);
+        self.place_of.insert(record.id, place);
+        self.by_place.insert(place, Arc::new(record));
     }
 
     fn remove(&mut self, id: KeyId) {
         self.unreadable.remove(&id);
-        let Some(old) = self.by_id.remove(&id) else {
+        let Some(place) = self.place_of.remove(&id) else {
+            return;
+        };
+        let Some(old) = self.by_place.remove(&place) else {
             return;
         };
         if let Some(places) = self.by_name.get_mut(&old.name) {
-            places.remove(&place(&old));
+            places.remove(&place);
             if places.is_empty() {
                 self.by_name.remove(&old.name);
             }
