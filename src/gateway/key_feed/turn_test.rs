@@ -55,6 +55,16 @@ async fn follower(store: &EmbeddedStore, position: Position) -> Arc<KeyFeedFollo
     Arc::new(KeyFeedFollower::new(parts))
 }
 
+fn new_key() -> NewKey {
+    let minted = mint(Kind::DataPlaneKey).unwrap();
+    NewKey {
+        id: KeyId(minted.id),
+        digest: minted.digest,
+        name: "k".into(),
+        expires_at: None,
+    }
+}
+
 /// Turns until all known keys are read again; then once more.
 async fn turn(key_feed: &Arc<KeyFeedFollower>) -> bool {
     let mut reread = Reread::default();
@@ -71,14 +81,7 @@ async fn the_view_is_fresh_once_there_is_no_more_to_come() {
     let store = EmbeddedStore::in_memory().unwrap();
     let (_, start) = store.gateways().await.unwrap();
     for _ in 0..MANY {
-        let minted = mint(Kind::DataPlaneKey).unwrap();
-        let key = NewKey {
-            id: KeyId(minted.id),
-            digest: minted.digest,
-            name: "k".into(),
-            expires_at: None,
-        };
-        store.create(key).await.unwrap();
+        store.create(new_key()).await.unwrap();
     }
     let key_feed = follower(&store, start).await;
     tokio::time::advance(9 * SECOND).await;
@@ -110,13 +113,7 @@ async fn the_view_is_fresh_after_a_resync() {
 #[tokio::test(start_paused = true)]
 async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
     let store = EmbeddedStore::in_memory().unwrap();
-    let minted = mint(Kind::DataPlaneKey).unwrap();
-    let key = NewKey {
-        id: KeyId(minted.id),
-        digest: minted.digest,
-        name: "k".into(),
-        expires_at: None,
-    };
+    let key = new_key();
     let created = store.create(key).await.unwrap().change;
     let Change::Created(mut record) = created.change else {
         panic!("{created:?}");
@@ -147,14 +144,8 @@ async fn an_end_that_the_store_lost_is_its_own_again_after_a_resync() {
 async fn what_is_left_of_a_key_that_another_deleted_is_removed() {
     let store = EmbeddedStore::in_memory().unwrap();
     let (_, start) = store.gateways().await.unwrap();
-    let minted = mint(Kind::DataPlaneKey).unwrap();
-    let id = KeyId(minted.id);
-    let key = NewKey {
-        id,
-        digest: minted.digest,
-        name: "k".into(),
-        expires_at: None,
-    };
+    let key = new_key();
+    let id = key.id;
     store.create(key).await.unwrap();
     let key_feed = follower(&store, start).await;
     let now = store.clock().now();

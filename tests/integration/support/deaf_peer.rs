@@ -26,14 +26,7 @@ impl DeafPeer {
     pub async fn subscribe(gateway: &TestGateway, key: &str) -> Self {
         let tls = tls_to(gateway, &[b"h2"]).await;
         let (mut requests, mut connection) = client::handshake(tls).await.unwrap();
-        let request = Request::post("https://localhost/mpi.v1.CommandService/Subscribe")
-            .version(Version::HTTP_2)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("authorization", key)
-            .header("uuid", "6ba7b810-9dad-11d1-80b4-00c04fd430c8")
-            .body(())
-            .unwrap();
+        let request = call("Subscribe", key);
         let (response, stream) = requests.send_request(request, false).unwrap();
         // The connection is driven until the answer's head is there, no longer.
         tokio::select! {
@@ -52,14 +45,7 @@ impl DeafPeer {
     pub async fn half_a_join(gateway: &TestGateway, key: &str) -> Self {
         let tls = tls_to(gateway, &[b"h2"]).await;
         let (mut requests, mut connection) = client::handshake(tls).await.unwrap();
-        let request = Request::post("https://localhost/mpi.v1.CommandService/CreateConnection")
-            .version(Version::HTTP_2)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("authorization", key)
-            .header("uuid", "6ba7b810-9dad-11d1-80b4-00c04fd430c8")
-            .body(())
-            .unwrap();
+        let request = call("CreateConnection", key);
         let (_, mut stream) = requests.send_request(request, false).unwrap();
         stream
             .send_data(Bytes::from_static(&[0, 0, 0]), false)
@@ -78,6 +64,17 @@ impl DeafPeer {
         let ended = within("the socket's end", self.connection).await;
         println!("the deaf peer then reads: {ended:?}");
     }
+}
+
+fn call(name: &str, key: &str) -> Request<()> {
+    Request::post(format!("https://localhost/mpi.v1.CommandService/{name}"))
+        .version(Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", key)
+        .header("uuid", "6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+        .body(())
+        .unwrap()
 }
 
 /// A TLS connection to the agent listener.
