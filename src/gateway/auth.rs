@@ -245,11 +245,22 @@ impl Authenticator {
                 decided
             }
             Ok(Err(gone @ (AuthError::Absent | AuthError::Deleted))) => Err(gone),
-            // No answer. Once it is past its expiry, a key can't be extended.
+            // No answer; the feed may have brought one meanwhile.
+            Ok(Err(_)) | Err(_) if self.is_replaced(stale).await => {
+                let why = "the key changed while it was looked up".into();
+                Err(StoreError::Failed(why).into())
+            }
+            // Once it is past its expiry, a key can't be extended.
             Ok(Err(_)) | Err(_) if self.has_heard_since(stale.record.expires_at) => Err(expired),
             Ok(Err(unavailable)) => Err(unavailable),
             Err(_) => Err(StoreError::Failed("no answer within the deadline".into()).into()),
         }
+    }
+
+    /// Whether the cache has another record than that one.
+    async fn is_replaced(&self, stale: &Cached) -> bool {
+        let cached = self.cache.record(stale.record.id).await;
+        cached.is_none_or(|cached| cached != stale.record)
     }
 
     /// Whether all that the store had at that time is known here.

@@ -14,6 +14,8 @@ mod recent_changes;
 mod reread;
 mod resync;
 #[cfg(test)]
+mod resync_test;
+#[cfg(test)]
 mod turn_test;
 mod unreadable;
 mod upkeep;
@@ -22,6 +24,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::auth::{Authenticator, StaleMode, StoreView};
@@ -186,6 +189,7 @@ impl KeyFeedFollower {
     /// A revoke that was applied here is of no key.
     pub fn no_such_key(&self, key: KeyId) {
         self.registry.no_such_key(key);
+        self.lost.found(key);
     }
 
     /// Follows the feed until `shutdown`. Renews the lease at each turn.
@@ -198,6 +202,8 @@ impl KeyFeedFollower {
             deleted: Arc::clone(&self.deleted),
         });
         let mut reread = Reread::default();
+        // Not counted anew when a read of a resync ends: heartbeats must go on.
+        let mut due = Instant::now();
         // The first at once: a start may have taken long.
         let mut at_once = true;
         while !shutdown.is_cancelled() {
@@ -206,15 +212,18 @@ impl KeyFeedFollower {
                 tokio::select! {
                     () = self.store.changed(cursor) => {}
                     () = self.outcomes.pressing() => {}
-                    () = tokio::time::sleep(self.interval) => {}
+                    () = tokio::time::sleep_until(due) => {}
                     read = reread.next() => {
                         // The heartbeats go on, whatever a read says.
                         at_once = self.took(&mut reread, read);
-                        continue;
+                        if !at_once {
+                            continue;
+                        }
                     }
                     () = shutdown.cancelled() => return,
                 }
             }
+            due = Instant::now() + self.interval;
             // A store that hangs must not hold up the stop.
             let turned = tokio::select! {
                 turned = self.turn(&mut reread) => turned,
@@ -265,14 +274,19 @@ impl KeyFeedFollower {
     async fn turn(self: &Arc<Self>, reread: &mut Reread) -> Result<bool, StoreError> {
         let applied = self.position();
         let cursor = reread.cursor().unwrap_or(applied);
-        let news = self.outcomes.news();
+        let (news, held_back) = self.outcomes.news();
+        // What is not told with it does not count as applied yet.
+        let told = held_back.map_or(applied.revision, |left| applied.revision.min(left));
         let sent = self.registry.clock().moment();
         let feed = self
             .store
             .renew(Heartbeat {
                 gateway: self.registry.gateway(),
                 position: cursor,
-                applied,
+                applied: Position {
+                    revision: told,
+                    ..applied
+                },
                 live_sessions: self.registry.live_total() as u64,
                 standing: self.standing(),
                 outcomes: news.clone(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::GatewayOutcome;
-use crate::keys::{KeyRecord, Timestamp};
+use crate::keys::{Epoch, KeyRecord, Timestamp};
 use crate::store::{Enrolled, FeedStore, GatewayId, Outcome, Reach, StoreError};
 
 /// Between two looks at what the others have reported: a revoke is to be
@@ -23,6 +23,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 pub(super) async fn picture(
     store: &dyn FeedStore,
     key: &KeyRecord,
+    epoch: Epoch,
 ) -> Result<Vec<GatewayOutcome>, StoreError> {
     let Reach {
         enrolled,
@@ -39,7 +40,10 @@ pub(super) async fn picture(
         let told = outcomes.iter().find(|(of, _)| *of == gateway.info.id);
         let told = told.map(|(_, outcome)| outcome);
         // What a gateway closed is kept for a while only; how far it is, always.
-        let applied = told.is_some() || gateway.has_applied(key.revision, position);
+        // In another history than that of the revoke, which may have lost it, its
+        // revision says nothing.
+        let is_of_now = position.epoch == epoch;
+        let applied = told.is_some() || (is_of_now && gateway.has_applied(key.revision, position));
         outcome(gateway, applied, told, key, now)
     }));
     all.sort_by_key(|gateway| gateway.id);
@@ -49,14 +53,14 @@ pub(super) async fn picture(
 /// Looks until all but `own` are done, at most for `at_most`, and not past a stop.
 pub(super) async fn wait(
     store: &dyn FeedStore,
-    key: &KeyRecord,
+    (key, epoch): (&KeyRecord, Epoch),
     own: GatewayId,
     at_most: Duration,
     stopping: &CancellationToken,
 ) -> Result<Vec<GatewayOutcome>, StoreError> {
     let until = Instant::now() + at_most;
     loop {
-        let looked = tokio::time::timeout(at_most.max(ANSWER), picture(store, key)).await;
+        let looked = tokio::time::timeout(at_most.max(ANSWER), picture(store, key, epoch)).await;
         let mut picture =
             looked.map_err(|_| StoreError::Failed("no answer within the deadline".into()))??;
         picture.retain(|gateway| gateway.id != own && gateway.enrolled);

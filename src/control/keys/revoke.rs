@@ -15,7 +15,7 @@ use super::{
 use crate::control::audit::Action;
 use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyId, KeyRecord, Revision};
-use crate::store::{AuditResult, ChangeError, Durability, StoreError};
+use crate::store::{AuditResult, ChangeError, Durability, Lookup, StoreError};
 
 /// The action in the audit trail.
 const REVOKE: &str = "key.revoke";
@@ -64,7 +64,8 @@ impl KeyAdmin {
         }
         let own = self.presence.own();
         let left = wait.saturating_sub(elapsed);
-        let others = gateway_wait::wait(&*self.store, &record, own, left, &self.stopping).await;
+        let revoked = (&record, written.change.position.epoch);
+        let others = gateway_wait::wait(&*self.store, revoked, own, left, &self.stopping).await;
         let is_known = others.is_ok();
         let mut gateways = others.unwrap_or_else(|error| {
             tracing::warn!(%key, %error, "the outcome of a revoke on the other gateways is unknown");
@@ -141,7 +142,12 @@ impl KeyAdmin {
         if record.revoked_at.is_none() {
             return Ok(None);
         }
-        let picture = gateway_wait::picture(&*self.store, record).await;
+        // Read again with its history: the record may be of the one before.
+        let loaded = self.store.load(record.id).await?;
+        let Lookup::Present(record) = loaded.lookup else {
+            return Ok(None);
+        };
+        let picture = gateway_wait::picture(&*self.store, &record, loaded.epoch).await;
         Ok(Some(picture?))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Before the second try, and before any.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 pub(super) struct Again {
     at: Instant,
@@ -19,6 +19,11 @@ impl Again {
             at: Instant::now() + WAITS.0,
             wait: WAITS.0,
         }
+    }
+
+    /// When the next try is due.
+    pub fn at(&self) -> Instant {
+        self.at
     }
 
     /// Whether it is to be tried now; if so, the next time is later.
@@ -38,10 +43,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_waits_double_up_to_a_minute() {
+    async fn the_waits_double_up_to_ten_seconds() {
         let mut again = Again::new();
         assert!(!again.is_due());
-        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        for seconds in [1, 2, 4, 8, 10, 10] {
             tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
             assert!(!again.is_due(), "{seconds}");
             tokio::time::advance(Duration::from_millis(1)).await;

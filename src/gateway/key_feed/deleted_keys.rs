@@ -57,7 +57,7 @@ impl DeletedKeys {
                 self.instances.counts(key).ever > 0 || self.instances.last_used(key).is_some();
             if has_any && let Err(error) = self.instances.forget_key(key).await {
                 tracing::warn!(%key, %error, "the registrations of a deleted key are still stored");
-                return;
+                continue;
             }
             self.noted.lock().remove(&key);
         }

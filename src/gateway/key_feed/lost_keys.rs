@@ -76,10 +76,15 @@ impl LostKeys {
     /// At most `limit` that are to be looked for again now.
     pub fn due(&self, limit: usize) -> Vec<KeyId> {
         let mut keys = self.keys.lock();
-        let due = keys
-            .iter_mut()
-            .filter_map(|(key, lost)| lost.again.is_due().then_some(*key));
-        due.take(limit).collect()
+        // Those that have waited longest first, so that none waits for ever.
+        let mut order: Vec<_> = keys
+            .iter()
+            .map(|(key, lost)| (lost.again.at(), *key))
+            .collect();
+        order.sort_unstable();
+        let due = order.into_iter().map(|(_, key)| key).take(limit);
+        due.filter(|key| keys.get_mut(key).is_some_and(|lost| lost.again.is_due()))
+            .collect()
     }
 
     pub fn all(&self) -> Vec<KeyId> {

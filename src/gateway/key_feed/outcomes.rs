@@ -47,14 +47,15 @@ impl Outcomes {
         self.entries.lock().insert(key, entry);
     }
 
-    /// What is to be reported.
-    pub fn news(&self) -> Vec<Outcome> {
+    /// What is to be reported, the oldest first; and, where that is not all, the
+    /// revision before the first that is left.
+    pub fn news(&self) -> (Vec<Outcome>, Option<Revision>) {
         let at = self.clock.now();
         let entries = self.entries.lock();
         let untold = entries
             .iter()
             .map(|(key, entry)| (key, entry, entry.closing.open()));
-        untold
+        let mut news: Vec<_> = untold
             .filter(|(_, entry, open)| entry.told != Some(*open))
             .map(|(key, entry, open)| Outcome {
                 key: *key,
@@ -63,8 +64,14 @@ impl Outcomes {
                 closing: open as u64,
                 at,
             })
-            .take(TOLD_AT_ONCE)
-            .collect()
+            .collect();
+        news.sort_unstable_by_key(|outcome| outcome.revision);
+        let left = news.get(TOLD_AT_ONCE).map(|outcome| outcome.revision);
+        news.truncate(TOLD_AT_ONCE);
+        (
+            news,
+            left.map(|Revision(left)| Revision(left.saturating_sub(1))),
+        )
     }
 
     /// The store has it.
@@ -119,7 +126,7 @@ mod tests {
         }
         let mut told = 0;
         loop {
-            let news = outcomes.news();
+            let (news, _) = outcomes.news();
             assert!(news.len() <= TOLD_AT_ONCE);
             if news.is_empty() {
                 break;

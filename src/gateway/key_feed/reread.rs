@@ -5,9 +5,9 @@
 //! Invariant: the position of the gateway moves once every key of it is read, or
 //! set aside as unreadable.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use crate::keys::{Epoch, KeyId, Position};
 use crate::store::StoreError;
@@ -23,9 +23,9 @@ pub(super) struct Reread {
     /// How far the new feed is followed; `None`: there is no resync.
     cursor: Option<Position>,
     waiting: VecDeque<KeyId>,
-    reading: usize,
-    /// Each says whether it was for keys of the resync.
-    tasks: JoinSet<(bool, Read)>,
+    /// The keys of each read of the resync that is under way.
+    reading: HashMap<Id, Vec<KeyId>>,
+    tasks: JoinSet<Read>,
 }
 
 /// What a read of many keys came to.
@@ -59,7 +59,7 @@ impl Reread {
 
     /// Where the gateway stands if the resync has read all; it is over then.
     pub fn finish(&mut self) -> Option<Position> {
-        let is_done = self.waiting.is_empty() && self.reading == 0;
+        let is_done = self.waiting.is_empty() && self.reading.is_empty();
         self.cursor.take_if(|_| is_done)
     }
 
@@ -71,29 +71,36 @@ impl Reread {
         let Some(Position { epoch, .. }) = self.cursor else {
             return;
         };
-        while self.reading < AT_ONCE && !self.waiting.is_empty() {
+        while self.reading.len() < AT_ONCE && !self.waiting.is_empty() {
             let chunk = self.waiting.drain(..CHUNK.min(self.waiting.len()));
-            let read = read(chunk.collect(), epoch);
-            self.reading += 1;
-            self.tasks.spawn(async move { (true, read.await) });
+            let chunk: Vec<_> = chunk.collect();
+            let task = self.tasks.spawn(read(chunk.clone(), epoch));
+            self.reading.insert(task.id(), chunk);
         }
     }
 
     /// A read beside the resync, of keys that were set aside before.
     pub fn aside(&mut self, read: impl Future<Output = Read> + Send + 'static) {
-        self.tasks.spawn(async move { (false, read.await) });
+        self.tasks.spawn(read);
     }
 
     /// Waits for a read to end; for ever where there is none. What failed is read
     /// again when the caller fills next.
     pub async fn next(&mut self) -> Result<(), StoreError> {
-        let Some(done) = self.tasks.join_next().await else {
+        let Some(done) = self.tasks.join_next_with_id().await else {
             return std::future::pending().await;
         };
-        // A read that panicked would leave its keys unread, and says so.
-        let (is_of_resync, read) = done.map_err(|lost| StoreError::Failed(lost.to_string()))?;
-        if is_of_resync {
-            self.reading -= 1;
+        let (task, read) = match done {
+            Ok((task, read)) => (task, Ok(read)),
+            Err(lost) => (lost.id(), Err(lost)),
+        };
+        let keys = self.reading.remove(&task);
+        let read = read.map_err(|lost| {
+            // A read that panicked: its keys are read again.
+            self.waiting.extend(keys.clone().unwrap_or_default());
+            StoreError::Failed(lost.to_string())
+        })?;
+        if keys.is_some() {
             self.waiting.extend(read.left);
         }
         read.error.map_or(Ok(()), Err)

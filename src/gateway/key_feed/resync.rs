@@ -15,7 +15,7 @@ use super::KeyFeedFollower;
 use super::recent_changes::is_end;
 use super::reread::{Read, Reread};
 use crate::gateway::sessions::{KeyEnd, KnownBy};
-use crate::keys::{Epoch, KeyId, KeyRecord, Position, Timestamp};
+use crate::keys::{Epoch, KeyId, KeyRecord, Position, Revision, Timestamp};
 use crate::store::{Change, ChangeError, EventKind, Feed, KeyChange, Lookup, Marker, StoreError};
 
 /// Keys settled at once: where the store lost their ends, each is a write.
@@ -166,6 +166,11 @@ impl KeyFeedFollower {
             Ok(found) => found,
             Err(error) => {
                 let heard = Instant::now().checked_sub(self.view.age());
+                // Should it have been revoked: those sessions are not closed.
+                let standing = self.registry.standing(key);
+                if standing.total() > 0 {
+                    self.outcomes.note(key, Revision(0), standing);
+                }
                 self.unreadable
                     .add(key, &error, heard.unwrap_or_else(Instant::now));
                 cache.forget(key).await;
@@ -196,7 +201,10 @@ impl KeyFeedFollower {
     /// Applies an end that the store has. What had ended here before was reported
     /// then.
     async fn apply_found(&self, change: &KeyChange) {
-        if self.registry.end_of(change.change.key()).is_some() {
+        let key = change.change.key();
+        let had_ended = self.registry.end_of(key).is_some();
+        // A call that made the change applied it, and the feed was to report it.
+        if had_ended && self.registry.end(&change.change, KnownBy::Store).total() == 0 {
             self.apply(change).await;
         } else {
             self.apply_final(change).await;

@@ -56,9 +56,12 @@ impl Upkeep {
             return;
         }
         self.swept_at = Instant::now();
-        for key in registry.sweep() {
-            authenticator.cache().forget(key).await;
+        let spent = registry.spent();
+        for key in &spent {
+            authenticator.cache().forget(*key).await;
         }
+        registry.forgotten(&spent);
+        registry.sweep();
         while self.asking.try_join_next().is_some() {}
         if self.asking.is_empty() {
             let (store, deleted) = (Arc::clone(store), Arc::clone(deleted));

@@ -58,6 +58,7 @@ impl Registry {
                 })
             });
             gate.touched = Instant::now();
+            gate.forgotten = None;
             match &mut gate.state {
                 State::Ended {
                     how: was,
@@ -106,9 +107,14 @@ impl Registry {
     /// with the next sweep.
     pub fn no_such_key(&self, key: KeyId) {
         if let Some(mut gate) = self.gates.get_mut(&key)
-            && let State::Ended { is_stored, .. } = &mut gate.state
+            && let State::Ended {
+                is_stored,
+                expires_at,
+                ..
+            } = &mut gate.state
         {
             *is_stored = true;
+            *expires_at = Timestamp::from_millis(0);
         }
     }
 
@@ -171,6 +177,18 @@ impl Registry {
         let closing = EndedSessions::of(sessions.len());
         self.tell(&closing, &sessions, EndReason::StoreNotHeard);
         closing
+    }
+
+    /// The live sessions of a key, counted until their streams close; none is ended.
+    pub fn standing(&self, key: KeyId) -> EndedSessions {
+        let sessions: Vec<_> = self.gates.get(&key).map_or_else(Vec::new, |gate| {
+            gate.live.values().map(Arc::clone).collect()
+        });
+        let standing = EndedSessions::of(sessions.len());
+        for session in sessions {
+            standing.count(&session);
+        }
+        standing
     }
 
     /// Ends one session; `None` when there is none of that id here.

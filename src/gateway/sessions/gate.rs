@@ -58,6 +58,8 @@ pub(super) struct Gate {
     /// The newest session of each agent.
     pub newest: HashMap<Uuid, Newest>,
     pub touched: Instant,
+    /// Since when no cache has what it had of the key.
+    pub forgotten: Option<Instant>,
 }
 
 /// An agent's newest session, and how it came about.
@@ -150,7 +152,23 @@ impl Gate {
             calls: HashMap::new(),
             newest: HashMap::new(),
             touched: Instant::now(),
+            forgotten: None,
         }
+    }
+
+    /// Whether it may go once nothing older than it can come.
+    pub fn guards_nothing(&self, now: Timestamp) -> bool {
+        let is_empty = self.live.is_empty() && self.leaving.is_empty() && self.calls.is_empty();
+        is_empty
+            && match self.state {
+                // The store has it: from now on every load says no.
+                State::Ended {
+                    is_stored,
+                    expires_at,
+                    ..
+                } => is_stored || expires_at <= now,
+                State::Open { .. } => true,
+            }
     }
 
     pub fn open(principal: &Principal) -> Self {
@@ -185,6 +203,7 @@ impl Gate {
             *seen = position;
             *expires_at = principal.expires_at();
             self.touched = Instant::now();
+            self.forgotten = None;
         }
         if now >= *expires_at {
             return Err(AdmitError::Expired(*expires_at));

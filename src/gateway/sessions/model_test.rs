@@ -154,7 +154,7 @@ async fn run(steps: Vec<Step>) {
                 let at = guard % guards.len();
                 guards.swap_remove(at);
             }
-            Step::Sweep => drop(bench.registry.sweep()),
+            Step::Sweep => drop(swept(&bench.registry)),
             Step::Admit { .. } | Step::Repeat { .. } | Step::Drop { .. } => {}
         }
         agree(&bench, &keys, &known, &guards);

@@ -42,6 +42,10 @@ pub struct Registry {
     pub(super) last_number: AtomicU64,
     /// The [`tag`] of the history that counts; 0 until one is followed.
     history: AtomicU64,
+    began: Instant,
+    /// Nanoseconds from `began` to when that history, or what followed a gap of the
+    /// feed, began to be read.
+    turned: AtomicU64,
     /// Only by [`Self::skip_gates`].
     gates_skipped: AtomicBool,
     deadlines: Deadlines,
@@ -70,6 +74,8 @@ impl Registry {
             live: Mutex::default(),
             last_number: AtomicU64::new(0),
             history: AtomicU64::new(0),
+            began: Instant::now(),
+            turned: AtomicU64::new(0),
             gates_skipped: AtomicBool::new(false),
             deadlines: Deadlines::default(),
             clock,
@@ -169,7 +175,9 @@ impl Registry {
         let now = self.clock.now();
         let pass = match self.gates.get_mut(&principal.key()) {
             Some(mut gate) => self.check(&mut gate, principal, now)?,
-            None if !self.is_current(principal.position().epoch) => {
+            None if self.is_from_before(principal)
+                || !self.is_current(principal.position().epoch) =>
+            {
                 return Err(AdmitError::Stale);
             }
             None if now >= principal.expires_at() => {
@@ -197,7 +205,7 @@ impl Registry {
         }
         let history = self.history.load(Ordering::SeqCst);
         let is_current = history == tag(principal.position().epoch);
-        if history != 0 && !is_current {
+        if self.is_from_before(principal) || (history != 0 && !is_current) {
             return Err(AdmitError::Stale);
         }
         gate.check(principal, is_current, now)
@@ -207,7 +215,17 @@ impl Registry {
     /// gate's lock after it is of it, and what was admitted before is in
     /// [`Self::keys`].
     pub fn follow_history(&self, epoch: Epoch) {
+        let nanos = self.began.elapsed().as_nanos();
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        self.turned.store(nanos, Ordering::SeqCst);
         self.history.store(tag(epoch), Ordering::SeqCst);
+    }
+
+    /// Whether a principal was made before all known keys began to be read again:
+    /// its key may not be among them.
+    fn is_from_before(&self, principal: &Principal) -> bool {
+        let turned = Duration::from_nanos(self.turned.load(Ordering::SeqCst));
+        self.began.elapsed().saturating_sub(principal.age()) < turned
     }
 
     fn is_current(&self, epoch: Epoch) -> bool {
@@ -262,6 +280,7 @@ impl Registry {
                 return;
             }
             gate.touched = Instant::now();
+            gate.forgotten = None;
             let State::Open { seen, expires_at } = &mut gate.state else {
                 return;
             };
@@ -301,29 +320,41 @@ impl Registry {
         self.events.note(kind, Some(key), Some(agent), detail);
     }
 
-    /// Drops the gates that guard nothing any more, and returns their keys.
-    /// From now on no change corrects what a cache has of them: it must be dropped,
-    /// too, lest a fill that came late outlive the gate that knew better.
-    #[must_use]
+    /// The keys whose gates guard nothing any more. What a cache has of them is to be
+    /// dropped first, then [`Self::forgotten`] said: a fill that came late must not
+    /// outlive the gate that knows better.
+    pub fn spent(&self) -> Vec<KeyId> {
+        let now = self.clock.now();
+        let memory = self.options.memory;
+        let spent = self.gates.iter().filter(|gate| {
+            // Twice: a principal as old as the memory may still be on its way,
+            // and it may hold a later expiry than the one that ended it.
+            let remembers = gate.touched.elapsed() < 2 * memory;
+            gate.forgotten.is_none() && !remembers && gate.guards_nothing(now)
+        });
+        spent.map(|gate| *gate.key()).collect()
+    }
+
+    /// No cache has these keys any more.
+    pub fn forgotten(&self, keys: &[KeyId]) {
+        for key in keys {
+            if let Some(mut gate) = self.gates.get_mut(key) {
+                gate.forgotten = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Drops the gates of keys that no cache has had for so long that no principal
+    /// of what it had is left, and returns their keys.
     pub fn sweep(&self) -> Vec<KeyId> {
         let now = self.clock.now();
         let memory = self.options.memory;
         let mut swept = Vec::new();
         self.gates.retain(|key, gate| {
-            // Twice: a principal as old as the memory may still be on its way,
-            // and it may hold a later expiry than the one that ended it.
-            let remembers = gate.touched.elapsed() < 2 * memory;
-            let keep = match gate.state {
-                _ if remembers || !gate.live.is_empty() => true,
-                _ if !gate.leaving.is_empty() || !gate.calls.is_empty() => true,
-                // The store has it: from now on every load says no.
-                State::Ended {
-                    is_stored,
-                    expires_at,
-                    ..
-                } => !is_stored && expires_at > now,
-                State::Open { .. } => false,
-            };
+            let is_over = gate
+                .forgotten
+                .is_some_and(|at| at > gate.touched && at.elapsed() > memory);
+            let keep = !is_over || !gate.guards_nothing(now);
             if !keep {
                 swept.push(*key);
             }

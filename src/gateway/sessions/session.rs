@@ -249,10 +249,15 @@ impl EndedSessions {
     /// or closed by itself at the same time. The stream is still to be notified.
     pub(super) fn end(&self, session: &Session, reason: EndReason) -> bool {
         let ended = session.end(reason, true);
+        self.count(session);
+        ended
+    }
+
+    /// Counts one of the sessions that it was made for until its stream closes.
+    pub(super) fn count(&self, session: &Session) {
         if !session.count_in(&self.tally) {
             self.tally.one_closed();
         }
-        ended
     }
 
     /// How many sessions were ended.

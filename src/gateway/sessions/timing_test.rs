@@ -24,7 +24,7 @@ async fn a_gate_that_is_swept_takes_its_timer_along() {
         registry.apply(&bench.store.edit(key.id, edit).await.unwrap().change);
     }
     assert_eq!(registry.deadlines().len(), 1);
-    assert_eq!(registry.sweep(), [key.id]);
+    assert_eq!(swept(&registry), [key.id]);
     assert_eq!(registry.deadlines().len(), 0);
 }
 
