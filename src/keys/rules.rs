@@ -21,6 +21,12 @@ pub enum RuleError {
         /// Its length in characters.
         chars: usize,
     },
+    /// The name begins or ends with white space, which nobody sees.
+    #[error("name: {given:?} begins or ends with white space; leave it out")]
+    NamePadded {
+        /// What was asked for.
+        given: String,
+    },
     /// The expiry is now or earlier.
     #[error("expires_at: {given} is in the past (it is {now}); give a time in the future")]
     ExpiryPast {
@@ -41,17 +47,21 @@ pub enum RuleError {
     },
 }
 
-/// Checks a key's name: 1 to 128 characters.
+/// Checks the name of a key or a token: 1 to 128 characters, no white space at an
+/// end.
 ///
 /// # Errors
-/// [`RuleError::NameLength`].
+/// [`RuleError::NameLength`], [`RuleError::NamePadded`].
 pub fn check_name(name: &str) -> Result<(), RuleError> {
     let chars = name.chars().count();
-    if (1..=MAX_NAME_CHARS).contains(&chars) {
-        Ok(())
-    } else {
-        Err(RuleError::NameLength { chars })
+    if !(1..=MAX_NAME_CHARS).contains(&chars) {
+        return Err(RuleError::NameLength { chars });
     }
+    if name.trim() != name {
+        let given = name.to_owned();
+        return Err(RuleError::NamePadded { given });
+    }
+    Ok(())
 }
 
 /// The default expiry, and the longest in round terms: one calendar year after
@@ -165,5 +175,17 @@ mod tests {
             Err(RuleError::NameLength { chars: 129 })
         );
         assert_eq!(check_name(""), Err(RuleError::NameLength { chars: 0 }));
+    }
+
+    #[test]
+    fn white_space_at_an_end_of_a_name_is_refused() {
+        for padded in ["db ", " db", "db\n", "\u{a0}db", " "] {
+            let refused = check_name(padded).unwrap_err();
+            assert!(
+                matches!(refused, RuleError::NamePadded { .. }),
+                "{padded:?}"
+            );
+        }
+        assert_eq!(check_name("two words"), Ok(()));
     }
 }

@@ -12,7 +12,6 @@ use crate::proto::admin::v1::{GetKeyRequest, GetKeyResponse, Key, ListKeysReques
 /// The id that a KEY argument names: itself, or the one key of that name.
 pub(in crate::cli) async fn resolve(client: &mut Client, given: &str) -> Result<String, CliError> {
     refuse_secret(given)?;
-    let given = given.trim();
     if given.parse::<KeyId>().is_ok() {
         return Ok(given.to_owned());
     }

@@ -39,7 +39,6 @@ pub(super) fn role_word(token: &Token) -> &'static str {
 /// A revoked token keeps its name for ever, so it stands back for one that is
 /// not: a token can be replaced under its name.
 pub(super) fn find<'a>(tokens: &'a [Token], given: &str) -> Result<&'a Token, CliError> {
-    let given = given.trim();
     if given.parse::<TokenId>().is_ok() {
         let found = tokens.iter().find(|token| token.object_id == given);
         return found.ok_or_else(|| {
