@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod maintenance;
 mod observer;
 mod ops_listener;
+mod reload;
 mod run;
 
 use std::fs::File;
@@ -25,6 +26,7 @@ pub(crate) use data_dir::DataDir;
 pub(crate) use enrol::redis_options;
 pub(crate) use error::ServeError;
 pub use error::StartError;
+pub use reload::ReloadHandle;
 
 use crate::server::config::Config;
 use crate::store::Store;
@@ -60,6 +62,7 @@ impl Server {
     /// [`StartError`]; none for a fault of a shared store that may pass.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.data_dir)?;
+        data_dir.warn_of_open_secrets();
         let (source, lock) = match redis_options(&config.store, Some(&data_dir))? {
             None => {
                 let store = EmbeddedStore::open(&data_dir.store())?;
@@ -92,6 +95,11 @@ impl Server {
     /// What became of the admin token at this start.
     pub fn first_token(&self) -> &FirstToken {
         &self.token
+    }
+
+    /// Has the files read again that may be replaced while the gateway runs.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.parts.reload.handle()
     }
 
     /// For the proof that tests would notice a gate that is skipped. No setting

@@ -18,8 +18,8 @@ use super::error::CliError;
 use super::output::{Console, clean};
 use crate::control::agent_config::quote::quoted;
 use crate::net::address::AgentAddress;
-use crate::server::config::{Config, Log, LogFormat, Settings};
-use crate::server::{Addresses, FirstToken, Server};
+use crate::server::config::{Config, ConfigError, Log, LogFormat, Settings};
+use crate::server::{Addresses, FirstToken, ReloadHandle, Server};
 
 /// After a clean shutdown nothing should be left to do; what is left all the
 /// same gets this time.
@@ -48,23 +48,35 @@ pub(super) fn run(
     console: &mut Console,
 ) -> Result<(), CliError> {
     let config = Config::load(
-        args.settings,
+        args.settings.clone(),
         matches,
         args.config.as_deref(),
         std::env::vars_os(),
     )?;
-    start_logging(&config.log)?;
+    let log = RunningLog {
+        set_filter: start_logging(&config.log)?,
+        config: config.clone(),
+        reread: Box::new({
+            let matches = matches.clone();
+            move || {
+                let (settings, file) = (args.settings.clone(), args.config.as_deref());
+                Config::load(settings, &matches, file, std::env::vars_os())
+            }
+        }),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    let served = runtime.block_on(serve(config, console));
+    let served = runtime.block_on(serve(config, log, console));
     // Dropping it would wait for a blocked disk, and deaf to signals at that.
     runtime.shutdown_timeout(HARD_END);
     served
 }
 
-async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
+async fn serve(config: Config, log: RunningLog, console: &mut Console) -> Result<(), CliError> {
+    // From the first: before it is caught it would end the process.
+    let hangup = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     let stop = stop_on_signals()?;
     let data_dir = config.data_dir.clone();
     let dialled = config.tls.agent_address.clone();
@@ -84,6 +96,7 @@ async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
     } else {
         console.print(&ready.in_words(&data_dir, &program()))
     };
+    tokio::spawn(log.reload_on(hangup, server.reload_handle()));
     server.run(stop.cancelled_owned()).await?;
     Ok(())
 }
@@ -113,18 +126,72 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
     }
 }
 
+/// Changes what is logged.
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// The log of a gateway that runs, and how its filter is read again.
+struct RunningLog {
+    set_filter: SetFilter,
+    config: Config,
+    reread: Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
+}
+
+impl RunningLog {
+    /// At each SIGHUP: the filter from the configuration, and the gateway's files.
+    async fn reload_on(mut self, mut hangup: Signal, gateway: ReloadHandle) {
+        while hangup.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "reading the files again");
+            let reread = self.reread();
+            gateway.config_failed(reread.is_err());
+            if let Err(error) = reread {
+                tracing::error!(error, "the configuration can't be used; the old one stays");
+            }
+            gateway.ask();
+        }
+    }
+
+    fn reread(&mut self) -> Result<(), String> {
+        let mut config = (self.reread)().map_err(|error| error.to_string())?;
+        let filter = config.log.filter.clone();
+        if filter != self.config.log.filter {
+            let read = EnvFilter::try_new(&filter).map_err(|error| error.to_string())?;
+            (self.set_filter)(read)?;
+            tracing::info!(filter, "another log filter");
+            self.config.log.filter = filter;
+        }
+        config.log.filter.clone_from(&self.config.log.filter);
+        if config != self.config {
+            tracing::warn!(
+                "settings other than the log's filter have changed; they need a restart"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Logs go to stderr: stdout is for what the command itself has to say.
-fn start_logging(log: &Log) -> Result<(), CliError> {
+fn start_logging(log: &Log) -> Result<SetFilter, CliError> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| CliError::Usage(format!("log: {:?}: {error}", log.filter)))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
-    let started = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(wants_colour()).try_init(),
-    };
-    started.map_err(|error| CliError::Runtime(io::Error::other(error)))
+    // Each format is a type of its own.
+    macro_rules! start {
+        ($builder:expr) => {{
+            let builder = $builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            let started = builder.try_init();
+            started.map_err(|error| CliError::Runtime(io::Error::other(error)))?;
+            Ok(Box::new(move |filter| {
+                handle.reload(filter).map_err(|error| error.to_string())
+            }))
+        }};
+    }
+    match log.format {
+        LogFormat::Json => start!(builder.json().flatten_event(true)),
+        LogFormat::Text => start!(builder.with_ansi(wants_colour())),
+    }
 }
 
 fn wants_colour() -> bool {

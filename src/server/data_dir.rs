@@ -15,6 +15,14 @@ pub struct DataDir {
     path: PathBuf,
 }
 
+/// The files that are for their owner alone, and what they are.
+const SECRETS: [(&str, &str); 4] = [
+    ("admin.token", "the admin token"),
+    ("admin.token.new", "an admin token"),
+    ("server.key", "the private key of muster's certificate"),
+    ("store.redb", "the store, with the audit trail,"),
+];
+
 /// Why the data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("data directory: {path}: {cause}; make it writable, or give another --data-dir")]
@@ -39,6 +47,21 @@ impl DataDir {
     /// where there is no working directory.
     pub(super) fn absolute(&self) -> PathBuf {
         std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
+    /// Warns of each secret that others than its owner may read. The CA's key is
+    /// looked at where it is loaded; it may be elsewhere.
+    pub(super) fn warn_of_open_secrets(&self) {
+        for (name, what) in SECRETS {
+            let path = self.path.join(name);
+            if files::is_open_to_others(&path) {
+                tracing::warn!(
+                    path = %path.display(),
+                    "{what} is readable by other users; make it 0600, and replace what is in it if \
+                     others may have read it"
+                );
+            }
+        }
     }
 
     /// The embedded store's file.
