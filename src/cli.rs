@@ -4,7 +4,8 @@
 //! stores, keys' rules (the gateway decides; it is asked over the admin gRPC).
 //! Invariants: results go to stdout and all else to stderr; with `-o json`
 //! stdout holds one JSON value and nothing else; exit codes are 0, 1 for a
-//! refusal or a failure, 2 for wrong usage, 3 for what `store check` finds.
+//! refusal or a failure, 2 for wrong usage, 3 for what `store check` finds, 4 and 5
+//! for a revoke that is not confirmed everywhere or pending.
 
 mod agent_config;
 mod agents;

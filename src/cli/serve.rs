@@ -93,6 +93,7 @@ async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
 fn stop_on_signals() -> Result<CancellationToken, CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    outlive_file_limits()?;
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {
@@ -104,6 +105,17 @@ fn stop_on_signals() -> Result<CancellationToken, CliError> {
         std::process::exit(1);
     });
     Ok(stop)
+}
+
+/// A file that may not grow (`ulimit -f`) is an error of its write; by default
+/// the signal that comes with it would end the process.
+fn outlive_file_limits() -> Result<(), CliError> {
+    const SIGXFSZ: i32 = 25;
+    if cfg!(target_os = "linux") {
+        // Its handler stays when this is dropped.
+        drop(signal(SignalKind::from_raw(SIGXFSZ)).map_err(CliError::Runtime)?);
+    }
+    Ok(())
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::admin_listener::AdminListener;
 use super::data_dir::dialled;
+use super::disk_watch::DiskWatch;
 use super::enrol::{OpenedStore, Source, StoreConnector};
 use super::observer::Connections;
 use super::ops_listener::OpsListener;
@@ -191,8 +192,17 @@ pub(super) async fn build(
         audit: Arc::clone(&audit),
         metrics: Arc::clone(&metrics),
         revoke_wait: config.timing.revoke_wait,
+        pending_file: Some(data_dir.pending_revokes()),
         stopping: drain.clone(),
     }));
+    // Before agents can come.
+    key_admin.take_up_pending().await?;
+    let disk = is_file.then(|| DiskWatch {
+        dir: data_dir.absolute(),
+        min_free: config.store.min_free_disk,
+        metrics: Arc::clone(&metrics),
+        events: Arc::clone(&events),
+    });
     let senders = Arc::new(Senders::new(telemetry_senders::CAPACITY));
     let registrar = Registrar::new(RegistrarParts {
         authenticator: Arc::clone(&authenticator),
@@ -280,6 +290,7 @@ pub(super) async fn build(
             events,
             settings,
             registry: Arc::clone(&registry),
+            disk,
             expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),
             stale: StaleWatch::new(registry, Arc::clone(&view)),
             view,

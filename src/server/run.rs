@@ -16,6 +16,7 @@ use tonic_health::server::HealthReporter;
 
 use super::ServeError;
 use super::admin_listener::AdminListener;
+use super::disk_watch::DiskWatch;
 use super::ops_listener::OpsListener;
 use crate::agent_api;
 use crate::control::audit::Audit;
@@ -50,6 +51,8 @@ pub(super) struct Parts {
     pub events: Arc<Events>,
     pub settings: StoreSettings,
     pub registry: Arc<Registry>,
+    /// None on Redis.
+    pub disk: Option<DiskWatch>,
     pub expiry: ExpiryTimers,
     pub stale: StaleWatch,
     pub view: Arc<StoreView>,
@@ -113,6 +116,10 @@ impl Parts {
             "the look for expired keys",
             Box::pin(expiries.run(stop.clone())),
         ));
+        if let Some(disk) = self.disk {
+            let disk = disk.run(stop.clone());
+            background.spawn(part("the watch over the disk", Box::pin(disk)));
+        }
         let events = Arc::clone(&self.events).run(stop.clone());
         background.spawn(part("the events", Box::pin(events)));
         let audit = Arc::clone(&self.audit).run(stop.clone());

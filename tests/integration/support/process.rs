@@ -207,6 +207,16 @@ impl Process {
             .map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Its data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// SIGKILL: it has no chance to tidy up.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
