@@ -19,6 +19,7 @@ mod expiry;
 mod gateways;
 mod keys;
 mod load;
+mod log;
 mod man;
 mod outcomes;
 mod output;
@@ -142,6 +143,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too; clap picks stream and code.
             // There is nowhere to report that printing failed.
+            if error.use_stderr() && log::is_json() {
+                let line = log::json_error(error.to_string().trim());
+                let _ = writeln!(std::io::stderr(), "{line}");
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
             let _ = error.print();
             if let Some(variable) = variable_at_fault(&error) {
                 let from = "The value comes from the environment variable";
@@ -155,7 +161,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = error.told() {
-                console.note(&format!("error: {text}"));
+                if log::is_json() {
+                    console.note(&log::json_error(&text));
+                } else {
+                    console.note(&format!("error: {text}"));
+                }
             }
             ExitCode::from(error.exit_code())
         }

@@ -62,6 +62,7 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.data_dir)?;
         let lock = data_dir.lock()?;
+        data_dir.warn_of_open_secrets();
         let source = match redis_options(&config.store, Some(&data_dir))? {
             None => {
                 data_dir.refuse_if_moved()?;

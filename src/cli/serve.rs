@@ -11,19 +11,21 @@ use clap::{ArgMatches, Args};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
+use super::log;
 use super::output::{Console, clean};
 use crate::control::agent_config::quote::quoted;
 use crate::net::address::AgentAddress;
-use crate::server::config::{Config, Log, LogFormat, Settings};
+use crate::server::config::{Config, LogFormat, Settings};
 use crate::server::{Addresses, FirstToken, Server};
 
 /// After a clean shutdown nothing should be left to do; what is left all the
 /// same gets this time.
 const HARD_END: Duration = Duration::from_secs(1);
+/// For the last line of the log, which another thread writes.
+const LAST_LINE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -53,18 +55,20 @@ pub(super) fn run(
         args.config.as_deref(),
         std::env::vars_os(),
     )?;
-    start_logging(&config.log)?;
+    let format = config.log.format;
+    // Its drop writes what waits.
+    let _log = log::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    let served = runtime.block_on(serve(config, console));
+    let served = runtime.block_on(serve(config, format, console));
     // Dropping it would wait for a blocked disk, and deaf to signals at that.
     runtime.shutdown_timeout(HARD_END);
     served
 }
 
-async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
+async fn serve(config: Config, format: LogFormat, console: &mut Console) -> Result<(), CliError> {
     let stop = stop_on_signals()?;
     let data_dir = config.data_dir.clone();
     let dialled = config.tls.agent_address.clone();
@@ -81,6 +85,9 @@ async fn serve(config: Config, console: &mut Console) -> Result<(), CliError> {
     // A gateway serves its agents also when its output is not read.
     let _ = if console.json_wanted() {
         console.print_json(&ready)
+    } else if format == LogFormat::Json && !io::stdout().is_terminal() {
+        // Both may go to one collector, which reads JSON.
+        Ok(())
     } else {
         console.print(&ready.in_words(&data_dir, &program()))
     };
@@ -102,6 +109,8 @@ fn stop_on_signals() -> Result<CancellationToken, CliError> {
         told.cancel();
         let name = either(&mut terminate, &mut interrupt).await;
         tracing::warn!(signal = name, "second signal: ending at once");
+        // For that line.
+        tokio::time::sleep(LAST_LINE).await;
         std::process::exit(1);
     });
     Ok(stop)
@@ -123,25 +132,6 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     }
-}
-
-/// Logs go to stderr: stdout is for what the command itself has to say.
-fn start_logging(log: &Log) -> Result<(), CliError> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| CliError::Usage(format!("log: {:?}: {error}", log.filter)))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    let started = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(wants_colour()).try_init(),
-    };
-    started.map_err(|error| CliError::Runtime(io::Error::other(error)))
-}
-
-fn wants_colour() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !refused
 }
 
 /// The program as it was called, so that what is printed can be typed.

@@ -37,6 +37,7 @@ use crate::gateway::telemetry_senders;
 use crate::gateway::telemetry_senders::Senders;
 use crate::keys::{Id, KeyId};
 use crate::metrics::endpoints::Ops;
+use crate::metrics::faults;
 use crate::metrics::registry::Metrics;
 use crate::net::certs::{CertOptions, Certs};
 use crate::net::listener::{Limits, Listener};
@@ -136,12 +137,15 @@ pub(super) async fn build(
     let aging = Arc::clone(&view);
     let (file, bytes) = (data_dir.store(), metrics.store_file_bytes.clone());
     let is_file = config.store.place == StorePlace::Embedded;
+    let (lost, panics) = (metrics.log_lines_lost.clone(), metrics.panics.clone());
     metrics.watch_view(move || {
         let size = file
             .metadata()
             .ok()
             .filter(|_| is_file)
             .map(|file| file.len());
+        lost.inc_by(faults::log_lines_lost().saturating_sub(lost.get()));
+        panics.inc_by(faults::panics().saturating_sub(panics.get()));
         bytes.set(i64::try_from(size.unwrap_or(0)).unwrap_or(i64::MAX));
         (aging.age().as_secs_f64(), aging.epoch())
     });

@@ -102,6 +102,22 @@ impl DataDir {
         self.path.join("pending.revokes")
     }
 
+    /// Warns of each secret here that other users may read. The CA's key, which may lie
+    /// elsewhere, is looked at where it is read.
+    pub(super) fn warn_of_open_secrets(&self) {
+        let own_key = self.path.join("server.key");
+        for path in [
+            self.store(),
+            self.admin_token(),
+            own_key,
+            self.pending_revokes(),
+        ] {
+            if files::is_open_to_others(&path) {
+                tracing::warn!(path = %path.display(), "a secret is readable by other users; make it 0600");
+            }
+        }
+    }
+
     /// The embedded store's file.
     pub fn store(&self) -> PathBuf {
         self.path.join("store.redb")

@@ -66,9 +66,10 @@ impl Parts {
         let drain = self.drain;
         let stop = CancellationToken::new();
         let mut background = JoinSet::new();
+        // A task of its own, so that a panic has its name.
         let part = |name: &'static str, work: BoxFuture| async move {
-            work.await;
-            name
+            let ended = tokio::spawn(work).await;
+            (name, ended)
         };
         let expiry = self.expiry.run(stop.clone());
         let stale = self.stale.run(stop.clone());
@@ -167,9 +168,10 @@ impl Parts {
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn ended_early(ended: Result<&'static str, JoinError>) -> ServeError {
+fn ended_early(ended: Result<(&'static str, Result<(), JoinError>), JoinError>) -> ServeError {
     match ended {
-        Ok(name) => ServeError::PartEnded(name),
+        Ok((name, Ok(()))) => ServeError::PartEnded(name),
+        Ok((name, Err(error))) => ServeError::PartFailed(format!("{name}: {error}")),
         Err(error) => ServeError::PartFailed(error.to_string()),
     }
 }
