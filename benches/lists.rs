@@ -239,6 +239,7 @@ impl Bench {
             audit: Arc::clone(&audit),
             metrics: Arc::clone(&metrics),
             revoke_wait: Duration::from_secs(5),
+            pending_file: None,
             stopping: CancellationToken::new(),
         }));
         let minted = mint(Kind::AdminToken).unwrap();

@@ -4,7 +4,8 @@
 //! stores, keys' rules (the gateway decides; it is asked over the admin gRPC).
 //! Invariants: results go to stdout and all else to stderr; with `-o json`
 //! stdout holds one JSON value and nothing else; exit codes are 0, 1 for a
-//! refusal or a failure, 2 for wrong usage, 3 for what `store check` finds.
+//! refusal or a failure, 2 for wrong usage, 3 for what `store check` finds, 4 and 5
+//! for a revoke that is not confirmed everywhere or pending.
 
 mod agent_config;
 mod agents;
@@ -18,11 +19,13 @@ mod expiry;
 mod gateways;
 mod keys;
 mod load;
+mod log;
 mod man;
 mod outcomes;
 mod output;
 mod pages;
 mod rejections;
+mod reload;
 mod secret_file;
 mod serve;
 mod sessions;
@@ -140,13 +143,23 @@ pub fn main() -> ExitCode {
         Ok(read) => read,
         Err(error) if holds_a_key(&error.to_string()) => {
             // clap quotes the argument.
-            let told = "error: an argument is the text of a private key; give the path of its file";
-            let _ = writeln!(std::io::stderr(), "{told}");
+            let told = "an argument is the text of a private key; give the path of its file";
+            let line = if log::is_json() {
+                log::json_error(told)
+            } else {
+                format!("error: {told}")
+            };
+            let _ = writeln!(std::io::stderr(), "{line}");
             return ExitCode::from(2);
         }
         Err(error) => {
             // Help and version come this way too; clap picks stream and code.
             // There is nowhere to report that printing failed.
+            if error.use_stderr() && log::is_json() {
+                let line = log::json_error(error.to_string().trim());
+                let _ = writeln!(std::io::stderr(), "{line}");
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
             let _ = error.print();
             if let Some(variable) = variable_at_fault(&error) {
                 let from = "The value comes from the environment variable";
@@ -160,7 +173,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = error.told() {
-                console.note(&format!("error: {text}"));
+                if log::is_json() {
+                    console.note(&log::json_error(&text));
+                } else {
+                    console.note(&format!("error: {text}"));
+                }
             }
             ExitCode::from(error.exit_code())
         }

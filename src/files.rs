@@ -90,6 +90,15 @@ pub fn create(path: &Path, access: Access) -> io::Result<File> {
         .open(path)
 }
 
+/// Bytes that are free for this user on the disk of a directory.
+///
+/// # Errors
+/// What the system says.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 /// Gives a finished file its name, and makes the name survive a power cut.
 ///
 /// # Errors

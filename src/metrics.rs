@@ -2,6 +2,8 @@
 //! endpoints that monitors ask.
 
 pub(crate) mod endpoints;
+mod exposition;
+pub(crate) mod faults;
 pub(crate) mod process;
 pub mod registry;
 

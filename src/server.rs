@@ -8,6 +8,7 @@ mod admin_listener;
 mod build;
 pub mod config;
 mod data_dir;
+mod disk_watch;
 mod enrol;
 mod error;
 pub(crate) mod maintenance;
@@ -62,15 +63,18 @@ impl Server {
     /// [`StartError`]; none for a fault of a shared store that may pass.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let data_dir = DataDir::open(&config.data_dir)?;
+        let lock = data_dir.lock()?;
         data_dir.warn_of_open_secrets();
-        let (source, lock) = match redis_options(&config.store, Some(&data_dir))? {
+        let source = match redis_options(&config.store, Some(&data_dir))? {
             None => {
-                let store = EmbeddedStore::open(&data_dir.store())?;
-                (Source::Own(Arc::new(store)), None)
+                data_dir.refuse_if_moved()?;
+                let deadline = config.store.disk_deadline;
+                let store = EmbeddedStore::open_within(&data_dir.store(), deadline)?;
+                Source::Own(Arc::new(store))
             }
-            Some(options) => (Source::Shared(Box::new(options)), Some(data_dir.lock()?)),
+            Some(options) => Source::Shared(Box::new(options)),
         };
-        build::build(config, &data_dir, source, lock).await
+        build::build(config, &data_dir, source, Some(lock)).await
     }
 
     /// Binds over a store that is open already.

@@ -32,7 +32,8 @@ enum CaCommand {
 Name every host and address by which agents dial that gateway, the balancer's, too.
 Run this where the CA is, then bring the three files to the other gateway. The
 certificate lives 90 days and is not renewed by itself: issue it again in time
-(--force) and restart that gateway; its log warns from 30 days before the end.")]
+(--force) and replace the files; that gateway takes them while it runs. Its log warns
+from 30 days before the end.")]
     Issue(IssueArgs),
 }
 

@@ -240,6 +240,11 @@ impl Bearer {
     fn read(file: &Path) -> Result<Self, CliError> {
         let text = read(file, "the admin token")?;
         let text = text.trim();
+        // As the gateway takes it.
+        let text = match text.split_at_checked(7) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token.trim_start(),
+            _ => text,
+        };
         let not_one = || {
             let seen = if text.is_empty() {
                 "it is empty"

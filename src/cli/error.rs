@@ -33,6 +33,12 @@ pub enum CliError {
     /// A store is not sound, as has been said; exit code 3.
     #[error("the store is not sound")]
     Found,
+    /// Revoked, but not every gateway has confirmed it, as has been said; exit code 4.
+    #[error("not every gateway has closed the key's sessions")]
+    NotComplete,
+    /// Revoked on one gateway alone, as has been said; exit code 5.
+    #[error("the store has not taken the revoke")]
+    Pending,
     /// All has been said already; exit code 1.
     #[error("not everything was done")]
     Told,
@@ -51,6 +57,8 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Config(_) => 2,
             Self::Found => 3,
+            Self::NotComplete => 4,
+            Self::Pending => 5,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Start(_)
             | Self::Serve(_)
@@ -65,7 +73,7 @@ impl CliError {
     /// What to say about it, if anything.
     pub fn told(&self) -> Option<String> {
         match self {
-            Self::Told | Self::Found => None,
+            Self::Told | Self::Found | Self::NotComplete | Self::Pending => None,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             other => Some(other.to_string()),
         }

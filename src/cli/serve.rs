@@ -11,19 +11,22 @@ use clap::{ArgMatches, Args};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
+use super::log;
 use super::output::{Console, clean};
+use super::reload::Reload;
 use crate::control::agent_config::quote::quoted;
 use crate::net::address::AgentAddress;
-use crate::server::config::{Config, ConfigError, Log, LogFormat, Settings};
-use crate::server::{Addresses, FirstToken, ReloadHandle, Server};
+use crate::server::config::{Config, LogFormat, Settings};
+use crate::server::{Addresses, FirstToken, Server};
 
 /// After a clean shutdown nothing should be left to do; what is left all the
 /// same gets this time.
 const HARD_END: Duration = Duration::from_secs(1);
+/// For the last line of the log, which another thread writes.
+const LAST_LINE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -53,28 +56,31 @@ pub(super) fn run(
         args.config.as_deref(),
         std::env::vars_os(),
     )?;
-    let log = RunningLog {
-        set_filter: start_logging(&config.log)?,
-        config: config.clone(),
-        reread: Box::new({
-            let matches = matches.clone();
-            move || {
-                let (settings, file) = (args.settings.clone(), args.config.as_deref());
-                Config::load(settings, &matches, file, std::env::vars_os())
-            }
-        }),
+    let format = config.log.format;
+    // Its drop writes what waits.
+    let (_log, set_filter) = log::start(&config.log)?;
+    let matches = matches.clone();
+    let again = move || {
+        let (settings, file) = (args.settings.clone(), args.config.as_deref());
+        Config::load(settings, &matches, file, std::env::vars_os())
     };
+    let reload = Reload::new(config.clone(), set_filter, again);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    let served = runtime.block_on(serve(config, log, console));
+    let served = runtime.block_on(serve(config, format, reload, console));
     // Dropping it would wait for a blocked disk, and deaf to signals at that.
     runtime.shutdown_timeout(HARD_END);
     served
 }
 
-async fn serve(config: Config, log: RunningLog, console: &mut Console) -> Result<(), CliError> {
+async fn serve(
+    config: Config,
+    format: LogFormat,
+    reload: Reload,
+    console: &mut Console,
+) -> Result<(), CliError> {
     // From the first: before it is caught it would end the process.
     let hangup = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     let stop = stop_on_signals()?;
@@ -93,10 +99,13 @@ async fn serve(config: Config, log: RunningLog, console: &mut Console) -> Result
     // A gateway serves its agents also when its output is not read.
     let _ = if console.json_wanted() {
         console.print_json(&ready)
+    } else if format == LogFormat::Json && !io::stdout().is_terminal() {
+        // Both may go to one collector, which reads JSON.
+        Ok(())
     } else {
         console.print(&ready.in_words(&data_dir, &program()))
     };
-    tokio::spawn(log.reload_on(hangup, server.reload_handle()));
+    tokio::spawn(reload.run(hangup, server.reload_handle()));
     server.run(stop.cancelled_owned()).await?;
     Ok(())
 }
@@ -106,6 +115,7 @@ async fn serve(config: Config, log: RunningLog, console: &mut Console) -> Result
 fn stop_on_signals() -> Result<CancellationToken, CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    outlive_file_limits()?;
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {
@@ -114,9 +124,22 @@ fn stop_on_signals() -> Result<CancellationToken, CliError> {
         told.cancel();
         let name = either(&mut terminate, &mut interrupt).await;
         tracing::warn!(signal = name, "second signal: ending at once");
+        // For that line.
+        tokio::time::sleep(LAST_LINE).await;
         std::process::exit(1);
     });
     Ok(stop)
+}
+
+/// A file that may not grow (`ulimit -f`) is an error of its write; by default
+/// the signal that comes with it would end the process.
+fn outlive_file_limits() -> Result<(), CliError> {
+    const SIGXFSZ: i32 = 25;
+    if cfg!(target_os = "linux") {
+        // Its handler stays when this is dropped.
+        drop(signal(SignalKind::from_raw(SIGXFSZ)).map_err(CliError::Runtime)?);
+    }
+    Ok(())
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
@@ -124,79 +147,6 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     }
-}
-
-/// Changes what is logged.
-type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
-
-/// The log of a gateway that runs, and how its filter is read again.
-struct RunningLog {
-    set_filter: SetFilter,
-    config: Config,
-    reread: Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
-}
-
-impl RunningLog {
-    /// At each SIGHUP: the filter from the configuration, and the gateway's files.
-    async fn reload_on(mut self, mut hangup: Signal, gateway: ReloadHandle) {
-        while hangup.recv().await.is_some() {
-            tracing::info!(signal = "SIGHUP", "reading the files again");
-            let reread = self.reread();
-            gateway.config_failed(reread.is_err());
-            if let Err(error) = reread {
-                tracing::error!(error, "the configuration can't be used; the old one stays");
-            }
-            gateway.ask();
-        }
-    }
-
-    fn reread(&mut self) -> Result<(), String> {
-        let mut config = (self.reread)().map_err(|error| error.to_string())?;
-        let filter = config.log.filter.clone();
-        if filter != self.config.log.filter {
-            let read = EnvFilter::try_new(&filter).map_err(|error| error.to_string())?;
-            (self.set_filter)(read)?;
-            tracing::info!(filter, "another log filter");
-            self.config.log.filter = filter;
-        }
-        config.log.filter.clone_from(&self.config.log.filter);
-        if config != self.config {
-            tracing::warn!(
-                "settings other than the log's filter have changed; they need a restart"
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Logs go to stderr: stdout is for what the command itself has to say.
-fn start_logging(log: &Log) -> Result<SetFilter, CliError> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| CliError::Usage(format!("log: {:?}: {error}", log.filter)))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    // Each format is a type of its own.
-    macro_rules! start {
-        ($builder:expr) => {{
-            let builder = $builder.with_filter_reloading();
-            let handle = builder.reload_handle();
-            let started = builder.try_init();
-            started.map_err(|error| CliError::Runtime(io::Error::other(error)))?;
-            Ok(Box::new(move |filter| {
-                handle.reload(filter).map_err(|error| error.to_string())
-            }))
-        }};
-    }
-    match log.format {
-        LogFormat::Json => start!(builder.json().flatten_event(true)),
-        LogFormat::Text => start!(builder.with_ansi(wants_colour())),
-    }
-}
-
-fn wants_colour() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !refused
 }
 
 /// The program as it was called, so that what is printed can be typed.

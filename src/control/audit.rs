@@ -49,8 +49,19 @@ pub struct Origin {
     pub actor: String,
     /// The peer's address.
     pub from: String,
-    /// `grpc`, `rest` or `console`.
+    /// `grpc`, `rest` or `console`; `restart` of what was taken up again.
     pub door: &'static str,
+}
+
+impl Origin {
+    /// Of what an earlier process of this gateway left undone.
+    pub fn left_by(actor: &str) -> Self {
+        Self {
+            actor: actor.to_owned(),
+            from: String::new(),
+            door: "restart",
+        }
+    }
 }
 
 /// What was done, or was to be.

@@ -9,8 +9,10 @@ mod gateway_wait;
 mod listing;
 mod outcome;
 mod pending;
+mod pending_file;
 mod revoke;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use listing::Keys;
 pub(crate) use outcome::{GatewayOutcome, RevokeOutcome};
+pub use revoke::LeftRevokesError;
 
 use crate::control::audit::{Actor, Audit};
 use crate::control::error::{AdminError, CreateError, ErrorKind};
@@ -35,6 +38,7 @@ use crate::store::{
 };
 use listing::Listing;
 use pending::Pending;
+use pending_file::PendingFile;
 
 /// Why a change or a question is refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -145,6 +149,8 @@ pub struct KeyAdminParts {
     pub metrics: Arc<Metrics>,
     /// Longest wait for the streams of a revoked key.
     pub revoke_wait: Duration,
+    /// Where revokes that the store has not taken outlive this process.
+    pub pending_file: Option<PathBuf>,
     /// Cancelled when the gateway stops: nothing is waited for then.
     pub stopping: CancellationToken,
 }
@@ -162,6 +168,7 @@ impl KeyAdmin {
             audit,
             metrics,
             revoke_wait,
+            pending_file,
             stopping,
         } = parts;
         Self {
@@ -169,6 +176,7 @@ impl KeyAdmin {
                 Arc::clone(&store) as Arc<dyn KeyStore>,
                 Arc::clone(&key_feed),
                 Arc::clone(&metrics),
+                PendingFile::new(pending_file),
             ),
             store,
             key_feed,
@@ -237,9 +245,9 @@ impl KeyAdmin {
         });
         let written = created.await.map_err(|error| {
             let error: KeyAdminError = match error {
-                ChangeError::Store(cause @ StoreError::NotWritten(_)) => {
-                    CreateError::NotCreated(cause).into()
-                }
+                ChangeError::Store(
+                    cause @ (StoreError::NotWritten(_) | StoreError::NoWrites(_)),
+                ) => CreateError::NotCreated(cause).into(),
                 ChangeError::Store(cause) => CreateError::Unknown {
                     id: key.to_string(),
                     cause,

@@ -33,7 +33,9 @@ use crate::gateway::registrations::Instances;
 use crate::gateway::sessions::{EndedSessions, KnownBy, Registry};
 use crate::keys::{KeyId, KeyRecord, Position, latest_expiry};
 use crate::metrics::registry::Metrics;
-use crate::store::{Bound, Change, FeedStore, Heartbeat, KeyChange, Standing, StoreError};
+use crate::store::{
+    Bound, Change, EventKind, FeedStore, Heartbeat, KeyChange, Standing, StoreError,
+};
 use damage::Damage;
 use deleted_keys::DeletedKeys;
 use lost_keys::LostKeys;
@@ -351,28 +353,50 @@ impl KeyFeedFollower {
         self.metrics
             .store_unprotected
             .set(i64::from(unprotected.is_some()));
+        self.tell_condition(unprotected);
         match unprotected {
-            Some(why) => tracing::error!("the store may lose changes: {why}"),
-            None => tracing::info!("the store is protected against the loss of changes again"),
+            Some(why) => tracing::error!("the store needs an operator: {why}"),
+            None => tracing::info!("the store is well again"),
         }
     }
 
     fn log_failure(&self, error: &StoreError) {
-        let StoreError::Foreign(_) = error else {
-            tracing::warn!(%error, "the feed of key changes can't be read; retrying");
-            return;
-        };
-        // Once: an alarm each second would be ignored.
-        if self.view.set_foreign(Some(error.to_string())) {
-            self.metrics.store_foreign.set(1);
-            tracing::error!(%error, sessions = self.registry.live_total(), "another store answers: its changes are not applied, and keys that are not cached get UNAVAILABLE");
+        match error {
+            // Once: an alarm each second would be ignored.
+            StoreError::Foreign(_) => {
+                if self.view.set_foreign(Some(error.to_string())) {
+                    self.metrics.store_foreign.set(1);
+                    tracing::error!(%error, sessions = self.registry.live_total(), "another store answers: its changes are not applied, and keys that are not cached get UNAVAILABLE");
+                }
+            }
+            StoreError::NoWrites(why) => {
+                if self.view.set_unwritable(Some(why.clone())) {
+                    self.metrics.store_unwritable.set(1);
+                    self.tell_condition(Some(why));
+                    tracing::error!(%why, "the store takes no writes: a revoke would be pending");
+                }
+            }
+            _ => tracing::warn!(%error, "the feed of key changes can't be read; retrying"),
         }
+    }
+
+    fn tell_condition(&self, why: Option<&str>) {
+        let (kind, detail) = match why {
+            Some(why) => (EventKind::StoreNeedsOperator, why),
+            None => (EventKind::StoreWell, ""),
+        };
+        self.events.note(kind, None, None, detail);
     }
 
     fn log_recovery(&self) {
         if self.view.set_foreign(None) {
             self.metrics.store_foreign.set(0);
             tracing::info!("the store that this gateway knows, or one in its place, answers again");
+        }
+        if self.view.set_unwritable(None) {
+            self.metrics.store_unwritable.set(0);
+            self.tell_condition(None);
+            tracing::info!("the store takes writes again");
         }
     }
 

@@ -351,6 +351,7 @@ impl Registrar {
             AuthError::Unavailable(
                 StoreError::Failed(_)
                 | StoreError::NotWritten(_)
+                | StoreError::NoWrites(_)
                 | StoreError::Corrupt { .. }
                 | StoreError::Foreign(_),
             ) => Refusal::Unavailable,

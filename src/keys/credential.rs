@@ -151,11 +151,12 @@ fn parse(kind: Kind, bytes: &[u8]) -> Result<(Id, Digest), CredentialError> {
         return Err(CredentialError::Missing);
     }
     let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
-    if !bare.starts_with(kind.prefix().as_bytes())
-        || bare.len() > 2 * CREDENTIAL_LEN
-        || !bare.iter().all(in_alphabet)
-    {
+    if !bare.starts_with(kind.prefix().as_bytes()) || bare.len() > 2 * CREDENTIAL_LEN {
         return Err(CredentialError::Malformed);
+    }
+    // It was one: wrapped in the middle, say, or with a comma behind it.
+    if !bare.iter().all(in_alphabet) {
+        return Err(CredentialError::Damaged);
     }
     let (body, given) = bare
         .split_at_checked(BODY_LEN)

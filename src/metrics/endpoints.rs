@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::metrics::exposition::{OPEN_METRICS, PLAIN, plain, wants_open_metrics};
 use crate::metrics::registry::Metrics;
 
 /// A part of the gateway that knows whether agents can be served right now.
@@ -104,12 +105,14 @@ fn not_ready(why: &str) -> Response {
         .into_response()
 }
 
-async fn metrics(extract::State(ops): extract::State<Ops>) -> Response {
+async fn metrics(extract::State(ops): extract::State<Ops>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter();
+    let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
     match ops.metrics.encode() {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        Ok(text) if wants_open_metrics(&accept.join(",")) => {
+            ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
         }
+        Ok(text) => ([(header::CONTENT_TYPE, PLAIN)], plain(&text)).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

@@ -108,6 +108,10 @@ metrics! {
     store_corrupt: Counter, "store_corrupt_records", "Damaged records found in the store";
     applied_revision: Gauge, "applied_revision", "Newest store revision applied on this gateway";
     store_unprotected: Gauge, "store_unprotected", "1 if the store may lose acknowledged changes; /readyz says why";
+    store_unwritable: Gauge, "store_unwritable", "1 while the store takes no writes; /readyz says why";
+    store_disk_free_bytes: Gauge, "store_disk_free_bytes", "Free space on the disk of the embedded store; 0 on Redis";
+    log_lines_lost: Counter, "log_lines_lost", "Log lines that could not be written to standard error";
+    panics: Counter, "panics", "Tasks of this process that panicked: a fault of muster";
     keys_unreadable: Gauge, "keys_unreadable", "Keys that this gateway could not read again from the store";
     keys_lost: Gauge, "keys_lost", "Keys known to this gateway that are missing from the store";
     store_foreign: Gauge, "store_foreign", "1 while another store answers than the one this gateway knows";

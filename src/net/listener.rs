@@ -184,6 +184,8 @@ impl Listener {
                 }
             };
             back_off = BACK_OFF.0;
+            // A socket for both families shows IPv4 as ::ffff:…: one form for one peer.
+            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             match admission.admit(peer.ip()) {
                 Ok(permit) => {
                     tasks.spawn(Arc::clone(&hub).connection(stream, peer, permit, service.clone()));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::admin_listener::AdminListener;
 use super::data_dir::dialled;
+use super::disk_watch::DiskWatch;
 use super::enrol::{OpenedStore, RedisLogin, Source, StoreConnector};
 use super::observer::Connections;
 use super::ops_listener::OpsListener;
@@ -37,6 +38,7 @@ use crate::gateway::telemetry_senders;
 use crate::gateway::telemetry_senders::Senders;
 use crate::keys::{Id, KeyId};
 use crate::metrics::endpoints::Ops;
+use crate::metrics::faults;
 use crate::metrics::registry::Metrics;
 use crate::net::certs::{CertOptions, Certs};
 use crate::net::listener::{Limits, Listener};
@@ -139,12 +141,15 @@ pub(super) async fn build(
     let aging = Arc::clone(&view);
     let (file, bytes) = (data_dir.store(), metrics.store_file_bytes.clone());
     let is_file = config.store.place == StorePlace::Embedded;
+    let (lost, panics) = (metrics.log_lines_lost.clone(), metrics.panics.clone());
     metrics.watch_view(move || {
         let size = file
             .metadata()
             .ok()
             .filter(|_| is_file)
             .map(|file| file.len());
+        lost.inc_by(faults::log_lines_lost().saturating_sub(lost.get()));
+        panics.inc_by(faults::panics().saturating_sub(panics.get()));
         bytes.set(i64::try_from(size.unwrap_or(0)).unwrap_or(i64::MAX));
         (aging.age().as_secs_f64(), aging.epoch())
     });
@@ -195,8 +200,17 @@ pub(super) async fn build(
         audit: Arc::clone(&audit),
         metrics: Arc::clone(&metrics),
         revoke_wait: config.timing.revoke_wait,
+        pending_file: Some(data_dir.pending_revokes()),
         stopping: drain.clone(),
     }));
+    // Before agents can come.
+    key_admin.take_up_pending().await?;
+    let disk = is_file.then(|| DiskWatch {
+        dir: data_dir.absolute(),
+        min_free: config.store.min_free_disk,
+        metrics: Arc::clone(&metrics),
+        events: Arc::clone(&events),
+    });
     let senders = Arc::new(Senders::new(telemetry_senders::CAPACITY));
     let registrar = Registrar::new(RegistrarParts {
         authenticator: Arc::clone(&authenticator),
@@ -292,6 +306,7 @@ pub(super) async fn build(
             events,
             settings,
             registry: Arc::clone(&registry),
+            disk,
             expiry: ExpiryTimers::new(Arc::clone(&registry), authenticator),
             stale: StaleWatch::new(registry, Arc::clone(&view)),
             view,

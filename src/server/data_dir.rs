@@ -1,13 +1,15 @@
 //! The data directory: what lies where, and the notes that the CLI reads.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::StartError;
 use crate::files::{self, Access};
 use crate::keys::Id;
 use crate::net::address::AgentAddress;
+use crate::store::GatewayId;
 
 /// A directory that one gateway owns.
 #[derive(Debug, Clone)]
@@ -16,19 +18,37 @@ pub struct DataDir {
 }
 
 /// The files that are for their owner alone, and what they are.
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 5] = [
     ("admin.token", "the admin token"),
     ("admin.token.new", "an admin token"),
+    ("pending.revokes", "the list of pending revokes"),
     ("server.key", "the private key of muster's certificate"),
     ("store.redb", "the store, with the audit trail,"),
 ];
 
 /// Why the data directory can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error("data directory: {path}: {cause}; make it writable, or give another --data-dir")]
-pub struct DataDirError {
-    path: String,
-    cause: io::Error,
+pub enum DataDirError {
+    /// It can't be read or written.
+    #[error("data directory: {path}: {cause}; make it writable, or give another --data-dir")]
+    Failed {
+        /// Which file or directory.
+        path: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// Another gateway has it.
+    #[error(
+        "data directory: {path} is in use by another muster ({}); one gateway owns a data \
+         directory: stop that one, or give this one its own --data-dir",
+        holder.map_or_else(|| "its process is not known".to_owned(), |pid| format!("process {pid}"))
+    )]
+    InUse {
+        /// The directory.
+        path: String,
+        /// The process id that its lock names.
+        holder: Option<u32>,
+    },
 }
 
 impl DataDir {
@@ -47,6 +67,48 @@ impl DataDir {
     /// where there is no working directory.
     pub(super) fn absolute(&self) -> PathBuf {
         std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
+    /// Its embedded store is not started where its keys are in Redis by now: those
+    /// revoked since would be valid again.
+    ///
+    /// # Errors
+    /// [`StartError::Moved`].
+    pub(super) fn refuse_if_moved(&self) -> Result<(), StartError> {
+        match self.known_store()? {
+            None => Ok(()),
+            Some(id) => Err(StartError::Moved {
+                store: id,
+                mark: self.store_id(),
+            }),
+        }
+    }
+
+    /// The ids of the gateways that ran in this directory and may still be enrolled.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub(super) fn past_gateways(&self) -> Result<Vec<GatewayId>, DataDirError> {
+        let path = self.path.join("gateway.id");
+        let content = files::read_if_present(&path).map_err(|cause| error(&path, cause))?;
+        let text = String::from_utf8_lossy(&content.unwrap_or_default()).into_owned();
+        // One that can't be read is forgotten by hand: `muster gateways forget`.
+        Ok(text.lines().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// Notes them.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub(super) fn note_gateways(&self, ids: &[GatewayId]) -> Result<(), DataDirError> {
+        let path = self.path.join("gateway.id");
+        let lines: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        files::write(&path, lines.as_bytes(), Access::Public).map_err(|cause| error(&path, cause))
+    }
+
+    /// Revokes that the store has not taken.
+    pub(super) fn pending_revokes(&self) -> PathBuf {
+        self.path.join("pending.revokes")
     }
 
     /// Warns of each secret that others than its owner may read. The CA's key is
@@ -115,10 +177,18 @@ impl DataDir {
         options.write(true).create(true).truncate(false);
         let file = options.open(&path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(failed(io::Error::other(
-                "another muster is using this directory",
-            ))),
+            Ok(()) => {
+                // For who finds it locked; it is not what the lock stands on.
+                let _ = file.set_len(0);
+                let _ = writeln!(&file, "{}", std::process::id());
+                Ok(file)
+            }
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse {
+                path: self.path.display().to_string(),
+                holder: std::fs::read_to_string(&path)
+                    .ok()
+                    .and_then(|pid| pid.trim().parse().ok()),
+            }),
             Err(TryLockError::Error(cause)) => Err(failed(cause)),
         }
     }
@@ -170,7 +240,7 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
 }
 
 pub(super) fn error(path: &Path, cause: io::Error) -> DataDirError {
-    DataDirError {
+    DataDirError::Failed {
         path: path.display().to_string(),
         cause,
     }

@@ -195,7 +195,10 @@ impl StoreConnector<'_> {
             && matches!(
                 error,
                 StartError::Store(
-                    StoreError::Failed(_) | StoreError::NotWritten(_) | StoreError::Foreign(_)
+                    StoreError::Failed(_)
+                        | StoreError::NotWritten(_)
+                        | StoreError::NoWrites(_)
+                        | StoreError::Foreign(_)
                 ) | StartError::Redis(RedisOpenError::Unavailable(_))
             )
     }
@@ -245,6 +248,24 @@ impl StoreConnector<'_> {
         })
     }
 
+    /// Enrols, and signs off what ran in this directory before: its lock proves that
+    /// no process of it lives, so it has no sessions. Whatever fails on the way, the
+    /// directory names all that may be enrolled.
+    async fn enrol_in_its_place(&self, store: &dyn Store) -> Result<Position, StartError> {
+        let own = self.gateway.id;
+        let mut all = self.data_dir.past_gateways()?;
+        all.retain(|id| *id != own);
+        let past = all.clone();
+        all.push(own);
+        self.data_dir.note_gateways(&all)?;
+        let position = store.enrol(self.gateway.clone()).await?;
+        for id in past {
+            store.leave(id).await?;
+        }
+        self.data_dir.note_gateways(&[own])?;
+        Ok(position)
+    }
+
     async fn enter_over(
         &self,
         store: Arc<dyn Store>,
@@ -252,7 +273,11 @@ impl StoreConnector<'_> {
         token: FirstToken,
     ) -> Result<OpenedStore, StartError> {
         let enrolling = store.clock().moment();
-        let position = store.enrol(self.gateway.clone()).await?;
+        let position = if self.is_shared() {
+            self.enrol_in_its_place(&*store).await?
+        } else {
+            store.enrol(self.gateway.clone()).await?
+        };
         let events = Events::load(store.clone(), store.clock().clone()).await?;
         let events = events.told_by(&self.config.gateway_name);
         let instances = Instances::load(store.clone(), self.config.instances).await?;

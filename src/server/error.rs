@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use super::data_dir::DataDirError;
+use crate::control::keys::LeftRevokesError;
 use crate::control::tokens::FirstTokenError;
+use crate::keys::Id;
 use crate::net::certs::CertError;
 use crate::net::listener::BindError;
 use crate::store::StoreError;
@@ -59,6 +61,23 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         cause: String,
+    },
+    /// Revokes of an earlier process can't be read.
+    #[error(transparent)]
+    LeftRevokes(#[from] LeftRevokesError),
+    /// The keys of this data directory have moved to a Redis.
+    #[error(
+        "store: this data directory has served from the Redis store {store} ({} says so), and its \
+         store.redb may let in keys that were revoked there since; give --store with the URL of \
+         that Redis, or, to go back to store.redb as it is, remove {}",
+        mark.display(),
+        mark.display()
+    )]
+    Moved {
+        /// The store's id.
+        store: Id,
+        /// What says so.
+        mark: PathBuf,
     },
     /// The first admin token can't be read or made.
     #[error("admin token: {0}")]

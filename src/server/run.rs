@@ -16,6 +16,7 @@ use tonic_health::server::HealthReporter;
 
 use super::ServeError;
 use super::admin_listener::AdminListener;
+use super::disk_watch::DiskWatch;
 use super::ops_listener::OpsListener;
 use super::reload::Reload;
 use crate::agent_api;
@@ -52,6 +53,8 @@ pub(super) struct Parts {
     pub events: Arc<Events>,
     pub settings: StoreSettings,
     pub registry: Arc<Registry>,
+    /// None on Redis.
+    pub disk: Option<DiskWatch>,
     pub expiry: ExpiryTimers,
     pub stale: StaleWatch,
     pub view: Arc<StoreView>,
@@ -65,9 +68,10 @@ impl Parts {
         let drain = self.drain;
         let stop = CancellationToken::new();
         let mut background = JoinSet::new();
+        // A task of its own, so that a panic has its name.
         let part = |name: &'static str, work: BoxFuture| async move {
-            work.await;
-            name
+            let ended = tokio::spawn(work).await;
+            (name, ended)
         };
         let expiry = self.expiry.run(stop.clone());
         let stale = self.stale.run(stop.clone());
@@ -117,6 +121,10 @@ impl Parts {
             "the look for expired keys",
             Box::pin(expiries.run(stop.clone())),
         ));
+        if let Some(disk) = self.disk {
+            let disk = disk.run(stop.clone());
+            background.spawn(part("the watch over the disk", Box::pin(disk)));
+        }
         let events = Arc::clone(&self.events).run(stop.clone());
         background.spawn(part("the events", Box::pin(events)));
         let audit = Arc::clone(&self.audit).run(stop.clone());
@@ -164,9 +172,10 @@ impl Parts {
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn ended_early(ended: Result<&'static str, JoinError>) -> ServeError {
+fn ended_early(ended: Result<(&'static str, Result<(), JoinError>), JoinError>) -> ServeError {
     match ended {
-        Ok(name) => ServeError::PartEnded(name),
+        Ok((name, Ok(()))) => ServeError::PartEnded(name),
+        Ok((name, Err(error))) => ServeError::PartFailed(format!("{name}: {error}")),
         Err(error) => ServeError::PartFailed(error.to_string()),
     }
 }

@@ -9,12 +9,17 @@ mod audit;
 mod claims;
 mod compaction;
 mod database;
+#[cfg(test)]
+mod disk_test;
 mod events;
+mod file;
 mod gateways;
 mod host_clock;
 mod keys;
 mod latest_time;
 mod open;
+mod overlay;
+mod place;
 mod presence;
 mod registrations;
 mod scan;
@@ -25,6 +30,7 @@ mod settings;
 mod time_test;
 mod tokens;
 mod tombstones;
+mod transaction;
 
 pub use compaction::{Compacted, compact};
 pub use database::EmbeddedStore;

@@ -10,6 +10,10 @@ pub enum StoreError {
     /// The backend did not do it, and nothing was written; `0` says why.
     #[error("the store failed: {0}")]
     NotWritten(String),
+    /// The backend takes no writes until there is room again, or until an operator
+    /// acts; nothing was written. `0` says why, and what helps.
+    #[error("the store takes no writes: {0}")]
+    NoWrites(String),
     /// A record is there, but its checksum or its content is wrong.
     #[error("the stored record of {what} is damaged: {why}")]
     Corrupt {

@@ -103,6 +103,12 @@ pub enum EventKind {
     RevokeReasserted,
     /// The store began a new history: changes may be lost.
     StoreNewHistory,
+    /// The store takes no writes, or may lose changes, until somebody acts.
+    StoreNeedsOperator,
+    /// It takes writes again, and loses none.
+    StoreWell,
+    /// The disk of the embedded store has little free space.
+    DiskLow,
 }
 
 impl EventKind {
@@ -149,6 +155,9 @@ impl EventKind {
             Self::KeyExpired => "key_expired",
             Self::KeyLost => "key_lost",
             Self::KeyUnreadable => "key_unreadable",
+            Self::StoreNeedsOperator => "store_needs_operator",
+            Self::StoreWell => "store_well",
+            Self::DiskLow => "disk_low",
             Self::RevokeReasserted => "revoke_reasserted",
             Self::StoreNewHistory => "store_new_history",
         }

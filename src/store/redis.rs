@@ -18,6 +18,7 @@ mod gateway_rows;
 mod gateways;
 mod keys;
 mod markers;
+mod memory;
 mod open;
 mod options;
 mod presence;

@@ -263,6 +263,7 @@ impl KeyService for Keys {
                 None => None,
             },
             pending: outcome.pending,
+            kept: outcome.kept,
             revision: outcome.revision.0,
             complete: outcome.complete,
             durable: outcome.durability.is_durable(),

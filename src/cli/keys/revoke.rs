@@ -38,6 +38,7 @@ struct DoneJson {
     revision: u64,
     complete: bool,
     pending: bool,
+    kept: bool,
     sessions_closed: u64,
     sessions_closing: u64,
     milliseconds: u64,
@@ -68,6 +69,7 @@ pub(in crate::cli) async fn run(
     if !announce(&keys, args.yes, console) {
         return Err(CliError::Refused("nothing was revoked".to_owned()));
     }
+    let (mut all_complete, mut some_pending) = (true, false);
     for key in keys {
         let request = RevokeKeyRequest {
             object_id: key.object_id.clone(),
@@ -84,6 +86,8 @@ pub(in crate::cli) async fn run(
         if !console.json_wanted() {
             console.print(&report(&key, &answer))?;
         }
+        all_complete &= answer.complete;
+        some_pending |= answer.pending;
         let done = DoneJson::of(&answer);
         // What is pending is not written, and the report has said so.
         if !answer.pending {
@@ -91,7 +95,13 @@ pub(in crate::cli) async fn run(
         }
         outcomes.done(&key.object_id, &key.name, "revoked", done);
     }
-    outcomes.end(console)
+    // What failed outweighs what is not confirmed.
+    outcomes.end(console)?;
+    match (some_pending, all_complete) {
+        (true, _) => Err(CliError::Pending),
+        (false, false) => Err(CliError::NotComplete),
+        (false, true) => Ok(()),
+    }
 }
 
 /// More than fits is refused by the gateway, which names the limit.
@@ -160,10 +170,16 @@ fn report(key: &Key, answer: &RevokeKeyResponse) -> String {
         text += &lines(&answer.gateways);
     }
     if answer.pending {
+        let restart = if answer.kept {
+            "It is kept on this gateway's disk, so that a restart goes on with it."
+        } else {
+            "It can't be kept on this gateway's disk: if the gateway stops before the store \
+             answers, the revoke is lost."
+        };
         text += &format!(
             "  PENDING: the store did not take the revoke. This gateway has cut the key off and \
-             goes on trying; other gateways still let it in.\n  If this gateway stops before the \
-             store answers, the revoke is lost. See whether it is written: muster keys show {}\n",
+             goes on trying; other gateways still let it in.\n  {restart} See whether it is \
+             written: muster keys show {}\n",
             clean(&key.object_id)
         );
     } else if !answer.complete {
@@ -185,6 +201,7 @@ impl DoneJson {
             revision: answer.revision,
             complete: answer.complete,
             pending: answer.pending,
+            kept: answer.kept,
             sessions_closed: sum(answer, |g| g.sessions_closed),
             sessions_closing: sum(answer, |g| g.sessions_closing),
             milliseconds: milliseconds(answer),
@@ -244,7 +261,10 @@ mod tests {
         assert!(told.contains("gwb \"b\": has not applied it yet and may hold sessions\n"));
         assert!(told.contains("NOT COMPLETE"));
         answer.pending = true;
+        assert!(report(&key, &answer).contains("the revoke is lost"));
+        answer.kept = true;
         let told = report(&key, &answer);
+        assert!(!told.contains("the revoke is lost"), "{told}");
         assert!(told.contains("PENDING") && told.contains("muster keys show key_1\n"));
         assert!(!told.contains("NOT COMPLETE"), "{told}");
     }

@@ -286,6 +286,7 @@ impl KeyService for Api {
                 durable,
                 replicas_acknowledged: u32::from(durable),
                 pending: false,
+                kept: false,
                 gateways: vec![GatewayOutcome {
                     gateway_id: "g1".to_owned(),
                     gateway_name: "one".to_owned(),

@@ -80,9 +80,10 @@ impl Actor {
     pub fn failed(&self, error: &StoreError) {
         let result = match error {
             StoreError::Failed(_) => AuditResult::Unknown,
-            StoreError::NotWritten(_) | StoreError::Corrupt { .. } | StoreError::Foreign(_) => {
-                AuditResult::Failed
-            }
+            StoreError::NotWritten(_)
+            | StoreError::NoWrites(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Foreign(_) => AuditResult::Failed,
         };
         self.set_result(result, Some(error.to_string()));
     }

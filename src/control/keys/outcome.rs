@@ -14,9 +14,11 @@ pub struct RevokeOutcome {
     pub record: Option<KeyRecord>,
     /// The store's revision of its last change; 0 while it is pending.
     pub revision: Revision,
-    /// The store did not take it: it is applied here, and lost if this gateway
-    /// stops before the store answers.
+    /// The store did not take it: it is applied here.
     pub pending: bool,
+    /// A pending one is kept on this gateway's disk; otherwise it is lost if this
+    /// gateway stops before the store answers.
+    pub kept: bool,
     /// Applied everywhere, and all streams it ended have closed.
     pub complete: bool,
     pub gateways: Vec<GatewayOutcome>,

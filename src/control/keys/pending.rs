@@ -4,12 +4,14 @@
 //! Must not know: their callers. Invariant: one task for each key; it ends with
 //! an answer of the store, whatever that is, or with the process.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::pending_file::{PendingFile, PendingRevoke};
 use crate::gateway::key_feed::KeyFeedFollower;
 use crate::keys::KeyId;
 use crate::metrics::registry::Metrics;
@@ -26,7 +28,8 @@ pub(super) struct Pending {
     store: Arc<dyn KeyStore>,
     key_feed: Arc<KeyFeedFollower>,
     metrics: Arc<Metrics>,
-    keys: Mutex<HashSet<KeyId>>,
+    keys: Mutex<HashMap<KeyId, PendingRevoke>>,
+    file: PendingFile,
 }
 
 impl Pending {
@@ -34,25 +37,44 @@ impl Pending {
         store: Arc<dyn KeyStore>,
         key_feed: Arc<KeyFeedFollower>,
         metrics: Arc<Metrics>,
+        file: PendingFile,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             key_feed,
             metrics,
             keys: Mutex::default(),
+            file,
         })
     }
 
     /// Whether one more may wait.
     pub fn has_room(&self, key: KeyId) -> bool {
         let keys = self.keys.lock();
-        keys.len() < MOST || keys.contains(&key)
+        keys.len() < MOST || keys.contains_key(&key)
     }
 
-    /// Goes on trying, in the background; `written` is called on success.
-    pub fn add(self: &Arc<Self>, key: KeyId, written: impl FnOnce(&Written) + Send + 'static) {
-        if !self.change(|keys| keys.insert(key)) {
-            return;
+    /// What an earlier process left.
+    pub fn left(&self) -> io::Result<Vec<PendingRevoke>> {
+        self.file.left()
+    }
+
+    /// The name of the file that they are kept in.
+    pub fn file_name(&self) -> String {
+        self.file.name()
+    }
+
+    /// Goes on trying, in the background; `written` is called on success. Returns
+    /// whether it outlives this process.
+    pub fn add(
+        self: &Arc<Self>,
+        revoke: PendingRevoke,
+        written: impl FnOnce(&Written) + Send + 'static,
+    ) -> bool {
+        let key = revoke.key;
+        let (is_new, is_kept) = self.change(|keys| keys.insert(key, revoke).is_none());
+        if !is_new {
+            return is_kept;
         }
         let this = Arc::clone(self);
         tokio::spawn(async move {
@@ -70,8 +92,9 @@ impl Pending {
                     tracing::error!(%key, %error, "a pending revoke is abandoned: the store refuses it; this gateway goes on refusing the key");
                 }
             }
-            this.change(|keys| keys.remove(&key));
+            this.change(|keys| keys.remove(&key).is_some());
         });
+        is_kept
     }
 
     async fn until_answered(&self, key: KeyId) -> Result<Written, ChangeError> {
@@ -88,19 +111,28 @@ impl Pending {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut HashSet<KeyId>) -> bool) -> bool {
+    /// Returns what `change` does, and whether all are kept. The file is small, and
+    /// changes only while the store is down.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut HashMap<KeyId, PendingRevoke>) -> bool,
+    ) -> (bool, bool) {
         let mut keys = self.keys.lock();
         let changed = change(&mut keys);
+        let is_kept = self.file.keep(keys.values());
         let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
         self.metrics.revokes_pending.set(count);
-        changed
+        (changed, is_kept)
     }
 }
 
 /// Whether the store has not answered, or another store has.
 pub(super) fn may_pass(error: &StoreError) -> bool {
     match error {
-        StoreError::Failed(_) | StoreError::NotWritten(_) | StoreError::Foreign(_) => true,
+        StoreError::Failed(_)
+        | StoreError::NotWritten(_)
+        | StoreError::NoWrites(_)
+        | StoreError::Foreign(_) => true,
         // The store's answer: the record is what stands in the way.
         StoreError::Corrupt { .. } => false,
     }

@@ -4,18 +4,28 @@
 //! Must not know: how other gateways hear of it. Invariant: the caller of a
 //! revoke is not answered before no session of the key can be opened here.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::{own_outcome, unheard};
+use super::pending_file::PendingRevoke;
 use super::{
     Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, gateway_wait, pending, quoted,
     record_change,
 };
-use crate::control::audit::Action;
+use crate::control::audit::{Action, Origin};
 use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyId, KeyRecord, Revision};
 use crate::store::{AuditResult, ChangeError, Durability, Lookup, StoreError};
+
+/// The revokes that are pending since before this start can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("pending revokes: {file}: {cause}; without them keys would be let in again")]
+pub struct LeftRevokesError {
+    file: String,
+    cause: io::Error,
+}
 
 /// The action in the audit trail.
 const REVOKE: &str = "key.revoke";
@@ -80,6 +90,7 @@ impl KeyAdmin {
             complete: is_known && gateways.iter().all(GatewayOutcome::is_done),
             record: Some(record),
             pending: false,
+            kept: false,
             gateways,
             durability,
         })
@@ -96,9 +107,29 @@ impl KeyAdmin {
         let started = Instant::now();
         tracing::warn!(target: "muster::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
         let (record, closing) = self.key_feed.revoke_here(key).await;
-        let (events, actor) = (Arc::clone(&self.events), actor.clone());
-        let trail = Arc::clone(&self.audit);
-        self.pending.add(key, move |written| {
+        let kept = self.add_pending(key, actor.clone());
+        self.closed_within(wait, &closing).await;
+        let (id, name) = (self.presence.own(), self.presence.own_name());
+        let own = own_outcome(id, name.to_owned(), &closing, started.elapsed());
+        RevokeOutcome {
+            record,
+            revision: Revision(0),
+            complete: false,
+            pending: true,
+            kept,
+            gateways: vec![own],
+            durability: Durability::NOWHERE,
+        }
+    }
+
+    /// Returns whether it outlives this process.
+    fn add_pending(&self, key: KeyId, actor: Actor) -> bool {
+        let revoke = PendingRevoke {
+            key,
+            actor: actor.name().to_owned(),
+        };
+        let (events, trail) = (Arc::clone(&self.events), Arc::clone(&self.audit));
+        self.pending.add(revoke, move |written| {
             record_change(&events, &actor, "revoke", written);
             let done = Action {
                 name: REVOKE,
@@ -108,18 +139,26 @@ impl KeyAdmin {
                 reason: None,
             };
             trail.queue(actor.origin(), done);
-        });
-        self.closed_within(wait, &closing).await;
-        let (id, name) = (self.presence.own(), self.presence.own_name());
-        let own = own_outcome(id, name.to_owned(), &closing, started.elapsed());
-        RevokeOutcome {
-            record,
-            revision: Revision(0),
-            complete: false,
-            pending: true,
-            gateways: vec![own],
-            durability: Durability::NOWHERE,
+        })
+    }
+
+    /// Applies the revokes that an earlier process of this gateway left pending, and
+    /// goes on trying to write them.
+    ///
+    /// # Errors
+    /// Where they can't be read: to go on without them would let keys in again.
+    pub async fn take_up_pending(&self) -> Result<(), LeftRevokesError> {
+        let left = self.pending.left().map_err(|cause| LeftRevokesError {
+            file: self.pending.file_name(),
+            cause,
+        })?;
+        for revoke in left {
+            tracing::warn!(key = %revoke.key, actor = revoke.actor, "a revoke is pending since before this start: applied, not yet written");
+            drop(self.key_feed.revoke_here(revoke.key).await);
+            let origin = Origin::left_by(&revoke.actor);
+            self.add_pending(revoke.key, Actor::new(origin));
         }
+        Ok(())
     }
 
     /// Waits for the ended sessions' streams to close, but not past a stop.

@@ -22,6 +22,8 @@ pub struct StoreView {
     staleness: Staleness,
     /// Why the store that answers is not believed, if so.
     foreign: RwLock<Option<String>>,
+    /// Why the store takes no writes, if so.
+    unwritable: RwLock<Option<String>>,
     began: Moment,
     /// Nanoseconds from `began` to the last moment for which this view is known to
     /// be current: while the host was awake, and since its boot.
@@ -45,6 +47,7 @@ impl StoreView {
             history: RwLock::new(History { epoch, turns: 0 }),
             staleness,
             foreign: RwLock::default(),
+            unwritable: RwLock::default(),
             began: sent,
             fresh_awake: AtomicU64::new(0),
             fresh_boot: AtomicU64::new(0),
@@ -107,6 +110,15 @@ impl StoreView {
         foreign.clone()
     }
 
+    /// The store takes no writes, or (`None`) does again. Returns whether that is
+    /// news.
+    pub fn set_unwritable(&self, why: Option<String>) -> bool {
+        let mut unwritable = self.unwritable.write();
+        let is_news = unwritable.is_some() != why.is_some();
+        *unwritable = why;
+        is_news
+    }
+
     /// What may be done at which age.
     pub fn staleness(&self) -> &Staleness {
         &self.staleness
@@ -132,6 +144,10 @@ impl Readiness for StoreView {
     fn not_ready(&self) -> Option<String> {
         if let Some(why) = self.foreign() {
             return Some(why);
+        }
+        // That does not pass in a moment, and an operator has to see it.
+        if let Some(why) = &*self.unwritable.read() {
+            return Some(format!("the store takes no writes: {why}"));
         }
         let age = self.age();
         let stale = self.staleness.is_stale(age).then(|| {

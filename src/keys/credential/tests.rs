@@ -58,7 +58,7 @@ fn pasted_noise_is_tolerated() {
 #[test]
 fn each_fault_is_named() {
     let key = fixed();
-    let cases: [(Vec<u8>, CredentialError); 12] = [
+    let cases: [(Vec<u8>, CredentialError); 14] = [
         (b"".to_vec(), CredentialError::Missing),
         (b" \"\" ".to_vec(), CredentialError::Missing),
         (b"Bearer ".to_vec(), CredentialError::Missing),
@@ -69,7 +69,12 @@ fn each_fault_is_named() {
             [b"dpk_", [b'a'; 10_240].as_slice()].concat(),
             CredentialError::Malformed,
         ),
-        ("dpk_é".repeat(10).into_bytes(), CredentialError::Malformed),
+        ("dpk_é".repeat(10).into_bytes(), CredentialError::Damaged),
+        (format!("{key},").into_bytes(), CredentialError::Damaged),
+        (
+            format!("{} {}", &key[..40], &key[40..]).into_bytes(),
+            CredentialError::Damaged,
+        ),
         (b"dpk_".to_vec(), CredentialError::Damaged),
         (key.as_bytes()[..69].to_vec(), CredentialError::Damaged),
         (format!("{key}x").into_bytes(), CredentialError::Damaged),

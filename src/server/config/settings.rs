@@ -166,6 +166,11 @@ settings! {
             "Longest time that the answer to a revoke waits for its streams to close";
         feed_interval: Period("TIME") [MILLISECOND..=DAY] => timing.feed_interval,
             "Time between two heartbeats of this gateway in the store";
+        min_free_disk: Count("BYTES") [0..=1 << 62] => store.min_free_disk,
+            "Warn when the disk of the embedded store has fewer bytes free; 0: never";
+        disk_deadline: Period("TIME") [MILLISECOND..=DAY] => store.disk_deadline,
+            "Longest wait for the disk of the embedded store to take a write; then the store \
+             counts as failed";
         redis_prefix: String("PREFIX") => store.redis_prefix,
             "Prefix of the names of muster's keys in Redis";
         redis_password_file: PathBuf("FILE") => store.redis_password_file,

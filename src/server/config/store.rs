@@ -73,6 +73,11 @@ pub struct StoreConfig {
     pub redis_connect_deadline: Duration,
     /// For each answer of Redis. Default: 2 s.
     pub redis_answer_deadline: Duration,
+    /// Less free space on the embedded store's disk, in bytes, draws a warning; 0:
+    /// none does. Default: 256 MiB.
+    pub min_free_disk: u64,
+    /// How long the embedded store's disk may take for a write. Default: 10 s.
+    pub disk_deadline: Duration,
 }
 
 impl Default for StoreConfig {
@@ -86,6 +91,8 @@ impl Default for StoreConfig {
             redis_replicas_deadline: Duration::from_secs(1),
             redis_connect_deadline: Duration::from_secs(2),
             redis_answer_deadline: Duration::from_secs(2),
+            min_free_disk: 256 << 20,
+            disk_deadline: Duration::from_secs(10),
         }
     }
 }

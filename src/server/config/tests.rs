@@ -63,7 +63,7 @@ fn other_value(setting: &str, base: u64) -> String {
 fn is_count(setting: &str) -> bool {
     setting.starts_with("max-")
         || setting.ends_with("-bytes")
-        || ["cache-capacity", "redis-replicas"].contains(&setting)
+        || ["cache-capacity", "min-free-disk", "redis-replicas"].contains(&setting)
 }
 
 fn toml_of(base: u64) -> String {

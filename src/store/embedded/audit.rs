@@ -20,7 +20,7 @@ impl AuditStore for EmbeddedStore {
         number: u64,
     ) -> Result<bool, StoreError> {
         let clock = self.shared.clock.clone();
-        self.put_if(move |t| {
+        self.put_end(move |t| {
             let appended = append(t, deeds, writer, number, clock.now())?;
             Ok((appended, appended))
         })

@@ -1,14 +1,18 @@
 //! The open store file: reads and writes as transactions, off the async threads.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::WriteTransaction;
 use tokio::sync::watch;
 
+use super::file::{Need, StoreFile};
 use super::latest_time::{self, LatestTime};
-use crate::keys::{Epoch, Revision, Timestamp};
+pub(super) use super::transaction::{Identity, begin, failed};
+use crate::keys::{Epoch, Revision};
 use crate::store::clock::StoreClock;
 use crate::store::error::StoreError;
 use crate::store::gateways::{Enrolled, GatewayId, Outcome};
@@ -20,7 +24,9 @@ pub struct EmbeddedStore {
 }
 
 pub(super) struct Shared {
-    pub(super) database: Database,
+    pub(super) file: StoreFile,
+    /// How long a write may take.
+    pub(super) deadline: Duration,
     pub(super) epoch: Epoch,
     pub(super) clock: StoreClock,
     pub(super) latest: LatestTime,
@@ -32,23 +38,20 @@ pub(super) struct Shared {
     pub(super) outcomes: Mutex<VecDeque<(GatewayId, Outcome)>>,
 }
 
-/// Which history the file holds, and how far it goes.
-#[derive(Debug)]
-pub(super) struct Identity {
-    pub epoch: Epoch,
-    pub revision: Revision,
-    /// The latest time that it has seen; none: written by an older muster.
-    pub latest: Option<Timestamp>,
-}
-
 impl EmbeddedStore {
-    pub(super) fn new(database: Database, identity: &Identity, clock: StoreClock) -> Self {
+    pub(super) fn new(
+        file: StoreFile,
+        identity: &Identity,
+        clock: StoreClock,
+        deadline: Duration,
+    ) -> Self {
         let latest = LatestTime::default();
         latest.written(clock.now());
         latest.tell(&clock);
         Self {
             shared: Arc::new(Shared {
-                database,
+                file,
+                deadline,
                 epoch: identity.epoch,
                 clock,
                 latest,
@@ -65,13 +68,13 @@ impl EmbeddedStore {
         step: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        blocking(move || step(&shared.database.begin_read().map_err(failed)?)).await
+        blocking(move || shared.file.read(step)).await
     }
 
     /// Runs one atomic, durable write of anything but keys.
     pub(super) async fn put(
         &self,
-        step: impl FnOnce(&redb::WriteTransaction) -> Result<(), StoreError> + Send + 'static,
+        step: impl FnOnce(&WriteTransaction) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
         self.put_if(move |t| step(t).map(|()| ((), true))).await
     }
@@ -79,46 +82,93 @@ impl EmbeddedStore {
     /// The same, unless the step says that nothing had to be written.
     pub(super) async fn put_if<T, E>(
         &self,
-        step: impl FnOnce(&redb::WriteTransaction) -> Result<(T, bool), E> + Send + 'static,
+        step: impl FnOnce(&WriteTransaction) -> Result<(T, bool), E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Display + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        self.on_disk(move || shared.write(Need::Other, step)).await
+    }
+
+    /// The same of what must not wait for a better disk.
+    pub(super) async fn put_end<T, E>(
+        &self,
+        step: impl FnOnce(&WriteTransaction) -> Result<(T, bool), E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Display + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        self.on_disk(move || shared.write(Need::End, step)).await
+    }
+
+    /// Runs a write off the async threads, and waits for it no longer than is allowed:
+    /// it may still be done then.
+    pub(super) async fn on_disk<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let transaction = begin(&shared.database)?;
-            let (result, written) = step(&transaction)?;
-            if written {
-                shared.commit(transaction)?;
+        let deadline = self.shared.deadline;
+        match tokio::time::timeout(deadline, blocking(work)).await {
+            Ok(written) => written,
+            Err(_) => {
+                self.shared.file.is_slow(deadline);
+                let seconds = deadline.as_secs_f64();
+                Err(failed(format!("the disk has not answered for {seconds} s")).into())
             }
-            Ok(result)
-        })
-        .await
+        }
+    }
+
+    /// Looks whether the disk takes writes, where there is a doubt.
+    ///
+    /// # Errors
+    /// [`StoreError::NoWrites`]: it does not. `Ok` says why it takes the ends of keys
+    /// alone, if so.
+    pub(super) async fn look_at_disk(&self) -> Result<Option<String>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let look = move || {
+            let probe = |transaction| shared.commit(transaction);
+            shared.file.heal(probe).map_err(StoreError::NoWrites)
+        };
+        self.on_disk(look).await
     }
 }
 
 impl Shared {
+    /// One atomic, durable write; none where the step says that nothing has to be
+    /// written.
+    pub(super) fn write<T, E>(
+        &self,
+        need: Need,
+        step: impl FnOnce(&WriteTransaction) -> Result<(T, bool), E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + Display,
+    {
+        self.file.write(need, |transaction| {
+            let (result, is_written) = step(&transaction)?;
+            if is_written {
+                self.commit(transaction)?;
+            }
+            Ok(result)
+        })
+    }
+
     /// Commits, and notes the time in the same step.
-    pub(super) fn commit(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
+    fn commit(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
         let now = self.clock.now();
         latest_time::note(&transaction, now)?;
         transaction.commit().map_err(failed)?;
         self.latest.written(now);
         Ok(())
     }
-}
-
-/// Begins a durable write. redb's default is an fsync at the commit; quick
-/// repair makes the start after a crash fast, for a little more writing.
-pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
-    let mut transaction = database.begin_write().map_err(failed)?;
-    transaction.set_quick_repair(true);
-    Ok(transaction)
-}
-
-pub(super) fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Failed(error.to_string())
 }
 
 /// Runs file work off the async threads; a lost worker counts as a failed store.

@@ -39,9 +39,11 @@ impl GatewayStore for EmbeddedStore {
     }
 
     async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
+        let unprotected = self.look_at_disk().await?;
         let after = heartbeat.position.revision;
         let epoch = self.shared.epoch;
-        let feed = self.read(move |t| feed_after(t, epoch, after)).await?;
+        let mut feed = self.read(move |t| feed_after(t, epoch, after)).await?;
+        feed.unprotected = unprotected;
         self.note(heartbeat.gateway, &heartbeat.outcomes);
         self.keep_time();
         let now = self.shared.clock.now();

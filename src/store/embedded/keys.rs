@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
-use super::database::{EmbeddedStore, begin, blocking, failed};
+use super::database::{EmbeddedStore, Shared, failed};
+use super::file::Need;
 use super::schema::{BY_CREATION, FEED, KEYS, META, TOMBSTONES};
 use super::tombstones;
 use crate::keys::{Epoch, KeyId, Position, Revision, Timestamp};
@@ -98,29 +99,54 @@ impl KeyStore for EmbeddedStore {
 impl EmbeddedStore {
     /// Runs one atomic, durable change of a key and wakes the follower of the feed.
     async fn write(&self, ask: Ask) -> Result<Written, ChangeError> {
+        let need = match &ask {
+            Ask::Revoke(_) | Ask::Delete(_) | Ask::Reassert(_) => Need::End,
+            Ask::Create(_) | Ask::Edit(..) => Need::Other,
+        };
         let shared = Arc::clone(&self.shared);
-        let (change, is_new) = blocking(move || {
-            let transaction = begin(&shared.database)?;
-            let outcome = {
-                let mut key_step = KeyStep::open(&transaction, shared.epoch, shared.clock.now())?;
-                key_step.take(ask)?
-            };
-            match outcome {
-                // Nothing to write: the transaction is dropped, which undoes it.
-                Outcome::Already(change) => Ok((change, false)),
-                Outcome::Changed(change) => {
-                    shared.commit(transaction)?;
-                    shared.revision.send_replace(change.position.revision);
-                    Ok::<_, ChangeError>((change, true))
-                }
+        let work = move || {
+            let (change, is_new) = shared.change(need, ask)?;
+            if is_new {
+                shared.revision.send_replace(change.position.revision);
             }
-        })
-        .await?;
+            Ok::<_, ChangeError>((change, is_new))
+        };
+        let (change, is_new) = self.on_disk(work).await?;
         Ok(Written {
             change,
             is_new,
             enrolled: self.shared.enrolled.lock().clone(),
             receipt: 0,
+        })
+    }
+}
+
+impl Shared {
+    /// Takes a change. Returns it, and whether it was none before.
+    fn change(&self, need: Need, ask: Ask) -> Result<(KeyChange, bool), ChangeError> {
+        let id = ask.key();
+        let taken = self.try_change(need, ask.clone());
+        let Err(ChangeError::Store(StoreError::Failed(why))) = &taken else {
+            return taken;
+        };
+        match need {
+            // The reserve is given up by now.
+            Need::End => self.try_change(need, ask),
+            // A new key whose write failed: the file was opened again, and can tell.
+            Need::Other => match self.file.read(|transaction| load(transaction, id)) {
+                Ok((Lookup::Absent, _)) => Err(StoreError::NotWritten(why.clone()).into()),
+                _ => taken,
+            },
+        }
+    }
+
+    fn try_change(&self, need: Need, ask: Ask) -> Result<(KeyChange, bool), ChangeError> {
+        self.write(need, |transaction| {
+            let mut step = KeyStep::open(transaction, self.epoch, self.clock.now())?;
+            Ok(match step.take(ask)? {
+                Outcome::Changed(change) => ((change, true), true),
+                Outcome::Already(change) => ((change, false), false),
+            })
         })
     }
 }

@@ -3,10 +3,9 @@
 //! A file that is not ours or is newer than we are is left byte for byte as it
 //! was: it is looked at read-only before it is opened for writing.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
 use redb::{
@@ -16,11 +15,14 @@ use redb::{
 
 use super::compaction::compact_if_mostly_free;
 use super::database::{self, EmbeddedStore, Identity, begin};
+use super::file::{StoreFile, Ways};
 use super::latest_time;
+use super::overlay::Overlay;
+use super::place::Place;
 use super::schema::{LAYOUT, META, create_tables};
 use super::tombstones;
 use crate::files::{self, Access};
-use crate::keys::{Epoch, Id, Revision, Timestamp};
+use crate::keys::{Epoch, Revision, Timestamp};
 use crate::store::clock::{HostClock, StoreClock, SystemClock};
 use crate::store::error::StoreError;
 
@@ -61,6 +63,9 @@ pub enum OpenError {
 /// file's pages, too, and gives them up when memory is short.
 const CACHE_BYTES: usize = 4 << 20;
 
+/// How long a write may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
@@ -77,17 +82,35 @@ impl EmbeddedStore {
         Self::open_on(path, Arc::new(SystemClock))
     }
 
+    /// The same; a write that takes longer than `deadline` counts as failed.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_within(path: &Path, deadline: Duration) -> Result<Self, OpenError> {
+        Self::open_with(path, Arc::new(SystemClock), deadline)
+    }
+
     /// The same, by the clocks of `host`.
     ///
     /// # Errors
     /// Those of [`Self::open`].
     pub fn open_on(path: &Path, host: Arc<dyn HostClock>) -> Result<Self, OpenError> {
+        Self::open_with(path, host, DEADLINE)
+    }
+
+    fn open_with(
+        path: &Path,
+        host: Arc<dyn HostClock>,
+        deadline: Duration,
+    ) -> Result<Self, OpenError> {
         let (mut database, identity) = open(path)?;
         compact_if_mostly_free(&mut database, path)
             .map_err(|e| failed(&path.display().to_string(), e))?;
         let clock = StoreClock::starting_at(host, identity.latest);
         prepare(&database, clock.now()).map_err(|e| failed(&path.display().to_string(), e))?;
-        Ok(Self::new(database, &identity, clock))
+        let place = Place::of(path).map_err(|e| failed(&path.display().to_string(), e))?;
+        let file = StoreFile::new(database, identity.epoch, ways(path), Some(place));
+        Ok(Self::new(file, &identity, clock, deadline))
     }
 
     /// A store that is gone when the last clone is dropped.
@@ -96,7 +119,26 @@ impl EmbeddedStore {
     /// [`OpenError`] when there are no random numbers for its identity.
     pub fn in_memory() -> Result<Self, OpenError> {
         let (database, identity) = in_memory()?;
-        Ok(Self::new(database, &identity, StoreClock::default()))
+        let ways = Ways {
+            to_write: Box::new(|| Err("what was in memory is gone".into())),
+            to_read: Box::new(|| None),
+        };
+        let file = StoreFile::new(database, identity.epoch, ways, None);
+        Ok(Self::new(file, &identity, StoreClock::default(), DEADLINE))
+    }
+}
+
+/// How the file at `path` is opened again after a fault of its disk.
+fn ways(path: &Path) -> Ways {
+    let name = path.display().to_string();
+    let (path, read_path, read_name) = (path.to_owned(), path.to_owned(), name.clone());
+    Ways {
+        to_write: Box::new(move || open_existing(&path, &name).map_err(|e| e.to_string())),
+        to_read: Box::new(move || {
+            let read = repaired_in_memory(&read_path, &read_name);
+            read.inspect_err(|error| tracing::error!(%error, "the store can't even be read"))
+                .ok()
+        }),
     }
 }
 
@@ -149,29 +191,29 @@ pub(super) fn latest_time(path: &Path) -> Result<Option<Timestamp>, OpenError> {
 /// A store file that is read alone.
 pub(super) enum Reading {
     File(ReadOnlyDatabase),
-    /// A copy of it without a name, repaired.
-    Copy(Database),
+    /// Repaired in memory.
+    Repaired(Database),
 }
 
 impl Reading {
     pub fn begin(&self) -> Result<ReadTransaction, redb::TransactionError> {
         match self {
             Self::File(database) => database.begin_read(),
-            Self::Copy(database) => database.begin_read(),
+            Self::Repaired(database) => database.begin_read(),
         }
     }
 }
 
 /// Opens a file that is there, and writes nothing to it. One that was not closed
 /// cleanly (a crash, or a copy of a file in use) has to be repaired before it
-/// can be read: then a copy of it is.
+/// can be read: in memory.
 pub(super) fn open_for_reading(path: &Path) -> Result<Reading, OpenError> {
     let name = path.display().to_string();
     if !path.try_exists().map_err(|e| failed(&name, e))? {
         return Err(OpenError::Absent { path: name });
     }
     let reading = match ReadOnlyDatabase::open(path) {
-        Err(DatabaseError::RepairAborted) => Reading::Copy(repaired_copy(path, &name)?),
+        Err(DatabaseError::RepairAborted) => Reading::Repaired(repaired_in_memory(path, &name)?),
         database => Reading::File(database.map_err(|e| cannot_open(&name, e))?),
     };
     let transaction = reading.begin().map_err(|e| failed(&name, e))?;
@@ -179,16 +221,12 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Reading, OpenError> {
     Ok(reading)
 }
 
-fn repaired_copy(path: &Path, name: &str) -> Result<Database, OpenError> {
-    let id = Id::random().map_err(|e| failed(name, e))?;
-    let copy = std::env::temp_dir().join(format!("muster-{id}.redb"));
-    let opened = files::create(&copy, Access::Secret)
-        .and_then(|mut to| io::copy(&mut File::open(path)?, &mut to))
-        .map_err(|e| failed(&copy.display().to_string(), e))
-        .and_then(|_| Database::open(&copy).map_err(|e| cannot_open(name, e)));
-    // It has been opened, or is of no use.
-    let _ = std::fs::remove_file(&copy);
-    opened
+/// The store of a file as it is after its repair, which is done in memory alone.
+pub(super) fn repaired_in_memory(path: &Path, name: &str) -> Result<Database, OpenError> {
+    let overlay = Overlay::over(path).map_err(|e| failed(name, e))?;
+    builder()
+        .create_with_backend(overlay)
+        .map_err(|e| cannot_open(name, e))
 }
 
 /// Repairs a file that was not closed cleanly, as a start does.
@@ -211,6 +249,23 @@ pub(super) fn in_memory() -> Result<(Database, Identity), OpenError> {
         .create_with_backend(InMemoryBackend::new())
         .map_err(|e| cannot_open(name, e))?;
     let identity = found(&database, name)?;
+    Ok((database, identity))
+}
+
+/// On a backend of a test's own, which may hold a store already.
+#[cfg(test)]
+pub(super) fn open_over(
+    backend: impl redb::StorageBackend,
+) -> Result<(Database, Identity), OpenError> {
+    let name = "a test's backend";
+    let database = builder()
+        .create_with_backend(backend)
+        .map_err(|e| cannot_open(name, e))?;
+    let transaction = database.begin_read().map_err(|e| failed(name, e))?;
+    let identity = match identify(&transaction, name) {
+        Err(OpenError::Foreign { .. }) => found(&database, name)?,
+        identity => identity?,
+    };
     Ok((database, identity))
 }
 

@@ -1,6 +1,6 @@
 //! The store's time across restarts, on hosts whose clocks are set.
 
-use redb::{ReadableDatabase, WriteTransaction};
+use redb::WriteTransaction;
 use tempfile::TempDir;
 
 use super::database::failed;
@@ -35,8 +35,8 @@ impl File {
 }
 
 fn written(store: &EmbeddedStore) -> Option<Timestamp> {
-    let transaction = store.shared.database.begin_read().unwrap();
-    read(&transaction.open_table(META).unwrap()).unwrap()
+    let read = |t: &redb::ReadTransaction| read(&t.open_table(META).unwrap());
+    store.shared.file.read(read).unwrap()
 }
 
 #[tokio::test]
@@ -117,7 +117,6 @@ async fn the_hosts_clock_is_accepted_by_hand() {
     assert!(accepted < at(now + HOUR));
     let store = EmbeddedStore::open(&file.path()).unwrap();
     assert!(store.clock().now() < at(now + HOUR));
-    let transaction = store.shared.database.begin_read().unwrap();
-    let meta = transaction.open_table(META).unwrap();
-    assert_eq!(events::expiries_until(&meta).unwrap(), Some(accepted));
+    let until = |t: &redb::ReadTransaction| events::expiries_until(&t.open_table(META).unwrap());
+    assert_eq!(store.shared.file.read(until).unwrap(), Some(accepted));
 }

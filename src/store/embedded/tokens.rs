@@ -31,7 +31,7 @@ impl TokenStore for EmbeddedStore {
 
     async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, TokenChangeError> {
         let clock = self.shared.clock.clone();
-        self.put_if(move |t| revoke(t, id, clock.now())).await
+        self.put_end(move |t| revoke(t, id, clock.now())).await
     }
 }
 

@@ -29,6 +29,9 @@ pub enum RedisOpenError {
         /// The version that it says.
         found: String,
     },
+    /// It may throw keys away.
+    #[error("store: {0}")]
+    Evicts(String),
     /// Something else lies under the prefix.
     #[error("store: {what} in Redis is not muster's ({why}); choose another --redis-prefix or DB")]
     NotOurs {
@@ -69,14 +72,55 @@ pub enum RedisOpenError {
     NoRandomness(String),
 }
 
+/// What Redis refuses writes with, and what helps; whether only an operator can.
+const REFUSALS: [(&str, bool, &str); 5] = [
+    (
+        "OOM",
+        true,
+        "Redis is out of memory: raise its maxmemory, or free memory; its maxmemory-policy must \
+         stay noeviction",
+    ),
+    (
+        "MISCONF",
+        true,
+        "Redis can't save to its disk: free space there, see its log",
+    ),
+    (
+        "READONLY",
+        false,
+        "this Redis is a replica: give its master as --store, or redis-sentinel://",
+    ),
+    ("LOADING", false, "Redis is loading its data: wait for it"),
+    (
+        "NOREPLICAS",
+        false,
+        "fewer replicas than min-replicas-to-write are well: mend them",
+    ),
+];
+
 /// An answer that says no says that nothing was written: the script looks before
 /// it writes, and Redis refuses none of its later writes.
 pub(super) fn failed(error: RedisError) -> StoreError {
     let text = format!("Redis: {error}");
     match error.kind() {
-        ErrorKind::Server(_) | ErrorKind::Extension => StoreError::NotWritten(text),
+        ErrorKind::Server(_) | ErrorKind::Extension => refused(text),
         _ => StoreError::Failed(text),
     }
+}
+
+/// What Redis said when it refused a write.
+pub(super) fn refused(text: String) -> StoreError {
+    match known_refusal(&text) {
+        Some((_, true, cure)) => StoreError::NoWrites(format!("{cure} ({text})")),
+        Some((_, false, cure)) => StoreError::NotWritten(format!("{cure} ({text})")),
+        None => StoreError::NotWritten(text),
+    }
+}
+
+/// Whether Redis refuses all writes with that.
+pub(super) fn known_refusal(text: &str) -> Option<&'static (&'static str, bool, &'static str)> {
+    let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
+    words.find_map(|word| REFUSALS.iter().find(|(known, ..)| *known == word))
 }
 
 /// A refused login does not pass by itself, nor does a wrong certificate.

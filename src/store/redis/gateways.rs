@@ -8,6 +8,7 @@ use redis::cmd;
 
 use super::feed;
 use super::gateway_rows as rows;
+use super::memory::evicts;
 use super::script::{Answer, Step};
 use super::shared::{Over, RedisStore, Shared};
 use crate::keys::{KeyId, Position, Timestamp};
@@ -44,7 +45,8 @@ impl GatewayStore for RedisStore {
             // A beat that comes behind the gateway's own leave is none.
             .run_then(cmd("HSET").arg(shared.schema.beats()).arg(&id).arg(beat))
             .run(&feed::range_after(shared, position.revision))
-            .run(cmd("INFO").arg("replication"));
+            .run(cmd("INFO").arg("replication"))
+            .run(cmd("INFO").arg("memory"));
         for outcome in &heartbeat.outcomes {
             let name = shared.schema.outcomes(outcome.key);
             let row = rows::outcome(outcome)?;
@@ -61,7 +63,8 @@ impl GatewayStore for RedisStore {
         let beaten: Result<redis::Value, _> = answer.reply_of(|| "this gateway's heartbeat".into());
         feed::read(&mut answer, &mut feed);
         let info: String = answer.reply()?;
-        feed.unprotected = shared.replicas.observe(&info);
+        let memory: String = answer.reply()?;
+        feed.unprotected = shared.replicas.observe(&info).or_else(|| evicts(&memory));
         for _ in &heartbeat.outcomes {
             for _ in 0..2 {
                 let told: Result<redis::Value, _> =

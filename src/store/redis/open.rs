@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Link, Repeat, Target, server_version};
 use super::error::{MINIMUM, RedisOpenError, login};
+use super::memory::evicts;
 use super::options::RedisOptions;
 use super::replicas::Replicas;
 use super::schema::{
@@ -49,6 +50,14 @@ impl RedisStore {
             .map_err(login)?;
         if !new_enough(&version) {
             return Err(RedisOpenError::TooOld { found: version });
+        }
+        let memory = loads.ask(Repeat::Harmless, |mut connection| async move {
+            let mut info = cmd("INFO");
+            info.arg("memory");
+            info.query_async::<String>(&mut connection).await
+        });
+        if let Some(why) = evicts(&memory.await.map_err(login)?) {
+            return Err(RedisOpenError::Evicts(why));
         }
         let found = identity(&loads, &schema).await?;
         let id = match (options.known, found) {

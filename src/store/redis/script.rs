@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::{Arg, Cmd, FromRedisValue, Script, Value, cmd};
 
 use super::connection::{Link, Repeat};
-use super::error::failed;
+use super::error::{failed, known_refusal, refused};
 use super::schema::Schema;
 use crate::keys::{Epoch, Id, Position, Revision, Timestamp};
 use crate::store::codec::Unsealed;
@@ -213,7 +213,7 @@ impl Answer {
             "moved" => Word::Moved,
             "late" => Word::Late,
             "empty" => return Err(StoreError::Foreign("it is empty".into())),
-            "refused" => return Err(StoreError::NotWritten(format!("Redis: {epoch}"))),
+            "refused" => return Err(refused(format!("Redis: {epoch}"))),
             _ => return Err(StoreError::Foreign(format!("it is the store {epoch}"))),
         };
         let strange = |what: &str| StoreError::Corrupt {
@@ -251,6 +251,9 @@ impl Answer {
             Ok(value) => T::from_redis_value(value).map_err(|error| damaged(error.to_string())),
             Err(error) if error.contains("WRONGTYPE") => {
                 Err(damaged("Redis has another type under its name".into()))
+            }
+            Err(error) if known_refusal(&error).is_some() => {
+                Err(refused(format!("Redis: {error}")))
             }
             Err(error) => Err(StoreError::Failed(format!("Redis: {error}"))),
         }

@@ -56,8 +56,8 @@ async fn credentials_that_are_none_are_told_apart_by_their_shape() {
         ),
         (
             Some("dpk_ключ".as_bytes().to_vec()),
-            "NOT_A_KEY",
-            "not a data plane key",
+            "DAMAGED_KEY",
+            "data plane key is damaged or cut off",
         ),
         (
             Some(cut_off.as_bytes().to_vec()),

@@ -203,7 +203,7 @@ async fn what_does_not_pass_ends_a_start_at_once() {
     let gateway = site.launch_with("one", &by_file).ready().await;
     let log = site.refusal("one", &by_file).await;
     assert!(
-        log.contains("another muster is using this directory"),
+        log.contains("is in use by another muster (process "),
         "{log}"
     );
     gateway.stop(PATIENCE).await;

@@ -64,7 +64,9 @@ async fn a_second_gateway_on_the_same_directory_is_told_so() {
     };
     let refused = Server::bind(config).await.err().unwrap();
     assert!(
-        refused.to_string().contains("another muster is using it"),
+        refused
+            .to_string()
+            .contains("is in use by another muster (process "),
         "{refused}"
     );
 }

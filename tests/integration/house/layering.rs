@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("admin_api", "keys store net proto gateway control"),
     ("server", "keys files metrics store net gateway control agent_api admin_api"),
     ("load", "keys files metrics net proto"),
-    ("cli", "keys files net proto gateway control server load"),
+    ("cli", "keys files metrics net proto gateway control server load"),
 ];
 
 /// Crates whose types stay where they belong.

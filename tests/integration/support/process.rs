@@ -207,6 +207,47 @@ impl Process {
             .map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Its data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Closes the reading end of its standard error.
+    pub async fn close_log(&self) {
+        self.log.abort();
+        while !self.log.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits at most `bound` for its end.
+    pub async fn exit_code(mut self, bound: Duration) -> Option<i32> {
+        let ended = tokio::time::timeout(bound, self.child.wait()).await;
+        ended.expect("it did not stop in time").unwrap().code()
+    }
+
+    /// The port of its agent listener.
+    pub fn agent_port(&self) -> &str {
+        self.agent.rsplit(':').next().unwrap()
+    }
+
+    /// An agent that dials another address of it.
+    pub async fn agent_dialling(&self, url: &str, key: &str) -> TestAgent {
+        TestAgent::new(connected(self.endpoint(url)).await, key)
+    }
+
+    /// The answer to a GET on the ops listener that names what it accepts.
+    pub async fn get_accepting(&self, path: &str, accept: &str) -> String {
+        let address = self.ops.trim_start_matches("http://");
+        let path = format!("{path} HTTP/1.1\r\nAccept: {accept}\r\nX-Rest: ");
+        get_from_ops(address, &path).await.unwrap()
+    }
+
     /// SIGKILL: it has no chance to tidy up.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();

@@ -1,0 +1,102 @@
+//! Pending revokes on the disk: what a gateway that stops before the store answers
+//! takes up at its next start.
+//!
+//! Invariant: what was said to be kept is in the file, synced.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::files::{self, Access};
+use crate::keys::KeyId;
+
+/// A revoke that the store has not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PendingRevoke {
+    pub key: KeyId,
+    /// Who asked for it, as the audit trail names them.
+    pub actor: String,
+}
+
+pub(super) struct PendingFile {
+    /// None: nothing is kept.
+    path: Option<PathBuf>,
+}
+
+impl PendingFile {
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self { path }
+    }
+
+    /// Replaces what is kept. Returns whether it is.
+    pub fn keep<'a>(&self, revokes: impl Iterator<Item = &'a PendingRevoke>) -> bool {
+        let Some(path) = &self.path else {
+            return false;
+        };
+        let lines: String = revokes
+            .map(|revoke| format!("{} {}\n", revoke.key, revoke.actor.escape_default()))
+            .collect();
+        // An empty one, not none: its removal would have to be synced, too.
+        match files::write(path, lines.as_bytes(), Access::Secret) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "pending revokes can't be kept on the disk: a restart loses them");
+                false
+            }
+        }
+    }
+
+    /// What an earlier process left.
+    ///
+    /// # Errors
+    /// What the system says, or the line that can't be read: no revoke is passed over
+    /// in silence.
+    pub fn left(&self) -> io::Result<Vec<PendingRevoke>> {
+        let content = match &self.path {
+            Some(path) => files::read_if_present(path)?,
+            None => None,
+        };
+        let text = String::from_utf8(content.unwrap_or_default())
+            .map_err(|_| io::Error::other("it is not UTF-8"))?;
+        text.lines().map(parse).collect()
+    }
+
+    /// For messages.
+    pub fn name(&self) -> String {
+        let path = self.path.as_ref();
+        path.map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
+fn parse(line: &str) -> io::Result<PendingRevoke> {
+    let (key, actor) = line.split_once(' ').unwrap_or((line, ""));
+    let key = key.parse().map_err(|_| {
+        io::Error::other("a line does not begin with the id of a key; mend it or remove it")
+    })?;
+    let actor = actor.to_owned();
+    Ok(PendingRevoke { key, actor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_again_and_a_strange_line_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pending.revokes");
+        let file = PendingFile::new(Some(path.clone()));
+        assert!(file.left().unwrap().is_empty());
+        let revoke = PendingRevoke {
+            key: "key_0123456789ABCDEF".parse().unwrap(),
+            actor: "ops one".into(),
+        };
+        assert!(file.keep([&revoke].into_iter()));
+        assert_eq!(file.left().unwrap(), [revoke]);
+        assert!(file.keep([].into_iter()));
+        assert!(file.left().unwrap().is_empty());
+        std::fs::write(&path, "key_?\n").unwrap();
+        assert!(file.left().is_err());
+        let nowhere = PendingFile::new(Some(folder.path().join("no/such")));
+        assert!(!nowhere.keep([].into_iter()));
+    }
+}
