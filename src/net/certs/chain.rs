@@ -12,10 +12,12 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey};
 
+use super::error::CertError;
+use super::life::Leaf;
 use super::names::Name;
 use super::parse::{self, Facts};
 use super::pem::Numbered;
-use super::{CertError, Leaf, tls};
+use super::tls;
 use crate::keys::Timestamp;
 
 const ISSUER_CURE: &str =

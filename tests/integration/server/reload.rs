@@ -249,7 +249,11 @@ async fn each_secret_that_others_may_read_is_named() {
     for entry in fs::read_dir(dir.path()).unwrap() {
         let path = entry.unwrap().path();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
-        if mode & 0o077 == 0 && !path.to_string_lossy().ends_with(".lock") {
+        if mode & 0o077 == 0
+            && ![".lock", ".reserve"]
+                .iter()
+                .any(|end| path.to_string_lossy().ends_with(end))
+        {
             secrets.push(path.clone());
         }
         fs::set_permissions(&path, PermissionsExt::from_mode(mode | 0o044)).unwrap();
