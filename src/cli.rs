@@ -140,6 +140,12 @@ pub fn main() -> ExitCode {
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match read {
         Ok(read) => read,
+        Err(error) if holds_a_key(&error.to_string()) => {
+            // clap quotes the argument.
+            let told = "error: an argument is the text of a private key; give the path of its file";
+            let _ = writeln!(std::io::stderr(), "{told}");
+            return ExitCode::from(2);
+        }
         Err(error) => {
             // Help and version come this way too; clap picks stream and code.
             // There is nowhere to report that printing failed.
@@ -170,6 +176,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A file's text was given where its path belongs.
+fn holds_a_key(text: &str) -> bool {
+    text.contains("PRIVATE KEY-----")
 }
 
 /// clap names the flag, also when its value came from the environment.

@@ -14,6 +14,7 @@ mod error;
 pub(crate) mod maintenance;
 mod observer;
 mod ops_listener;
+mod reload;
 mod run;
 
 use std::fs::File;
@@ -26,6 +27,7 @@ pub(crate) use data_dir::DataDir;
 pub(crate) use enrol::redis_options;
 pub(crate) use error::ServeError;
 pub use error::StartError;
+pub use reload::ReloadHandle;
 
 use crate::server::config::Config;
 use crate::store::Store;
@@ -97,6 +99,11 @@ impl Server {
     /// What became of the admin token at this start.
     pub fn first_token(&self) -> &FirstToken {
         &self.token
+    }
+
+    /// Has the files read again that may be replaced while the gateway runs.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.parts.reload.handle()
     }
 
     /// For the proof that tests would notice a gate that is skipped. No setting

@@ -19,6 +19,7 @@ use tonic::{Code, Request, Status};
 use super::error::{CliError, with_causes};
 use super::output::clean;
 use crate::keys::PresentedToken;
+use crate::net::certs::ca_pem;
 use crate::proto::admin::v1::agent_service_client::AgentServiceClient;
 use crate::proto::admin::v1::audit_service_client::AuditServiceClient;
 use crate::proto::admin::v1::event_service_client::EventServiceClient;
@@ -143,12 +144,7 @@ impl ConnectArgs {
     pub async fn connect(&self) -> Result<Client, CliError> {
         let target = self.target()?;
         let token = Bearer::read(&target.token_file)?;
-        let ca = fs::read(&target.ca).map_err(|error| {
-            CliError::Usage(format!(
-                "can't read the CA {}: {error}",
-                target.ca.display()
-            ))
-        })?;
+        let ca = read_ca_file(&target.ca)?;
         let wrong = |error: tonic::transport::Error| {
             CliError::Usage(format!(
                 "can't use the gateway's address {} with the CA {}: {}",
@@ -189,6 +185,12 @@ fn https(url: &str) -> Result<String, CliError> {
     } else {
         format!("https://{url}")
     };
+    // A token or a password in it would be printed with every error.
+    if ["mat_", "dpk_", "@"].iter().any(|part| url.contains(part)) {
+        let told = "the address of an admin listener has no token, user or password in it: \
+                    expected https://HOST:PORT; the token is read from --token-file";
+        return Err(CliError::Usage(told.to_owned()));
+    }
     match full.parse::<Uri>() {
         Ok(uri) if uri.scheme_str() == Some("https") && uri.authority().is_some() => Ok(full),
         _ => Err(CliError::Usage(format!(
@@ -196,6 +198,21 @@ fn https(url: &str) -> Result<String, CliError> {
             clean(url)
         ))),
     }
+}
+
+/// The CAs of a file, as PEM that every parser reads.
+pub(super) fn read_ca_file(path: &Path) -> Result<Vec<u8>, CliError> {
+    let shown = clean(&path.display().to_string());
+    if shown.contains("-----BEGIN") {
+        let told = "--ca (or MUSTER_CA) takes the path of a PEM file, not its text";
+        return Err(CliError::Usage(told.to_owned()));
+    }
+    let text = fs::read(path)
+        .map_err(|error| CliError::Usage(format!("can't read the CA {shown}: {error}")))?;
+    ca_pem(&text).map_err(|problem| {
+        let cure = problem.cure("give the ca.pem of the gateway's data directory");
+        CliError::Usage(format!("the CA {shown} {problem}: {cure}"))
+    })
 }
 
 fn read(path: &Path, what: &str) -> Result<String, CliError> {

@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use tokio::net::lookup_host;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Client, ConnectArgs, Keys};
+use super::connect::{Client, ConnectArgs, Keys, read_ca_file};
 use super::error::CliError;
 use super::output::{Console, clean};
 use crate::load::{self, Admin, LoadError, Plan, Target};
@@ -40,7 +40,7 @@ async fn load(args: LoadArgs, console: &mut Console) -> Result<(), CliError> {
     let client = connect.connect().await?;
     let plan = Plan {
         targets: targets(&connect, &fleet).await?,
-        ca: read_ca(&connect, &fleet)?,
+        ca: read_agent_ca(&connect, &fleet)?,
         seed: fleet.seed,
         warm_up,
         health_every: *fleet.health_every,
@@ -120,13 +120,12 @@ fn cant_write(path: &Path, error: &io::Error) -> CliError {
     CliError::Usage(format!("--report: can't write {}: {error}", path.display()))
 }
 
-fn read_ca(connect: &ConnectArgs, fleet: &FleetArgs) -> Result<Vec<u8>, CliError> {
+fn read_agent_ca(connect: &ConnectArgs, fleet: &FleetArgs) -> Result<Vec<u8>, CliError> {
     let path = match &fleet.agent_ca {
         Some(path) => path.clone(),
         None => connect.target()?.ca,
     };
-    fs::read(&path)
-        .map_err(|error| CliError::Usage(format!("can't read the CA {}: {error}", path.display())))
+    read_ca_file(&path)
 }
 
 /// The gateways that were named, else the one of the data directory.

@@ -17,8 +17,11 @@ use crate::server::config::{Log, LogFormat};
 /// Lines that wait for a slow reader; more are lost.
 const LINES_WAITING: usize = 16_384;
 
+/// Changes what is logged.
+pub(super) type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
 /// Begins the log. What waits is written when the guard is dropped.
-pub(super) fn start(log: &Log) -> Result<WorkerGuard, CliError> {
+pub(super) fn start(log: &Log) -> Result<(WorkerGuard, SetFilter), CliError> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| CliError::Usage(format!("log: {:?}: {error}", log.filter)))?;
     let (writer, guard) = NonBlockingBuilder::default()
@@ -32,16 +35,25 @@ pub(super) fn start(log: &Log) -> Result<WorkerGuard, CliError> {
         // It would print to standard error again, and panic where that is gone.
         .log_internal_errors(false)
         .with_writer(writer);
-    let started = match log.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(wants_colour()).try_init(),
+    // Each format is a type of its own.
+    macro_rules! start {
+        ($builder:expr) => {{
+            let builder = $builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            let started = builder.try_init();
+            started.map_err(|error| CliError::Runtime(io::Error::other(error)))?;
+            Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
+        }};
+    }
+    let set_filter: SetFilter = match log.format {
+        LogFormat::Json => start!(builder.json().flatten_event(true)),
+        LogFormat::Text => start!(builder.with_ansi(wants_colour())),
     };
-    started.map_err(|error| CliError::Runtime(io::Error::other(error)))?;
     std::panic::set_hook(Box::new(|panic| {
         faults::panicked();
         tracing::error!(%panic, "a task panicked; this is a fault of muster");
     }));
-    Ok(guard)
+    Ok((guard, set_filter))
 }
 
 fn wants_colour() -> bool {

@@ -78,7 +78,8 @@ impl Dialer {
     pub fn new(address: SocketAddr, host: &str, ca: &[u8]) -> Result<Self, String> {
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca) {
-            let certificate = certificate.map_err(|error| format!("the CA: {error}"))?;
+            // The parser's own words may quote the file.
+            let certificate = certificate.map_err(|_| "the CA: it is damaged".to_owned())?;
             let added = roots.add(certificate);
             added.map_err(|error| format!("the CA: {error}"))?;
         }

@@ -35,7 +35,11 @@ fn of_the_table() -> BTreeMap<String, Row> {
             kind if kind.contains("Gauge") => ("gauge", ""),
             _ => ("histogram", "_seconds"),
         };
-        let labels = [("Reason", "`reason`"), ("Signal", "`signal`")];
+        let labels = [
+            ("Reason", "`reason`"),
+            ("Setting", "`setting`"),
+            ("Signal", "`signal`"),
+        ];
         let label = labels.iter().find(|(of, _)| kind.contains(of));
         let label = label.map_or("", |(_, label)| label);
         let row = (word.to_owned(), label.to_owned(), (*help).to_owned());
@@ -48,6 +52,7 @@ fn of_a_scrape() -> BTreeMap<String, Row> {
     let metrics = Metrics::new();
     let key: KeyId = "key_0123456789ABCDEF".parse().unwrap();
     metrics.watch_expiry(move || vec![(key, 1.0)]);
+    metrics.watch_certificates(|| vec![("ca".to_owned(), 1.0)]);
     metrics.watch_view(|| (1.0, Epoch(1)));
     let text = metrics.encode().unwrap();
     let about = |word: &str| -> BTreeMap<&str, &str> {

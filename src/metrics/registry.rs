@@ -24,6 +24,13 @@ pub struct Reason {
     pub reason: &'static str,
 }
 
+/// What names a file that is read again while the gateway runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Setting {
+    /// Its name, as in the configuration.
+    pub setting: &'static str,
+}
+
 /// A telemetry signal: `metrics` or `logs`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Signal {
@@ -44,6 +51,7 @@ macro_rules! metrics {
             registry: Registry,
             soonest: Soonest,
             view: ViewAge,
+            certificates: Certificates,
             $(#[doc = $help] pub $field: $kind,)*
             $(#[doc = $timed_help] pub $timed: Histogram,)*
         }
@@ -58,6 +66,8 @@ macro_rules! metrics {
                 muster.register_collector(Box::new(soonest.clone()));
                 let view = ViewAge::default();
                 muster.register_collector(Box::new(view.clone()));
+                let certificates = Certificates::default();
+                muster.register_collector(Box::new(certificates.clone()));
                 $(
                     let $field = <$kind>::default();
                     muster.register($name, $help, $field.clone());
@@ -66,7 +76,7 @@ macro_rules! metrics {
                     let $timed = Histogram::new($buckets);
                     muster.register_with_unit($timed_name, $timed_help, Unit::Seconds, $timed.clone());
                 )*
-                Self { registry, soonest, view, $($field,)* $($timed,)* }
+                Self { registry, soonest, view, certificates, $($field,)* $($timed,)* }
             }
         }
 
@@ -107,6 +117,7 @@ metrics! {
     store_foreign: Gauge, "store_foreign", "1 while another store answers than the one this gateway knows";
     reasserted: Counter, "reasserted", "Revokes and deletes that the store had lost, written again by this gateway";
     audit_lost: Counter, "audit_records_lost", "Audit records that could not be written to the store";
+    reload_failed: Family<Setting, Gauge>, "reload_failed", "1 while what a setting's file holds now can't be used and the old content is used on";
     revokes_pending: Gauge, "revokes_pending", "Revokes applied on this gateway that the store has not taken yet";
     }
     seconds {
@@ -133,6 +144,12 @@ impl Metrics {
     /// of the store is, and of which epoch. Said once, as above.
     pub fn watch_view(&self, ask: impl Fn() -> (f64, Epoch) + Send + Sync + 'static) {
         let _ = self.view.0.set(Box::new(ask));
+    }
+
+    /// Also prints, at each scrape, the seconds until each certificate ends that
+    /// `ask` returns, negative once past. Said once, as above.
+    pub fn watch_certificates(&self, ask: impl Fn() -> Vec<(String, f64)> + Send + Sync + 'static) {
+        let _ = self.certificates.0.set(Box::new(ask));
     }
 
     /// The text that a Prometheus server reads (OpenMetrics 1.0).
@@ -171,6 +188,37 @@ impl Collector for Soonest {
         let soonest = self.0.get().map_or_else(Vec::new, |ask| ask());
         for (key, seconds) in soonest {
             let labels = [("key", key.to_string())];
+            ConstGauge::new(seconds).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+type AskCertificates = dyn Fn() -> Vec<(String, f64)> + Send + Sync;
+
+/// The certificates that are in use, asked for at each scrape.
+#[derive(Clone, Default)]
+struct Certificates(Arc<OnceLock<Box<AskCertificates>>>);
+
+impl Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificates")
+    }
+}
+
+impl Collector for Certificates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let unit = Unit::Seconds;
+        let sample = ConstGauge::new(0.0);
+        let mut family = encoder.encode_descriptor(
+            "certificate_expires_in",
+            "Time to the end of a certificate: ca and server are muster's own, tls-cert 1 the \
+             operator's, tls-cert 2 and so on its chain",
+            Some(&unit),
+            EncodeMetric::metric_type(&sample),
+        )?;
+        for (certificate, seconds) in self.0.get().map_or_else(Vec::new, |ask| ask()) {
+            let labels = [("certificate", certificate)];
             ConstGauge::new(seconds).encode(family.encode_family(&labels)?)?;
         }
         Ok(())

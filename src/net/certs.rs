@@ -6,11 +6,14 @@
 //! its key.
 
 mod authority;
+mod chain;
 mod error;
 mod files;
 mod issue;
 mod names;
+mod own;
 mod parse;
+mod pem;
 mod tls;
 
 use data_encoding::HEXLOWER;
@@ -35,6 +38,8 @@ pub(crate) use error::CertError;
 use files::Access;
 pub(crate) use issue::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
 use names::Name;
+use own::Own;
+pub(crate) use pem::ca_pem;
 
 /// Between two looks at the leaf's life.
 const CHECK_EVERY: Duration = Duration::from_secs(3_600);
@@ -67,7 +72,7 @@ pub struct Certs {
     base: ServerConfig,
     leaf: Mutex<Leaf>,
     /// The operator's own certificate, where one is served.
-    own: OnceLock<(PathBuf, Leaf)>,
+    own: OnceLock<Own>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +83,14 @@ struct Leaf {
 }
 
 impl Leaf {
+    fn of(facts: &parse::Facts) -> Self {
+        Self {
+            names: facts.names.clone(),
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+        }
+    }
+
     /// Past two thirds of its life, or before it.
     fn is_due(&self, now: Timestamp) -> bool {
         let life = self.not_after.saturating_since(self.not_before);
@@ -175,21 +188,54 @@ impl Certs {
 
     /// A configuration with an operator's own certificate: `cert` holds the leaf
     /// and its chain. It is not renewed here; the log warns now and once a day
-    /// when it ends soon.
+    /// when any of it ends soon.
     ///
     /// # Errors
     /// When a file can't be read or understood, the key is not the certificate's,
-    /// or the certificate has expired.
+    /// or clients would refuse the chain.
     pub fn own_server_config(
         &self,
         cert: &Path,
         key: &Path,
         alpn: &[&[u8]],
     ) -> Result<Arc<ServerConfig>, CertError> {
-        let (config, leaf) = tls::from_files(cert, key, alpn)?;
-        let own = self.own.get_or_init(|| (cert.to_owned(), leaf));
+        let opened = Own::open(cert, key)?;
+        let own = self.own.get_or_init(|| opened);
         warn_of_end(own, now());
-        Ok(config)
+        let base = tls::base_config(Arc::clone(&own.current))?;
+        Ok(tls::with_alpn(&base, alpn))
+    }
+
+    /// Serves what is in the operator's own files now; true when that is something
+    /// new, false also when there are none. Blocks on files.
+    ///
+    /// # Errors
+    /// As [`Self::own_server_config`]; what was served is served on.
+    pub fn reread_own(&self) -> Result<bool, CertError> {
+        let Some(own) = self.own.get() else {
+            return Ok(false);
+        };
+        let taken = own.reread()?;
+        if taken {
+            warn_of_end(own, now());
+        }
+        Ok(taken)
+    }
+
+    /// Seconds until each certificate that is in use ends, negative once past: `ca`,
+    /// `server`, and `tls-cert 1` and so on, the leaf first.
+    pub fn ends_in(&self) -> Vec<(String, f64)> {
+        let now = now().as_millis();
+        let seconds = |end: Timestamp| (end.as_millis() - now) as f64 / 1000.0;
+        let mut ends = vec![
+            ("ca".to_owned(), seconds(self.authority.not_after())),
+            ("server".to_owned(), seconds(self.not_after())),
+        ];
+        let own = self.own.get().map_or_else(Vec::new, Own::lives);
+        for (at, leaf) in own.iter().enumerate() {
+            ends.push((format!("tls-cert {}", at + 1), seconds(leaf.not_after)));
+        }
+        ends
     }
 
     /// The names in the current leaf: DNS names, then IP addresses.
@@ -227,6 +273,18 @@ impl Certs {
         Ok(true)
     }
 
+    /// Warns of what ends soon and is not renewed here.
+    fn tell_ends(&self, now: Timestamp) {
+        if let Some(own) = self.own.get() {
+            warn_of_end(own, now);
+        }
+        let not_after = self.authority.not_after();
+        if not_after.saturating_since(now) < TELL_BEFORE {
+            let path = self.ca_dir().join("ca.pem");
+            tracing::warn!(path = %path.display(), %not_after, "muster's CA ends soon");
+        }
+    }
+
     /// Renews the leaf whenever it is due, until `shutdown`. A failure is
     /// logged and tried again an hour later; there are 30 days for that.
     pub async fn keep_renewed(self: Arc<Self>, shutdown: CancellationToken) {
@@ -237,8 +295,8 @@ impl Certs {
             .is_some()
         {
             looks = (looks + 1) % TELL_EVERY;
-            if let Some(own) = self.own.get().filter(|_| looks == 0) {
-                warn_of_end(own, now());
+            if looks == 0 {
+                self.tell_ends(now());
             }
             let certs = Arc::clone(&self);
             let renewed = tokio::task::spawn_blocking(move || certs.renew_if_due(now())).await;
@@ -255,18 +313,20 @@ impl Certs {
     }
 }
 
-/// Whether it was reported.
-fn warn_of_end((path, leaf): &(PathBuf, Leaf), now: Timestamp) -> bool {
-    let soon = leaf.ends_soon(now);
-    if soon {
+/// Which ones of the chain were reported, from 1.
+fn warn_of_end(own: &Own, now: Timestamp) -> Vec<usize> {
+    let lives = own.lives().into_iter().enumerate();
+    let soon: Vec<_> = lives.filter(|(_, life)| life.ends_soon(now)).collect();
+    for (at, life) in &soon {
         tracing::warn!(
-            path = %path.display(),
-            not_after = %leaf.not_after,
-            "this certificate ends soon and is not renewed by muster; replace it and restart, \
-             or no agent can connect after its end"
+            path = %own.path().display(),
+            certificate = at + 1,
+            not_after = %life.not_after,
+            "a certificate of this chain (1: the server's own) ends soon and is not renewed by \
+             muster; replace the file, or no agent can connect after its end"
         );
     }
-    soon
+    soon.into_iter().map(|(at, _)| at + 1).collect()
 }
 
 fn now() -> Timestamp {
@@ -359,16 +419,14 @@ fn leaf_of(der: &CertificateDer<'_>, path: &Path) -> Result<Leaf, CertError> {
         problem,
         cure: "remove it, and start again",
     })?;
-    Ok(Leaf {
-        names: facts.names,
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-    })
+    Ok(Leaf::of(&facts))
 }
 
 fn leaf_paths(data_dir: &Path) -> (PathBuf, PathBuf) {
     (data_dir.join("server.pem"), data_dir.join("server.key"))
 }
 
+#[cfg(test)]
+mod chain_test;
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::admin_listener::AdminListener;
 use super::data_dir::dialled;
 use super::disk_watch::DiskWatch;
-use super::enrol::{OpenedStore, Source, StoreConnector};
+use super::enrol::{OpenedStore, RedisLogin, Source, StoreConnector};
 use super::observer::Connections;
 use super::ops_listener::OpsListener;
+use super::reload::Reload;
 use super::run::Parts;
 use super::{Addresses, DataDir, Server, StartError};
 use tokio_util::sync::CancellationToken;
@@ -99,11 +100,14 @@ pub(super) async fn build(
         Connections::ignored(),
     )
     .await?;
+    let watched = Arc::clone(&certs);
+    metrics.watch_certificates(move || watched.ends_in());
     let admin = AdminListener::serve(admin, config.timing.drain_time);
     data_dir.announce_admin(admin.address())?;
     data_dir.announce_ops(ops.address())?;
     let OpenedStore {
         store,
+        redis,
         token,
         enrolling,
         position,
@@ -263,6 +267,13 @@ pub(super) async fn build(
         settings: settings.clone(),
     })?;
 
+    let reload = Reload {
+        certs: Arc::clone(&certs),
+        redis: redis.map(|store| Arc::new(RedisLogin::new(&config.store, store))),
+        metrics: Arc::clone(&metrics),
+        interval: config.timing.reload_interval,
+        asked: Arc::default(),
+    };
     let addresses = Addresses {
         agent: agent.local_addr(),
         admin: admin.address(),
@@ -287,6 +298,7 @@ pub(super) async fn build(
             health,
             admin,
             certs,
+            reload,
             key_feed,
             instances,
             presence,

@@ -17,6 +17,15 @@ pub struct DataDir {
     path: PathBuf,
 }
 
+/// The files that are for their owner alone, and what they are.
+const SECRETS: [(&str, &str); 5] = [
+    ("admin.token", "the admin token"),
+    ("admin.token.new", "an admin token"),
+    ("pending.revokes", "the list of pending revokes"),
+    ("server.key", "the private key of muster's certificate"),
+    ("store.redb", "the store, with the audit trail,"),
+];
+
 /// Why the data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -102,18 +111,17 @@ impl DataDir {
         self.path.join("pending.revokes")
     }
 
-    /// Warns of each secret here that other users may read. The CA's key, which may lie
-    /// elsewhere, is looked at where it is read.
+    /// Warns of each secret that others than its owner may read. The CA's key is
+    /// looked at where it is loaded; it may be elsewhere.
     pub(super) fn warn_of_open_secrets(&self) {
-        let own_key = self.path.join("server.key");
-        for path in [
-            self.store(),
-            self.admin_token(),
-            own_key,
-            self.pending_revokes(),
-        ] {
+        for (name, what) in SECRETS {
+            let path = self.path.join(name);
             if files::is_open_to_others(&path) {
-                tracing::warn!(path = %path.display(), "a secret is readable by other users; make it 0600");
+                tracing::warn!(
+                    path = %path.display(),
+                    "{what} is readable by other users; make it 0600, and replace what is in it if \
+                     others may have read it"
+                );
             }
         }
     }

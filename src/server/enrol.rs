@@ -5,12 +5,13 @@
 //! away. Must not know: listeners, how a backend works. Invariant: nothing of
 //! one attempt is left for the next but what lies in the store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::reload::Look;
 use super::{DataDir, StartError};
 use crate::admin_api::NotReadyService;
 use crate::control::tokens::{FirstToken, first_token, shared_first_token};
@@ -60,7 +61,11 @@ pub fn redis_options(
         return Ok(None);
     };
     let known = data_dir.map(DataDir::known_store).transpose()?.flatten();
-    let password = config.redis_password_file.as_deref().map(read_password);
+    let file = config.redis_password_file.as_deref();
+    if let Some(path) = file.filter(|path| files::is_open_to_others(path)) {
+        tracing::warn!(path = %path.display(), "the password file for Redis is readable by other users; make it 0600");
+    }
+    let password = file.map(read_password);
     let ca = config.redis_ca_file.as_deref().map(read_ca);
     Ok(Some(RedisOptions {
         url: url.clone(),
@@ -82,14 +87,39 @@ fn read_password(path: &Path) -> Result<SecretString, StartError> {
     };
     let content = files::read_if_present(path).map_err(|error| failed(error.to_string()))?;
     let content = content.ok_or_else(|| failed("there is no such file".into()))?;
-    if files::is_open_to_others(path) {
-        tracing::warn!(path = %path.display(), "the password file for Redis is readable by other users; make it 0600");
-    }
     // Not the error's own text: it holds the bytes.
     let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8".into()))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(failed("it is empty".into())),
         password => Ok(password.into()),
+    }
+}
+
+/// What opens Redis for the connections that are made from now on.
+pub(super) struct RedisLogin {
+    password_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    store: RedisStore,
+}
+
+impl RedisLogin {
+    pub fn new(config: &StoreConfig, store: RedisStore) -> Self {
+        Self {
+            password_file: config.redis_password_file.clone(),
+            ca_file: config.redis_ca_file.clone(),
+            store,
+        }
+    }
+
+    /// Takes what is in the files now; connections that stand are left alone. Blocks
+    /// on files.
+    pub fn reread(&self) -> Look {
+        let password = self.password_file.as_deref().map(read_password).transpose();
+        let password = password.map_err(|e| ("redis-password-file", e.to_string()))?;
+        let ca = self.ca_file.as_deref().map(read_ca).transpose();
+        let ca = ca.map_err(|e| ("redis-ca-file", e.to_string()))?;
+        let renewed = self.store.renew_login(password, ca);
+        renewed.map_err(|e| ("redis-ca-file", e.to_string()))
     }
 }
 
@@ -105,6 +135,8 @@ pub(super) struct StoreConnector<'a> {
 /// What it has then.
 pub(super) struct OpenedStore {
     pub store: Arc<dyn Store>,
+    /// The same, where it is on Redis.
+    pub redis: Option<RedisStore>,
     pub token: FirstToken,
     /// When the call that enrolled was sent: the view is true of no later moment.
     pub enrolling: Moment,
@@ -172,16 +204,16 @@ impl StoreConnector<'_> {
     }
 
     async fn enter(&self) -> Result<OpenedStore, StartError> {
-        let (store, token) = self.open().await?;
-        self.enter_over(store, token).await
+        let (store, redis, token) = self.open().await?;
+        self.enter_over(store, redis, token).await
     }
 
-    async fn open(&self) -> Result<(Arc<dyn Store>, FirstToken), StartError> {
+    async fn open(&self) -> Result<(Arc<dyn Store>, Option<RedisStore>, FirstToken), StartError> {
         let path = self.data_dir.admin_token();
         let options = match &self.source {
             Source::Own(store) => {
                 let token = first_token(&**store, &path, store.clock().now()).await?;
-                return Ok((store.clone(), token));
+                return Ok((store.clone(), None, token));
             }
             Source::Shared(options) => options,
         };
@@ -194,7 +226,7 @@ impl StoreConnector<'_> {
         if options.known.is_none() {
             self.data_dir.remember_store(store.id())?;
         }
-        Ok((Arc::new(store), token))
+        Ok((Arc::new(store.clone()), Some(store), token))
     }
 
     /// Agents move between the gateways of a store, and trust one CA. With a
@@ -237,6 +269,7 @@ impl StoreConnector<'_> {
     async fn enter_over(
         &self,
         store: Arc<dyn Store>,
+        redis: Option<RedisStore>,
         token: FirstToken,
     ) -> Result<OpenedStore, StartError> {
         let enrolling = store.clock().moment();
@@ -250,6 +283,7 @@ impl StoreConnector<'_> {
         let instances = Instances::load(store.clone(), self.config.instances).await?;
         Ok(OpenedStore {
             store,
+            redis,
             token,
             enrolling,
             position,

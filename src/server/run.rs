@@ -18,6 +18,7 @@ use super::ServeError;
 use super::admin_listener::AdminListener;
 use super::disk_watch::DiskWatch;
 use super::ops_listener::OpsListener;
+use super::reload::Reload;
 use crate::agent_api;
 use crate::control::audit::Audit;
 use crate::control::settings::StoreSettings;
@@ -44,6 +45,7 @@ pub(super) struct Parts {
     pub health: HealthReporter,
     pub admin: AdminListener,
     pub certs: Arc<Certs>,
+    pub reload: Reload,
     pub key_feed: Arc<KeyFeedFollower>,
     pub audit: Arc<Audit>,
     pub instances: Arc<Instances>,
@@ -74,10 +76,12 @@ impl Parts {
         let expiry = self.expiry.run(stop.clone());
         let stale = self.stale.run(stop.clone());
         let certs = Arc::clone(&self.certs).keep_renewed(stop.clone());
+        let reload = self.reload.run(stop.clone());
         let tail = Arc::clone(&self.key_feed).run(stop.clone());
         background.spawn(part("the expiry timers", Box::pin(expiry)));
         background.spawn(part("the watch over the view's age", Box::pin(stale)));
         background.spawn(part("the certificate renewal", Box::pin(certs)));
+        background.spawn(part("the reload of files", Box::pin(reload)));
         background.spawn(part("the feed of key changes", Box::pin(tail)));
         let registry = Arc::clone(&self.registry);
         let clock = registry.clock().clone();

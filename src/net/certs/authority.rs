@@ -14,11 +14,11 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::files::{self, Access};
 use super::names::Name;
+use super::pem::{self, PemProblem, ca_pem};
 use super::{CertError, parse};
 use crate::keys::Timestamp;
 
@@ -101,10 +101,18 @@ impl Authority {
             path: path.to_owned(),
             problem,
         };
-        let pem = String::from_utf8(cert)
+        // Behind the CA may stand the one before it, for agents.
+        let unusable = |problem: PemProblem| damaged(&cert_path, problem.to_string());
+        let pem = ca_pem(&cert).map_err(unusable)?;
+        let first = pem::certificates(&pem)
+            .map_err(unusable)?
+            .into_iter()
+            .next();
+        let der = first
+            .map(|first| first.der)
+            .ok_or_else(|| damaged(&cert_path, "holds no certificate".to_owned()))?;
+        let pem = String::from_utf8(pem)
             .map_err(|_| damaged(&cert_path, "is not a PEM file".to_owned()))?;
-        let der = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|error| damaged(&cert_path, format!("holds no certificate ({error})")))?;
         let facts = parse::facts(&der).map_err(|problem| damaged(&cert_path, problem))?;
         if !facts.is_ca {
             return Err(damaged(&cert_path, "is not a CA's certificate".to_owned()));

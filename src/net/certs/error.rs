@@ -53,6 +53,19 @@ pub enum CertError {
         path.display()
     )]
     Expired { path: PathBuf, not_after: Timestamp },
+    /// A certificate of an operator's chain is past its end.
+    #[error(
+        "{}: block {block} ({subject}) expired at {not_after}: replace it, or correct this host's clock",
+        path.display()
+    )]
+    BlockExpired {
+        path: PathBuf,
+        /// Which one of the file's PEM blocks, from 1.
+        block: usize,
+        /// Whose certificate it is.
+        subject: String,
+        not_after: Timestamp,
+    },
     /// The data directory holds another CA than the one to be used.
     #[error(
         "{} belongs to a CA in the data directory, but another CA directory is given: move ca.pem and ca.key away, or drop the CA directory",

@@ -21,7 +21,16 @@ pub(super) struct Facts {
     pub(super) is_ca: bool,
     pub(super) public_key: Vec<u8>,
     pub(super) names: BTreeSet<Name>,
+    /// As it is encoded, to compare.
+    pub(super) subject: Vec<u8>,
+    pub(super) issuer: Vec<u8>,
+    /// The subject for a reader, short and without control characters.
+    pub(super) shown: String,
+    /// It may be a server's (extendedKeyUsage).
+    pub(super) for_servers: bool,
 }
+
+const LONGEST_SUBJECT: usize = 100;
 
 /// Reads a certificate; the error completes "the file …".
 pub(super) fn facts(der: &CertificateDer<'_>) -> Result<Facts, String> {
@@ -36,6 +45,12 @@ pub(super) fn facts(der: &CertificateDer<'_>) -> Result<Facts, String> {
         .map_err(|error| broken(&error))?
         .map(|names| names.value.general_names.iter().filter_map(name).collect())
         .unwrap_or_default();
+    let for_servers = cert
+        .extended_key_usage()
+        .map_err(|error| broken(&error))?
+        .is_none_or(|usage| usage.value.any || usage.value.server_auth);
+    let shown = cert.subject().to_string();
+    let shown = shown.chars().filter(|c| !c.is_control());
     let moment = |seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1000));
     Ok(Facts {
         not_before: moment(cert.validity().not_before.timestamp()),
@@ -43,6 +58,10 @@ pub(super) fn facts(der: &CertificateDer<'_>) -> Result<Facts, String> {
         is_ca,
         public_key: cert.public_key().raw.to_vec(),
         names,
+        subject: cert.subject().as_raw().to_vec(),
+        issuer: cert.issuer().as_raw().to_vec(),
+        shown: shown.take(LONGEST_SUBJECT).collect(),
+        for_servers,
     })
 }
 

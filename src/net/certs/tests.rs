@@ -307,7 +307,7 @@ async fn an_operators_own_files_are_served() {
     let options = options(&dir);
     let certs = Certs::open(&options).unwrap();
     let (cert, key) = leaf_paths(&options.data_dir);
-    let config = tls::from_files(&cert, &key, &[b"h2"]).unwrap().0;
+    let config = certs.own_server_config(&cert, &key, &[b"h2"]).unwrap();
     handshake(config, certs.ca_pem(), "localhost")
         .await
         .unwrap();
@@ -346,7 +346,7 @@ fn an_operators_mistakes_are_named() {
         (&cert, &odd, "not supported"),
         (&cert, &other, "is not the key of"),
     ] {
-        let error = tls::from_files(cert, key, &[b"h2"]).unwrap_err();
+        let error = Own::open(cert, key).err().unwrap();
         let text = error.to_string();
         assert!(text.contains(expected), "{text}");
         let wrong = if cert.ends_with("server.pem") {
@@ -393,10 +393,10 @@ async fn a_leaf_is_issued_for_another_gateway() {
 
     // It is told of in time, since nobody renews it.
     let own = certs.own.get().unwrap();
-    let end = own.1.not_after;
-    assert!(!warn_of_end(own, now()));
-    assert!(!warn_of_end(own, before(end, 31 * DAY)));
-    assert!(warn_of_end(own, before(end, 29 * DAY)));
+    let end = own.lives()[0].not_after;
+    assert!(warn_of_end(own, now()).is_empty());
+    assert!(warn_of_end(own, before(end, 31 * DAY)).is_empty());
+    assert_eq!(warn_of_end(own, before(end, 29 * DAY)), [1]);
 
     // Nothing is replaced unasked, and none of it lies among the CA's own files.
     let first = fs::read(&issued.key).unwrap();

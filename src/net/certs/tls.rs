@@ -1,7 +1,6 @@
 //! From certificates and keys to TLS configurations.
 //!
-//! Owns: the choice of provider and versions, the current leaf, an operator's
-//! own files. Must not know: how certificates are made. Invariant: no process
+//! Owns: the choice of provider and versions, the current leaf. Must not know: how certificates are made. Invariant: no process
 //! default is needed or set, and a certificate is never served with a key that
 //! is not its own.
 
@@ -10,13 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{InconsistentKeys, ServerConfig};
 
-use super::{CertError, Leaf, files, parse};
+use super::CertError;
 use crate::keys::Timestamp;
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -34,6 +32,12 @@ impl Current {
 
     pub(super) fn replace(&self, key: CertifiedKey) {
         *self.0.write() = Arc::new(key);
+    }
+
+    /// What is handed out now.
+    #[cfg(test)]
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.read().cert.clone()
     }
 }
 
@@ -64,101 +68,8 @@ pub(super) fn with_alpn(base: &ServerConfig, alpn: &[&[u8]]) -> Arc<ServerConfig
     Arc::new(config)
 }
 
-/// A TLS configuration with an operator's own certificate, and what is known of
-/// its leaf: `cert` holds the
-/// leaf and then its chain (PEM), `key` the leaf's private key (PEM: PKCS#8,
-/// SEC1 or PKCS#1).
-///
-/// # Errors
-/// When a file can't be read or understood, the key is not the certificate's,
-/// or the certificate has expired. Each error names the file and the cure.
-pub(super) fn from_files(
-    cert: &Path,
-    key: &Path,
-    alpn: &[&[u8]],
-) -> Result<(Arc<ServerConfig>, Leaf), CertError> {
-    let chain = read_chain(cert)?;
-    let certified = certify(chain, read_key(key)?, cert, key)?;
-    let leaf = certified.end_entity_cert().map_err(CertError::Tls)?;
-    let facts = parse::facts(leaf).map_err(|problem| CertError::Operator {
-        path: cert.to_owned(),
-        problem,
-        cure: CHAIN_CURE,
-    })?;
-    if facts.not_after <= super::now() {
-        return Err(CertError::Expired {
-            path: cert.to_owned(),
-            not_after: facts.not_after,
-        });
-    }
-    warn_if_odd(cert, &facts);
-    let config = with_alpn(&base_config(Current::new(certified))?, alpn);
-    let leaf = Leaf {
-        names: facts.names,
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-    };
-    Ok((config, leaf))
-}
-
-fn warn_if_odd(path: &Path, facts: &parse::Facts) {
-    let path = path.display();
-    if facts.is_ca {
-        tracing::warn!(%path, "this is a CA's certificate; rustls and other clients refuse it");
-    }
-    if facts.names.is_empty() {
-        tracing::warn!(%path, "this certificate names no host (subjectAltName); agents refuse it");
-    }
-    if facts.not_before > super::now() {
-        tracing::warn!(%path, not_before = %facts.not_before, "this certificate is not valid yet");
-    }
-}
-
-const CHAIN_CURE: &str = "give a PEM file with the server's certificate first, then its chain";
-
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertError> {
-    let problem = |problem| CertError::Operator {
-        path: path.to_owned(),
-        problem,
-        cure: CHAIN_CURE,
-    };
-    let text = files::read(path)?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| problem(format!("is damaged ({error})")))?;
-    if chain.is_empty() {
-        return Err(problem("holds no certificate".to_owned()));
-    }
-    Ok(chain)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertError> {
-    let text = files::read(path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
-        let encrypted = b"ENCRYPTED";
-        let (problem, cure) = match error {
-            // Both PKCS#8's own label and the header of the older formats.
-            _ if text.windows(encrypted.len()).any(|part| part == encrypted) => (
-                "is encrypted".to_owned(),
-                "nobody can be asked for its passphrase; decrypt it with `openssl pkey`",
-            ),
-            pem::Error::NoItemsFound => (
-                "holds no private key".to_owned(),
-                "give a PEM file with the certificate's private key",
-            ),
-            // The text of other errors may quote the file.
-            _ => (
-                "is damaged".to_owned(),
-                "give a PEM file with the certificate's private key",
-            ),
-        };
-        CertError::Operator {
-            path: path.to_owned(),
-            problem,
-            cure,
-        }
-    })
-}
+pub(super) const CHAIN_CURE: &str =
+    "give a PEM file with the server's certificate first, then its chain";
 
 /// Joins a chain and a key; the paths are for the errors.
 pub(super) fn certify(
@@ -167,15 +78,7 @@ pub(super) fn certify(
     cert_path: &Path,
     key_path: &Path,
 ) -> Result<CertifiedKey, CertError> {
-    let signer =
-        provider()
-            .key_provider
-            .load_private_key(key)
-            .map_err(|_| CertError::Operator {
-                path: key_path.to_owned(),
-                problem: "holds a key of a kind that is not supported".to_owned(),
-                cure: "use ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more",
-            })?;
+    let signer = signer(key, key_path)?;
     let certified = CertifiedKey::new(chain, signer);
     match certified.keys_match() {
         Ok(()) => Ok(certified),
@@ -191,6 +94,19 @@ pub(super) fn certify(
             cure: CHAIN_CURE,
         }),
     }
+}
+
+/// What signs with a key; the path is for the error.
+pub(super) fn signer(
+    key: PrivateKeyDer<'static>,
+    path: &Path,
+) -> Result<Arc<dyn SigningKey>, CertError> {
+    let loaded = provider().key_provider.load_private_key(key);
+    loaded.map_err(|_| CertError::Operator {
+        path: path.to_owned(),
+        problem: "holds a key of a kind that is not supported".to_owned(),
+        cure: "use ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more",
+    })
 }
 
 /// Whether a client that trusts `authority` takes `leaf` for `localhost` at

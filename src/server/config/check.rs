@@ -27,12 +27,23 @@ pub(super) fn check(layer: Layer, problems: Vec<Problem>) -> Result<Config, Conf
         ("tls-cert", &settings.tls_cert),
         ("tls-key", &settings.tls_key),
         ("redis-password-file", &settings.redis_password_file),
+        ("redis-ca-file", &settings.redis_ca_file),
     ] {
         let is_empty = path
             .as_ref()
             .is_some_and(|path| path.as_os_str().is_empty());
         if is_empty {
             c.fault(name, "it is empty; expected a path");
+        }
+        // As a path it would be quoted, and may be a key.
+        let is_pem = path
+            .as_ref()
+            .is_some_and(|path| path.to_string_lossy().contains("-----BEGIN"));
+        if is_pem {
+            c.fault(
+                name,
+                "it holds the text of a PEM file; expected the path of one",
+            );
         }
     }
     c.listeners_differ(&config.listen);

@@ -6,6 +6,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// No setting's name is near this.
+const LONGEST_NAME: usize = 60;
+
 /// Everything that is wrong with a configuration; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
@@ -40,7 +43,7 @@ pub enum Problem {
         fault: String,
     },
     /// There is no such setting.
-    #[error("unknown setting {name:?} ({origin}){}", did_you_mean(.suggestion))]
+    #[error("unknown setting {} ({origin}){}", bounded(.name), did_you_mean(.suggestion))]
     Unknown {
         /// As it was written.
         name: String,
@@ -90,6 +93,17 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{} line {line}", path.display()),
             Self::Default => f.write_str("default"),
         }
+    }
+}
+
+/// A name as it was written, if it could be one: another text may be a secret that
+/// stands in the wrong place.
+fn bounded(name: &str) -> String {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if name.len() <= LONGEST_NAME && name.chars().all(fine) {
+        format!("{name:?}")
+    } else {
+        "(not a name, and not shown)".to_owned()
     }
 }
 

@@ -171,9 +171,13 @@ impl Layer {
                     layer.origins.insert(name, origin);
                 }
                 Err(error) => problems.push(Problem::Value {
+                    // The parser quotes a number; it may be a password.
+                    fault: match name.as_str() {
+                        "store" => "expected text in quotes".to_owned(),
+                        _ => error.message().to_owned(),
+                    },
                     setting: name,
                     origin,
-                    fault: error.message().to_owned(),
                 }),
             }
         }

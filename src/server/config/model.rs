@@ -101,6 +101,9 @@ pub struct Timing {
     pub revoke_wait: Duration,
     /// Between two heartbeats of this gateway in the store. Default: 1 s.
     pub feed_interval: Duration,
+    /// Between two looks at files that may be replaced while the gateway runs.
+    /// Default: 20 s.
+    pub reload_interval: Duration,
     /// An agent that changed its key and is still live under the old one so
     /// much later is an identity conflict. Default: 30 s, by when keepalive has
     /// ended a dead session.
@@ -157,6 +160,7 @@ impl Default for Timing {
             expiry_recheck_deadline: Duration::from_secs(1),
             revoke_wait: Duration::from_secs(5),
             feed_interval: Duration::from_secs(1),
+            reload_interval: Duration::from_secs(20),
             identity_conflict_after: Duration::from_secs(30),
         }
     }

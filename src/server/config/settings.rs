@@ -102,6 +102,9 @@ settings! {
             "A certificate chain of your own for the agent listener (PEM); needs --tls-key";
         tls_key: PathBuf("FILE"),
             "The private key of --tls-cert (PEM)";
+        reload_interval: Period("TIME") [MILLISECOND..=DAY] => timing.reload_interval,
+            "Time between two looks at whether the files of --tls-cert, --tls-key, \
+             --redis-password-file and --redis-ca-file have changed; SIGHUP looks at once";
         gateway_name: String("NAME"),
             "This gateway's name, for display; left out: the host name";
         log: String("FILTER") => log.filter,

@@ -6,8 +6,10 @@
 //! unready server gives, the connection is not used again. redis's own
 //! `ConnectionManager` keeps it, and can stay deaf for ever.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::Mutex;
@@ -20,7 +22,8 @@ use crate::store::error::StoreError;
 /// Where Redis is, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub place: Place,
+    /// Shared by all that connect there, so that a new login reaches them all.
+    pub place: Arc<RwLock<Place>>,
     /// For the TCP connection, TLS and the login.
     pub connect: Duration,
     pub answer: Duration,
@@ -29,7 +32,7 @@ pub(super) struct Target {
 impl Target {
     pub fn new(options: &RedisOptions) -> Result<Self, RedisOpenError> {
         Ok(Self {
-            place: Place::new(options)?,
+            place: Arc::new(RwLock::new(Place::new(options)?)),
             connect: options.connect_deadline,
             answer: options.answer_deadline,
         })
@@ -37,7 +40,8 @@ impl Target {
 
     /// A new connection to the master.
     async fn open(&self) -> Result<MultiplexedConnection, StoreError> {
-        let found = self.place.locate(self.connect).await?;
+        let place = self.place.read().clone();
+        let found = place.locate(self.connect).await?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect))
             .set_response_timeout(Some(self.answer));

@@ -15,7 +15,7 @@ pub enum RedisOpenError {
     #[error("store: not a Redis URL ({0}); give redis://HOST:PORT")]
     Url(String),
     /// The CA file is of no use.
-    #[error("redis-ca-file: no CA certificates in PEM ({0})")]
+    #[error("redis-ca-file: no CA certificates in PEM: {0}")]
     Ca(String),
     /// The login was refused.
     #[error("store: Redis refused the login ({0}); check its user, its password and its rights")]

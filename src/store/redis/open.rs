@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{RedisError, Value, cmd};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,6 +21,7 @@ use super::schema::{
     Schema,
 };
 use super::script::random_epoch;
+use super::sentinel::Place;
 use super::shared::{RedisStore, Shared};
 use crate::keys::{Id, Revision};
 use crate::store::clock::StoreClock;
@@ -68,6 +70,8 @@ impl RedisStore {
             id,
             writer: Id::random().map_err(|e| RedisOpenError::NoRandomness(e.to_string()))?,
             clock: StoreClock::default(),
+            login: Mutex::new(options.clone()),
+            place: Arc::clone(&target.place),
             loads,
             // The longest of them is for replicas.
             writes: Link::new(target.patient(options.replicas_deadline)),
@@ -75,7 +79,7 @@ impl RedisStore {
             replicas: Replicas::new(
                 options.replicas,
                 options.replicas_deadline,
-                target.place.is_watched(),
+                target.place.read().is_watched(),
             ),
             seen: AtomicU64::new(0),
             heard: watch::Sender::new(Revision(0)),
@@ -89,6 +93,30 @@ impl RedisStore {
             shared,
             _hints: Arc::new(AbortOnDropHandle::new(hints)),
         })
+    }
+
+    /// Has connections that are made from now on use this password and trust these CAs;
+    /// true when either is new. Those that stand go on.
+    ///
+    /// # Errors
+    /// [`RedisOpenError::Ca`] and the like; nothing has changed then.
+    pub fn renew_login(
+        &self,
+        password: Option<SecretString>,
+        ca: Option<Vec<u8>>,
+    ) -> Result<bool, RedisOpenError> {
+        let mut login = self.shared.login.lock();
+        let text = |password: &Option<SecretString>| {
+            password.as_ref().map(|p| p.expose_secret().to_owned())
+        };
+        if text(&login.password) == text(&password) && login.ca == ca {
+            return Ok(false);
+        }
+        let mut renewed = login.clone();
+        (renewed.password, renewed.ca) = (password, ca);
+        *self.shared.place.write() = Place::new(&renewed)?;
+        *login = renewed;
+        Ok(true)
     }
 
     /// The store's id, made with it.

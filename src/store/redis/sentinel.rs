@@ -19,9 +19,8 @@ use secrecy::ExposeSecret;
 
 use super::error::{RedisOpenError, failed};
 use super::options::RedisOptions;
+use crate::net::certs::ca_pem;
 use crate::store::error::StoreError;
-
-const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Where to connect. Passwords in it are redacted by redis's `Debug`.
 #[derive(Debug, Clone)]
@@ -55,16 +54,18 @@ impl Place {
         let Some(name) = url.master() else {
             let client = match (&options.ca, info.addr()) {
                 (Some(ca), ConnectionAddr::TcpTls { .. }) => {
-                    // One without any would be taken, and refuse every server.
-                    if !ca.windows(PEM.len()).any(|window| window == PEM) {
-                        return Err(RedisOpenError::Ca("there is none in it".into()));
-                    }
+                    // redis would take one without any, and refuse every server; of
+                    // a damaged one it would say what is in it.
+                    let read = ca_pem(ca).map_err(|problem| {
+                        let cure = problem.cure("give the CA's certificate");
+                        RedisOpenError::Ca(format!("it {problem}; {cure}"))
+                    })?;
                     let trust = TlsCertificates {
                         client_tls: None,
-                        root_cert: Some(ca.clone()),
+                        root_cert: Some(read),
                     };
                     let built = Client::build_with_tls(info, trust);
-                    built.map_err(|error| RedisOpenError::Ca(error.to_string()))?
+                    built.map_err(|_| RedisOpenError::Ca("a certificate can't be used".into()))?
                 }
                 _ => Client::open(info).map_err(wrong)?,
             };
@@ -104,8 +105,10 @@ impl Place {
     }
 }
 
-fn wrong(error: RedisError) -> RedisOpenError {
-    RedisOpenError::Url(error.to_string())
+/// The URL was checked before, so it is what stands in it in %XX that can't be read.
+/// Not the error's own words: they may quote it.
+fn wrong(_: RedisError) -> RedisOpenError {
+    RedisOpenError::Url("its user or its password is not UTF-8 in %XX".into())
 }
 
 fn info(url: &str, options: &RedisOptions) -> Result<ConnectionInfo, RedisOpenError> {

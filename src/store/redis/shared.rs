@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use redis::Cmd;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Link;
+use super::options::RedisOptions;
 use super::replicas::Replicas;
 use super::schema::Schema;
 use super::script::{Answer, Caller, Step};
+use super::sentinel::Place;
 use crate::keys::{Id, Revision, Timestamp};
 use crate::store::clock::StoreClock;
 use crate::store::error::StoreError;
@@ -31,6 +33,9 @@ pub(super) struct Shared {
     /// Of this process, at random: marks its entries in the feed of instances.
     pub(super) writer: Id,
     pub(super) clock: StoreClock,
+    /// How it is reached, with password and CAs as they were taken last.
+    pub(super) login: Mutex<RedisOptions>,
+    pub(super) place: Arc<RwLock<Place>>,
     /// For loads of keys, and other reads: many at once.
     pub(super) loads: Link,
     pub(super) writes: Link,
