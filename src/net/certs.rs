@@ -10,6 +10,7 @@ mod chain;
 mod error;
 mod files;
 mod issue;
+mod life;
 mod names;
 mod own;
 mod parse;
@@ -22,7 +23,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -37,6 +38,7 @@ use authority::Authority;
 pub(crate) use error::CertError;
 use files::Access;
 pub(crate) use issue::{IssuedLeaf, LeafRequest, can_be_named, issue_leaf};
+use life::{Leaf, TELL_BEFORE, now};
 use names::Name;
 use own::Own;
 pub(crate) use pem::ca_pem;
@@ -46,9 +48,6 @@ const CHECK_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the log repeats that the operator's own certificate ends soon, in
 /// looks.
 const TELL_EVERY: u32 = 24;
-/// A certificate that muster does not renew is reported this long before its end, or
-/// when a third of its life is left, whichever is less.
-const TELL_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
 /// What [`Certs`] needs to know.
 #[derive(Debug, Clone, Default)]
@@ -73,35 +72,6 @@ pub struct Certs {
     leaf: Mutex<Leaf>,
     /// The operator's own certificate, where one is served.
     own: OnceLock<Own>,
-}
-
-#[derive(Debug, Clone)]
-struct Leaf {
-    names: BTreeSet<Name>,
-    not_before: Timestamp,
-    not_after: Timestamp,
-}
-
-impl Leaf {
-    fn of(facts: &parse::Facts) -> Self {
-        Self {
-            names: facts.names.clone(),
-            not_before: facts.not_before,
-            not_after: facts.not_after,
-        }
-    }
-
-    /// Past two thirds of its life, or before it.
-    fn is_due(&self, now: Timestamp) -> bool {
-        let life = self.not_after.saturating_since(self.not_before);
-        now < self.not_before || now >= self.not_before.saturating_add(life / 3 * 2)
-    }
-
-    /// Little of its life is left.
-    fn ends_soon(&self, now: Timestamp) -> bool {
-        let life = self.not_after.saturating_since(self.not_before);
-        self.not_after.saturating_since(now) < TELL_BEFORE.min(life / 3)
-    }
 }
 
 impl std::fmt::Debug for Certs {
@@ -327,13 +297,6 @@ fn warn_of_end(own: &Own, now: Timestamp) -> Vec<usize> {
         );
     }
     soon.into_iter().map(|(at, _)| at + 1).collect()
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_millis(0).saturating_add(since)
 }
 
 /// Puts the CA's certificate into the data directory, where agents' set-up

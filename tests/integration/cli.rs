@@ -3,6 +3,7 @@
 mod admin;
 mod agent_config;
 mod hostile;
+mod secret_files;
 mod serve;
 mod tokens;
 

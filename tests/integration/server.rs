@@ -3,3 +3,4 @@
 mod endpoints;
 mod lost_log;
 mod maintenance;
+mod reload;

@@ -12,10 +12,12 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey};
 
+use super::error::CertError;
+use super::life::Leaf;
 use super::names::Name;
 use super::parse::{self, Facts};
 use super::pem::Numbered;
-use super::{CertError, Leaf, tls};
+use super::tls;
 use crate::keys::Timestamp;
 
 const ISSUER_CURE: &str =
@@ -70,15 +72,41 @@ pub(super) fn order(
         });
     };
     let mut chain = vec![rest.remove(leaf)];
+    check_leaf(&chain[0]).map_err(|what| problem(what, "have one issued with serverAuth"))?;
+    not_ended(&chain[0], cert, now)?;
     let mut at = 0;
     while let Some(child) = chain.get(at) {
+        // By name first: a CA with a new key often keeps its name.
         let issuer = child.facts.issuer.clone();
-        let (issuers, others) = rest
+        let below = format!("block {} ({})", child.block, child.facts.shown);
+        let (named, others) = rest
             .into_iter()
             .partition::<Vec<_>, _>(|link| link.facts.subject == issuer);
         rest = others;
-        chain.extend(issuers.into_iter().map(|link| Link { issued: at, ..link }));
+        let mut fault = None;
+        let before = chain.len();
+        for link in named {
+            let link = Link { issued: at, ..link };
+            match refused(&chain[..before], &link, now) {
+                None => chain.push(link),
+                Some(what) => {
+                    let (block, shown) = (link.block, &link.facts.shown);
+                    fault.get_or_insert(format!(
+                        "is refused by clients: block {block} ({shown}) does not vouch for \
+                         {below}: {what}"
+                    ));
+                    rest.push(link);
+                }
+            }
+        }
+        // One that is self-signed needs nobody else.
+        if let Some(fault) = fault.filter(|_| chain.len() == before && !chain[at].is_root()) {
+            return Err(problem(fault, ISSUER_CURE));
+        }
         at += 1;
+    }
+    for link in &chain {
+        not_ended(link, cert, now)?;
     }
     if let Some(link) = rest.first() {
         let what = format!(
@@ -87,49 +115,49 @@ pub(super) fn order(
         );
         return Err(problem(what, ISSUER_CURE));
     }
-    for (at, link) in chain.iter().enumerate() {
-        let (block, shown) = (link.block, &link.facts.shown);
-        if link.facts.not_after <= now {
-            return Err(CertError::BlockExpired {
-                path: cert.to_owned(),
-                block,
-                subject: shown.clone(),
-                not_after: link.facts.not_after,
-            });
-        }
-        if at == 0 && !link.facts.for_servers {
-            let what = format!("is not for servers (extendedKeyUsage): block {block} ({shown})");
-            return Err(problem(what, "have one issued with serverAuth"));
-        }
-        if at > 0 && !link.facts.is_ca {
-            let what = format!("holds an issuer that is no CA: block {block} ({shown})");
-            return Err(problem(what, ISSUER_CURE));
-        }
-        if let Some(what) = refused(&chain, at, now) {
-            let below = &chain[link.issued];
-            let what = if at == 0 {
-                format!("is refused by clients ({what})")
-            } else {
-                format!(
-                    "is refused by clients: block {block} ({shown}) does not vouch for block {} \
-                     ({}): {what}",
-                    below.block, below.facts.shown
-                )
-            };
-            return Err(problem(what, ISSUER_CURE));
-        }
-    }
     let lives = chain.iter().map(|link| Leaf::of(&link.facts)).collect();
     Ok((chain.into_iter().map(|link| link.der).collect(), lives))
 }
 
-/// Why a client that trusts the one at `anchor` refuses the first; none where it
-/// takes it, or where the file does not say enough.
-fn refused(chain: &[Link], anchor: usize, now: Timestamp) -> Option<String> {
-    let (leaf, top) = (chain.first()?, chain.get(anchor)?);
+impl Link {
+    fn is_root(&self) -> bool {
+        self.facts.is_ca && self.facts.subject == self.facts.issuer
+    }
+}
+
+fn not_ended(link: &Link, path: &Path, now: Timestamp) -> Result<(), CertError> {
+    if link.facts.not_after > now {
+        return Ok(());
+    }
+    Err(CertError::BlockExpired {
+        path: path.to_owned(),
+        block: link.block,
+        subject: link.facts.shown.clone(),
+        not_after: link.facts.not_after,
+    })
+}
+
+fn check_leaf(leaf: &Link) -> Result<(), String> {
+    if leaf.facts.for_servers {
+        return Ok(());
+    }
+    let (block, shown) = (leaf.block, &leaf.facts.shown);
+    Err(format!(
+        "is not for servers (extendedKeyUsage): block {block} ({shown})"
+    ))
+}
+
+/// Why a client that trusts `top`, which is to have issued one of the chain, refuses
+/// the chain's first; none where it takes it, or where that can't be told.
+fn refused(chain: &[Link], top: &Link, now: Timestamp) -> Option<String> {
+    // A trusted one is believed to be a CA, whatever it says of itself.
+    if !top.facts.is_ca {
+        return Some("it is no CA's".to_owned());
+    }
+    let leaf = chain.first()?;
     // A CA's own certificate as a server's is odd, and said elsewhere; one that names
-    // no host is, too. The leaf alone says nothing of its issuer.
-    if leaf.facts.is_ca || (anchor == 0 && leaf.facts.subject != leaf.facts.issuer) {
+    // no host is, too.
+    if leaf.facts.is_ca {
         return None;
     }
     let host = server_name(leaf.facts.names.first()?)?;
@@ -139,9 +167,12 @@ fn refused(chain: &[Link], anchor: usize, now: Timestamp) -> Option<String> {
         between.push(chain.get(at)?.der.clone());
         at = chain.get(at)?.issued;
     }
-    // One that is not valid yet is warned of elsewhere.
-    let starts = chain.iter().map(|link| link.facts.not_before);
-    let at = starts.fold(now, Timestamp::max);
+    // One that has ended is told by its end, and one that is not valid yet is warned of
+    // elsewhere: here it is the day when all of them are valid, if there is one.
+    let path = || chain.iter().chain([top]).map(|link| &link.facts);
+    let ends = path().map(|facts| facts.not_after);
+    let last = ends.fold(now, Timestamp::min);
+    let at = path().map(|f| f.not_before).fold(last, Timestamp::max);
     let mut roots = rustls::RootCertStore::empty();
     if let Err(error) = roots.add(top.der.clone()) {
         return Some(error.to_string());

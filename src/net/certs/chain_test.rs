@@ -145,7 +145,7 @@ fn what_clients_would_refuse_is_refused_with_its_block() {
                 no_ca: true,
                 ..Odd::default()
             },
-            "an issuer that is no CA: block 2 (CN=middle)",
+            "block 2 (CN=middle) does not vouch for block 1 (CN=server): it is no CA's",
         ),
     ] {
         let site = Site::new(&odd);
@@ -209,6 +209,28 @@ fn new_files_are_taken_and_bad_ones_change_nothing() {
     assert!(own.reread().unwrap());
     assert_ne!(own.current.chain(), before);
     assert!(!own.reread().unwrap());
+}
+
+#[test]
+fn names_alone_decide_nothing() {
+    // A server that is called like its CA, and a CA that was made anew under its name.
+    let mut site = Site::new(&Odd::default());
+    let ca = make("server", None, &Odd::default());
+    let mut params = CertificateParams::new(["gw.example.com".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "server");
+    let key = KeyPair::generate().unwrap();
+    site.server.pem = params.signed_by(&key, &ca.issuer).unwrap().pem();
+    site.server.key = key.serialize_pem();
+    assert_eq!(site.served(&site.server.pem).len(), 1);
+
+    let site = Site::new(&Odd::default());
+    let twin = make("middle", None, &Odd::default()).pem;
+    let chain = format!("{}{}{twin}", site.server.pem, site.middle.pem);
+    let error = site.open(&chain).err().unwrap().to_string();
+    assert!(
+        error.contains("issued none of the others: block 3"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
+use super::error::CertError;
+use super::life::{Leaf, now};
 use super::tls::{self, CHAIN_CURE, Current};
-use super::{CertError, Leaf, chain, files, now, parse, pem};
+use super::{chain, files, parse, pem};
 
 /// What is served of the files, and what is known of it.
 pub(super) struct Own {

@@ -15,6 +15,8 @@ struct Tls {
     server: RedisServer,
     url: String,
     ca: String,
+    cert: String,
+    key: String,
 }
 
 impl Tls {
@@ -46,6 +48,8 @@ impl Tls {
             server,
             url,
             ca: ca.pem(),
+            cert: leaf.pem(),
+            key: key.serialize_pem(),
         }
     }
 
@@ -86,6 +90,52 @@ async fn tls_takes_a_certificate_of_the_given_ca_alone() {
     let empty = one.open(&one.url, Some("no PEM")).await;
     let empty = empty.map(|store| store.id());
     assert!(matches!(empty, Err(RedisOpenError::Ca(_))), "{empty:?}");
+}
+
+#[tokio::test]
+async fn redis_changes_its_ca_while_both_are_trusted() {
+    let (one, other) = (Tls::start(), Tls::start());
+    let store = one.open(&one.url, Some(&one.ca)).await.unwrap();
+    let password = || None;
+    let new = |ca: String| Some(ca.into_bytes());
+    assert!(!store.renew_login(password(), new(one.ca.clone())).unwrap());
+    // Joined as `cat` joins files without a line end.
+    let both = format!("{}{}", one.ca.trim_end(), other.ca);
+    assert!(store.renew_login(password(), new(both)).unwrap());
+    let damaged = new(one.ca.replace("-----END", "END"));
+    let error = store.renew_login(password(), damaged).unwrap_err();
+    assert!(matches!(error, RedisOpenError::Ca(_)), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let mut raw = one.server.raw().await;
+    let mut change = redis::cmd("CONFIG");
+    change.arg("SET");
+    change.arg(&["tls-cert-file", &file("new.pem", &other.cert)]);
+    change.arg(&["tls-key-file", &file("new.key", &other.key)]);
+    // Redis reads its own CA again along with them.
+    change.arg(&["tls-ca-cert-file", &file("ca.pem", &one.ca)]);
+    let () = change.query_async(&mut raw).await.unwrap();
+    let mut kill = redis::cmd("CLIENT");
+    let kill = kill.arg(&["KILL", "USER", "muster"]);
+    let cut: u64 = kill.query_async(&mut raw).await.unwrap();
+    assert!(cut > 0);
+    let id = new_key("k").id;
+    eventually(
+        "an answer of the server with the other certificate",
+        async || store.load(id).await.is_ok(),
+    )
+    .await;
+    let old = one.open(&one.url, Some(&one.ca)).await;
+    let refused = old.map(|store| store.id()).unwrap_err();
+    assert!(
+        matches!(refused, RedisOpenError::Certificate(_)),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -258,6 +258,11 @@ impl Process {
         terminate(&self.child).await;
     }
 
+    /// SIGHUP: it reads its files again.
+    pub async fn hang_up(&self) {
+        signal(&self.child, "-HUP").await;
+    }
+
     /// Waits at most `bound` for its end: the exit code and its log.
     pub async fn ended(self, bound: Duration) -> (Option<i32>, String) {
         ended(self.child, self.log, bound).await
@@ -273,8 +278,12 @@ impl Process {
 }
 
 async fn terminate(child: &Child) {
+    signal(child, "-TERM").await;
+}
+
+async fn signal(child: &Child, signal: &str) {
     let id = child.id().expect("it runs").to_string();
-    let kill = Command::new("kill").args(["-TERM", &id]).status();
+    let kill = Command::new("kill").args([signal, &id]).status();
     assert!(kill.await.unwrap().success());
 }
 
