@@ -25,7 +25,6 @@ mod outcomes;
 mod output;
 mod pages;
 mod rejections;
-mod reload;
 mod secret_file;
 mod serve;
 mod sessions;

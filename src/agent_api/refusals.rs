@@ -47,6 +47,10 @@ pub(super) struct Refusals {
 
 impl Refusals {
     pub fn new(metrics: Arc<Metrics>, rejections: Arc<Rejections>) -> Self {
+        // At zero from the start: an alert sees the first refusal as a change.
+        for reason in Reason::ALL.into_iter().filter(|r| r.ends_calls()) {
+            let _ = metrics.refusals.get_or_create(&label(reason));
+        }
         Self {
             metrics,
             rejections,
@@ -55,10 +59,7 @@ impl Refusals {
 
     /// Counts one; `key` is one that the store knows.
     pub fn note(&self, reason: Reason, key: Option<KeyId>, caller: &Caller) {
-        let label = registry::Reason {
-            reason: reason.as_str(),
-        };
-        self.metrics.refusals.get_or_create(&label).inc();
+        self.metrics.refusals.get_or_create(&label(reason)).inc();
         if let Some(address) = caller.address {
             self.rejections.record(Group {
                 reason,
@@ -67,5 +68,11 @@ impl Refusals {
                 address,
             });
         }
+    }
+}
+
+fn label(reason: Reason) -> registry::Reason {
+    registry::Reason {
+        reason: reason.as_str(),
     }
 }

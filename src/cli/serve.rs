@@ -11,16 +11,16 @@ use clap::{ArgMatches, Args};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use super::connect::DEFAULT_DATA_DIR;
 use super::error::CliError;
 use super::log;
 use super::output::{Console, clean};
-use super::reload::Reload;
 use crate::control::agent_config::quote::quoted;
 use crate::net::address::AgentAddress;
-use crate::server::config::{Config, LogFormat, Settings};
-use crate::server::{Addresses, FirstToken, Server};
+use crate::server::config::{Config, ConfigError, LogFormat, Settings};
+use crate::server::{Addresses, FirstToken, ReloadHandle, Server};
 
 /// After a clean shutdown nothing should be left to do; what is left all the
 /// same gets this time.
@@ -56,33 +56,33 @@ pub(super) fn run(
         args.config.as_deref(),
         std::env::vars_os(),
     )?;
-    let format = config.log.format;
     // Its drop writes what waits.
-    let (_log, set_filter) = log::start(&config.log)?;
-    let matches = matches.clone();
-    let again = move || {
-        let (settings, file) = (args.settings.clone(), args.config.as_deref());
-        Config::load(settings, &matches, file, std::env::vars_os())
+    let (_guard, set_filter) = log::start(&config.log)?;
+    let log = RunningLog {
+        set_filter,
+        config: config.clone(),
+        reread: Box::new({
+            let matches = matches.clone();
+            move || {
+                let (settings, file) = (args.settings.clone(), args.config.as_deref());
+                Config::load(settings, &matches, file, std::env::vars_os())
+            }
+        }),
     };
-    let reload = Reload::new(config.clone(), set_filter, again);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(CliError::Runtime)?;
-    let served = runtime.block_on(serve(config, format, reload, console));
+    let served = runtime.block_on(serve(config, log, console));
     // Dropping it would wait for a blocked disk, and deaf to signals at that.
     runtime.shutdown_timeout(HARD_END);
     served
 }
 
-async fn serve(
-    config: Config,
-    format: LogFormat,
-    reload: Reload,
-    console: &mut Console,
-) -> Result<(), CliError> {
+async fn serve(config: Config, log: RunningLog, console: &mut Console) -> Result<(), CliError> {
     // From the first: before it is caught it would end the process.
     let hangup = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
+    let format = config.log.format;
     let stop = stop_on_signals()?;
     let data_dir = config.data_dir.clone();
     let dialled = config.tls.agent_address.clone();
@@ -105,7 +105,7 @@ async fn serve(
     } else {
         console.print(&ready.in_words(&data_dir, &program()))
     };
-    tokio::spawn(reload.run(hangup, server.reload_handle()));
+    tokio::spawn(log.reload_on(hangup, server.reload_handle()));
     server.run(stop.cancelled_owned()).await?;
     Ok(())
 }
@@ -146,6 +146,46 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// The log of a gateway that runs, and how its filter is read again.
+struct RunningLog {
+    set_filter: log::SetFilter,
+    config: Config,
+    reread: Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>,
+}
+
+impl RunningLog {
+    /// At each SIGHUP: the filter from the configuration, and the gateway's files.
+    async fn reload_on(mut self, mut hangup: Signal, gateway: ReloadHandle) {
+        while hangup.recv().await.is_some() {
+            tracing::info!(signal = "SIGHUP", "reading the files again");
+            let reread = self.reread();
+            gateway.config_failed(reread.is_err());
+            if let Err(error) = reread {
+                tracing::error!(error, "the configuration can't be used; the old one stays");
+            }
+            gateway.ask();
+        }
+    }
+
+    fn reread(&mut self) -> Result<(), String> {
+        let mut config = (self.reread)().map_err(|error| error.to_string())?;
+        let filter = config.log.filter.clone();
+        if filter != self.config.log.filter {
+            let read = EnvFilter::try_new(&filter).map_err(|error| error.to_string())?;
+            (self.set_filter)(read)?;
+            tracing::info!(filter, "another log filter");
+            self.config.log.filter = filter;
+        }
+        config.log.filter.clone_from(&self.config.log.filter);
+        if config != self.config {
+            tracing::warn!(
+                "settings other than the log's filter have changed; they need a restart"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,10 @@ pub(super) struct Connections {
 
 impl Connections {
     pub fn observed(metrics: Arc<Metrics>, rejections: Arc<Rejections>) -> Arc<dyn Observer> {
+        // At zero from the start: an alert sees the first refusal as a change.
+        for reason in Refused::ALL.into_iter().filter(|r| r.ends_connections()) {
+            let _ = metrics.connections_refused.get_or_create(&label(reason));
+        }
         Arc::new(Self {
             metrics,
             rejections,
@@ -50,11 +54,14 @@ impl Observer for Connections {
             agent: None,
             address: peer.ip(),
         });
-        let reason = Reason {
-            reason: reason.as_str(),
-        };
         let refused = &self.metrics.connections_refused;
-        refused.get_or_create(&reason).inc();
+        refused.get_or_create(&label(why)).inc();
+    }
+}
+
+fn label(reason: Refused) -> Reason {
+    Reason {
+        reason: reason.as_str(),
     }
 }
 

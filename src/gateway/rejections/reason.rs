@@ -1,7 +1,8 @@
 //! The reasons of a refusal, and their words for an operator.
 //!
-//! Invariant: the set is closed, so that it can be a metric's label;
-//! `docs/refusals.md` has the same words, which a test compares.
+//! Invariant: the set is closed, so that it can be a metric's label; lists,
+//! events, metrics and `docs/refusals.md` take their words from here, which
+//! tests compare.
 
 /// Why a call or a connection of an agent was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,6 +83,36 @@ impl Reason {
     /// What to do about it.
     pub fn cure(self) -> &'static str {
         self.words().2
+    }
+
+    /// Whether connections are refused for it, before they carry a call:
+    /// `muster_connections_refused_total`.
+    pub fn ends_connections(self) -> bool {
+        match self {
+            Self::TlsCertificateRefused
+            | Self::NotTls
+            | Self::TlsFailed
+            | Self::TlsTimeout
+            | Self::TooManyConnections
+            | Self::TooManyConnectionsFromAddress
+            | Self::Draining => true,
+            Self::NoKey
+            | Self::NotAKey
+            | Self::DamagedKey
+            | Self::UnknownKey
+            | Self::KeyRevoked
+            | Self::KeyExpired
+            | Self::StaleTelemetryKey
+            | Self::TooManyAgents
+            | Self::StoreUnavailable
+            | Self::BadResourceId => false,
+        }
+    }
+
+    /// Whether calls are refused for it: `muster_refusals_total`. A gateway that
+    /// stops refuses both.
+    pub fn ends_calls(self) -> bool {
+        !self.ends_connections() || self == Self::Draining
     }
 
     /// The word, the meaning, the cure.
@@ -216,6 +247,20 @@ mod tests {
         }
     }
 
+    fn counted_by(reason: Reason) -> String {
+        let metrics = [
+            (reason.ends_calls(), "muster_refusals_total"),
+            (
+                reason.ends_connections(),
+                "muster_connections_refused_total",
+            ),
+        ];
+        let counted = metrics.into_iter().filter(|(counts, _)| *counts);
+        let samples =
+            counted.map(|(_, name)| format!("`{name}{{reason=\"{}\"}}`", reason.as_str()));
+        samples.collect::<Vec<_>>().join(", ")
+    }
+
     /// The page has a section `## WORD` for each reason and no other.
     #[test]
     fn the_page_and_the_code_say_the_same() {
@@ -235,6 +280,7 @@ mod tests {
             assert_eq!(line("- **It means:** "), [reason.meaning()], "{title}");
             assert_eq!(line("- **What to do:** "), [reason.cure()], "{title}");
             assert_eq!(line("- **The agent's log:** ").len(), 1, "{title}");
+            assert_eq!(line("- **Counted by:** "), [counted_by(*reason)], "{title}");
         }
     }
 }

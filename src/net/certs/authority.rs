@@ -16,10 +16,11 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::error::CertError;
 use super::files::{self, Access};
 use super::names::Name;
+use super::parse;
 use super::pem::{self, PemProblem, ca_pem};
-use super::{CertError, parse};
 use crate::keys::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::CertError;
+use super::error::CertError;
 pub(super) use crate::files::{Access, is_open_to_others};
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CertError {

@@ -13,9 +13,8 @@ use secrecy::ExposeSecret;
 
 use super::authority::Authority;
 use super::files::{self, Access};
-use super::life::now;
 use super::names::Name;
-use super::{CertError, leaf_of, leaf_paths};
+use super::{CertError, leaf_of, leaf_paths, now};
 use crate::keys::Timestamp;
 
 /// What is asked for.

@@ -1,12 +1,10 @@
-//! How long a certificate lives, and when to speak of its end.
-//!
-//! Must not know: files, whose certificate it is.
+//! From when to when a certificate is good, and when to say that it ends.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::names::Name;
-use super::parse::Facts;
+use super::parse;
 use crate::keys::Timestamp;
 
 /// A certificate that muster does not renew is reported this long before its end, or
@@ -21,7 +19,7 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    pub(super) fn of(facts: &Facts) -> Self {
+    pub(super) fn of(facts: &parse::Facts) -> Self {
         Self {
             names: facts.names.clone(),
             not_before: facts.not_before,

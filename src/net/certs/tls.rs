@@ -14,7 +14,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{InconsistentKeys, ServerConfig};
 
-use super::CertError;
+use super::error::CertError;
 use crate::keys::Timestamp;
 
 pub(super) fn provider() -> Arc<CryptoProvider> {

@@ -1,8 +1,8 @@
 //! What a listener reports about its connections.
 //!
 //! Owns: the reasons why connections end or never begin. Must not know: metric
-//! names, log formats. Invariant: the sets of reasons are closed, so that they
-//! can be labels of a metric.
+//! names, log formats, the words that an operator sees for a refusal. Invariant:
+//! the sets of reasons are closed, so that they can be labels of a metric.
 
 use std::net::SocketAddr;
 
@@ -87,18 +87,4 @@ pub enum RefuseReason {
     TlsDeadline,
     /// The listener began to drain during the TLS handshake.
     ShuttingDown,
-}
-
-impl RefuseReason {
-    /// For a metric's label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TooMany => "too_many",
-            Self::TooManyFromAddress => "too_many_from_address",
-            // One label for all three: the metric counts failed handshakes.
-            Self::CertificateRefused | Self::NotTls | Self::TlsFailed => "tls_failed",
-            Self::TlsDeadline => "tls_deadline",
-            Self::ShuttingDown => "shutting_down",
-        }
-    }
 }

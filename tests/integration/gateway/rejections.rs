@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
+use super::events::events;
 use crate::admin_api::bad_input::forge;
 use crate::support::{FaultyStore, Operator, TestGateway, eventually, reason_of};
 
@@ -140,7 +141,7 @@ async fn a_client_that_distrusts_our_certificate_is_noted() {
     let wrong_ca = other.file("ca.pem");
     gateway.connect_trusting(&wrong_ca).await.unwrap_err();
     reason_seen(&operator, "TLS_CERTIFICATE_REFUSED").await;
-    let failed = "muster_connections_refused_total{reason=\"tls_failed\"}";
+    let failed = "muster_connections_refused_total{reason=\"TLS_CERTIFICATE_REFUSED\"}";
     assert_eq!(gateway.metric(failed).await, 1.0);
 }
 
@@ -160,6 +161,49 @@ async fn non_tls_bytes_a_probe_and_silence_are_told_apart() {
     let mut silent = TcpStream::connect(gateway.addresses.agent).await.unwrap();
     reason_seen(&operator, "TLS_TIMEOUT").await;
     assert!(matches!(silent.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    let reasons = ["NOT_TLS", "TLS_FAILED", "TLS_TIMEOUT"];
+    eventually("events", async || told(&operator).await == reasons).await;
+    for reason in reasons {
+        let sample = format!("muster_connections_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(gateway.metric(&sample).await, 1.0, "{reason}");
+    }
+}
+
+/// The reasons that events of refusals name, in order of their words.
+async fn told(operator: &Operator) -> Vec<String> {
+    let events = events(operator, "").await.into_iter();
+    let refused = events.filter(|event| event.kind == "rejected");
+    let reason = |event: pb::Event| event.detail.split_once(' ').unwrap().0.to_owned();
+    let mut reasons: Vec<_> = refused.map(reason).collect();
+    reasons.sort();
+    reasons
+}
+
+/// `docs/refusals.md` says by which samples each reason is counted: a gateway
+/// that has refused nobody shows these, and no other.
+#[tokio::test]
+async fn metrics_have_the_labels_that_the_page_promises() {
+    let gateway = TestGateway::start().await;
+    let (_, metrics) = gateway.ops("/metrics").await;
+    let counters = [
+        "muster_refusals_total{",
+        "muster_connections_refused_total{",
+    ];
+    let refusals = |line: &&str| counters.iter().any(|name| line.starts_with(name));
+    let samples = metrics.lines().filter(refusals);
+    let mut shown: Vec<&str> = samples
+        .map(|line| line.strip_suffix(" 0").unwrap())
+        .collect();
+    let page = include_str!("../../../docs/refusals.md");
+    let lines = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("- **Counted by:** "));
+    let mut promised: Vec<&str> = lines
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect();
+    shown.sort_unstable();
+    promised.sort_unstable();
+    assert_eq!(shown, promised);
 }
 
 #[tokio::test]
