@@ -113,7 +113,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::AgentJoined,
         Self::Rejected,
         Self::SessionOpened,
@@ -133,6 +133,9 @@ impl EventKind {
         Self::KeyUnreadable,
         Self::RevokeReasserted,
         Self::StoreNewHistory,
+        Self::StoreNeedsOperator,
+        Self::StoreWell,
+        Self::DiskLow,
     ];
 
     /// The word for it.
