@@ -118,26 +118,8 @@ impl EmbeddedStore {
         let deadline = self.shared.deadline;
         match tokio::time::timeout(deadline, blocking(work)).await {
             Ok(written) => written,
-            Err(_) => {
-                self.shared.file.is_slow(deadline);
-                let seconds = deadline.as_secs_f64();
-                Err(failed(format!("the disk has not answered for {seconds} s")).into())
-            }
+            Err(_) => Err(failed(self.shared.file.is_slow(deadline)).into()),
         }
-    }
-
-    /// Looks whether the disk takes writes, where there is a doubt.
-    ///
-    /// # Errors
-    /// [`StoreError::NoWrites`]: it does not. `Ok` says why it takes the ends of keys
-    /// alone, if so.
-    pub(super) async fn look_at_disk(&self) -> Result<Option<String>, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        let look = move || {
-            let probe = |transaction| shared.commit(transaction);
-            shared.file.heal(probe).map_err(StoreError::NoWrites)
-        };
-        self.on_disk(look).await
     }
 }
 
@@ -159,6 +141,16 @@ impl Shared {
             }
             Ok(result)
         })
+    }
+
+    /// Looks whether the disk takes writes, where there is a doubt.
+    ///
+    /// # Errors
+    /// [`StoreError::NoWrites`]: it does not. `Ok` says why it takes the ends of keys
+    /// alone, if so.
+    pub(super) fn look_at_disk(&self) -> Result<Option<String>, StoreError> {
+        let probe = |transaction| self.commit(transaction);
+        self.file.heal(probe).map_err(StoreError::NoWrites)
     }
 
     /// Commits, and notes the time in the same step.

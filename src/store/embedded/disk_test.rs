@@ -202,7 +202,7 @@ async fn a_file_that_can_not_grow_takes_writes_again_once_it_can() {
     }
     assert!(matches!(failed, Some(ChangeError::Store(_))), "{failed:?}");
     disk.set(Failing::Nothing);
-    store.look_at_disk().await.unwrap();
+    store.shared.look_at_disk().unwrap();
     store.create(new_key("after")).await.unwrap();
 }
 
@@ -221,8 +221,8 @@ async fn nothing_is_written_to_a_file_that_a_restart_would_not_find() {
     std::fs::write(&path, "something else").unwrap();
     let refused = store.revoke(id).await.unwrap_err();
     assert!(refused.to_string().contains("was replaced"), "{refused}");
-    assert!(store.look_at_disk().await.is_err());
+    assert!(store.shared.look_at_disk().is_err());
     std::fs::rename(&aside, &path).unwrap();
-    assert_eq!(store.look_at_disk().await.unwrap(), None);
+    assert_eq!(store.shared.look_at_disk().unwrap(), None);
     store.revoke(id).await.unwrap();
 }

@@ -31,7 +31,7 @@ pub(super) enum Need {
 }
 
 /// What is wrong with the disk.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Trouble {
     why: String,
     /// The file is open and takes what must not wait.
@@ -70,21 +70,24 @@ pub(super) struct StoreFile {
     /// None: it is in memory.
     place: Option<Place>,
     trouble: Mutex<Option<Trouble>>,
-    /// A read failed: the disk is to be looked at.
+    /// A read failed, or the reserve could not be laid: the disk is to be looked at.
     is_suspect: AtomicBool,
     is_healing: AtomicBool,
 }
 
 impl StoreFile {
     pub fn new(database: Database, epoch: Epoch, ways: Ways, place: Option<Place>) -> Self {
+        // Here, not with the first heartbeat: a stop does not wait for that one's disk.
+        let is_suspect = place
+            .as_ref()
+            .is_some_and(|place| place.lay_reserve().is_err());
         Self {
             slot: RwLock::new(Some(Open::ToWrite(database))),
             epoch,
             ways,
             place,
             trouble: Mutex::new(None),
-            // The first heartbeat lays the reserve.
-            is_suspect: AtomicBool::new(true),
+            is_suspect: AtomicBool::new(is_suspect),
             is_healing: AtomicBool::new(false),
         }
     }
@@ -117,11 +120,8 @@ impl StoreFile {
     where
         E: From<StoreError> + Display,
     {
-        if let Some(place) = &self.place
-            && let Err(why) = place.look()
-        {
-            self.set(why, false);
-        }
+        // What it says is the trouble that is looked at next.
+        let _ = self.look_at_place();
         if let Some(trouble) = &*self.trouble.lock()
             && !(trouble.takes_ends && need == Need::End)
         {
@@ -132,6 +132,12 @@ impl StoreFile {
             self.look_after(error);
         }
         written
+    }
+
+    /// Whether a restart would find the file.
+    fn look_at_place(&self) -> Result<(), String> {
+        let looked = self.place.as_ref().map_or(Ok(()), Place::look);
+        looked.inspect_err(|why| self.set(why.clone(), false))
     }
 
     /// Nothing is written where it can't begin.
@@ -161,13 +167,11 @@ impl StoreFile {
         self.set(why, opened.is_ok());
     }
 
-    /// The disk has not answered for `deadline`.
-    pub fn is_slow(&self, deadline: Duration) {
-        let seconds = deadline.as_secs_f64();
-        self.set(
-            format!("the disk has not answered for {seconds} s; look at it and at its load"),
-            false,
-        );
+    /// The disk has not answered for `deadline`. Returns that in words.
+    pub fn is_slow(&self, deadline: Duration) -> String {
+        let why = format!("the disk has not answered for {} s", deadline.as_secs_f64());
+        self.set(format!("{why}; look at it and at its load"), false);
+        why
     }
 
     fn set(&self, why: String, takes_ends: bool) {
@@ -214,12 +218,7 @@ impl StoreFile {
         &self,
         probe: impl FnOnce(WriteTransaction) -> Result<(), StoreError>,
     ) -> Result<Option<String>, String> {
-        if let Some(place) = &self.place
-            && let Err(why) = place.look()
-        {
-            self.set(why.clone(), false);
-            return Err(why);
-        }
+        self.look_at_place()?;
         let is_suspect = self.is_suspect.load(Ordering::Acquire);
         if self.trouble.lock().is_none() && !is_suspect {
             return Ok(None);

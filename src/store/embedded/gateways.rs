@@ -1,5 +1,7 @@
 //! The set of gateways: in memory, of the one process that holds the file's lock.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::database::EmbeddedStore;
@@ -39,11 +41,17 @@ impl GatewayStore for EmbeddedStore {
     }
 
     async fn renew(&self, heartbeat: Heartbeat) -> Result<Feed, StoreError> {
-        let unprotected = self.look_at_disk().await?;
         let after = heartbeat.position.revision;
-        let epoch = self.shared.epoch;
-        let mut feed = self.read(move |t| feed_after(t, epoch, after)).await?;
-        feed.unprotected = unprotected;
+        let shared = Arc::clone(&self.shared);
+        let look_and_read = move || {
+            let unprotected = shared.look_at_disk()?;
+            let feed = shared.file.read(|t| feed_after(t, shared.epoch, after))?;
+            Ok::<_, StoreError>(Feed {
+                unprotected,
+                ..feed
+            })
+        };
+        let feed = self.on_disk(look_and_read).await?;
         self.note(heartbeat.gateway, &heartbeat.outcomes);
         self.keep_time();
         let now = self.shared.clock.now();

@@ -58,8 +58,7 @@ impl Place {
         if !fs::metadata(&path).is_ok_and(|file| file.len() == RESERVE_BYTES as u64) {
             files::write(&path, &vec![0; RESERVE_BYTES], Access::Secret)?;
         }
-        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        if files::free_bytes(dir.unwrap_or(Path::new(".")))? >= RESERVE_BYTES as u64 {
+        if files::free_bytes(files::dir_of(&self.path))? >= RESERVE_BYTES as u64 {
             return Ok(());
         }
         self.give_up_reserve();
