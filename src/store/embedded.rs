@@ -35,5 +35,6 @@ mod transaction;
 pub use compaction::{Compacted, compact};
 pub use database::EmbeddedStore;
 pub use host_clock::{Clocks, accept_host_clock, clocks};
+pub use open::DISK_DEADLINE;
 pub(crate) use open::OpenError;
 pub use scan::{hold, scan};

@@ -16,6 +16,7 @@ mod events;
 mod feed;
 mod gateway_rows;
 mod gateways;
+mod info;
 mod keys;
 mod markers;
 mod memory;

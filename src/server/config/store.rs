@@ -15,6 +15,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer};
 
+use crate::store::embedded::DISK_DEADLINE;
 use crate::store::redis::RedisUrl;
 
 /// A master that is cut off from its replicas stops by itself: the largest
@@ -92,7 +93,7 @@ impl Default for StoreConfig {
             redis_connect_deadline: Duration::from_secs(2),
             redis_answer_deadline: Duration::from_secs(2),
             min_free_disk: 256 << 20,
-            disk_deadline: Duration::from_secs(10),
+            disk_deadline: DISK_DEADLINE,
         }
     }
 }

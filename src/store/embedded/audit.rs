@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::database::{EmbeddedStore, failed};
+use super::file::Need;
 use super::schema::AUDIT;
 use super::sequence;
 use crate::keys::{Id, Timestamp};
@@ -20,7 +21,7 @@ impl AuditStore for EmbeddedStore {
         number: u64,
     ) -> Result<bool, StoreError> {
         let clock = self.shared.clock.clone();
-        self.put_end(move |t| {
+        self.put_if(Need::End, move |t| {
             let appended = append(t, deeds, writer, number, clock.now())?;
             Ok((appended, appended))
         })
@@ -36,8 +37,10 @@ impl AuditStore for EmbeddedStore {
     }
 
     async fn trim_audit(&self, before: Timestamp, keep: u64) -> Result<(), StoreError> {
-        self.put_if(move |t| trim(t, before, keep).map(|()| ((), true)))
-            .await
+        self.put_if(Need::Other, move |t| {
+            trim(t, before, keep).map(|()| ((), true))
+        })
+        .await
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::database::{EmbeddedStore, failed};
+use super::file::Need;
 use super::schema::META;
 use crate::store::claims::ClaimStore;
 use crate::store::error::StoreError;
@@ -12,7 +13,8 @@ use crate::store::error::StoreError;
 impl ClaimStore for EmbeddedStore {
     async fn claim(&self, name: &str, value: &str) -> Result<String, StoreError> {
         let (name, value) = (name.to_owned(), value.to_owned());
-        self.put_if(move |t| take(t, &name, &value)).await
+        self.put_if(Need::Other, move |t| take(t, &name, &value))
+            .await
     }
 }
 

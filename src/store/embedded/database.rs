@@ -76,12 +76,15 @@ impl EmbeddedStore {
         &self,
         step: impl FnOnce(&WriteTransaction) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
-        self.put_if(move |t| step(t).map(|()| ((), true))).await
+        self.put_if(Need::Other, move |t| step(t).map(|()| ((), true)))
+            .await
     }
 
-    /// The same, unless the step says that nothing had to be written.
+    /// The same, unless the step says that nothing had to be written; `need` says
+    /// whether it may wait for a better disk.
     pub(super) async fn put_if<T, E>(
         &self,
+        need: Need,
         step: impl FnOnce(&WriteTransaction) -> Result<(T, bool), E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -89,20 +92,7 @@ impl EmbeddedStore {
         E: From<StoreError> + Display + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
-        self.on_disk(move || shared.write(Need::Other, step)).await
-    }
-
-    /// The same of what must not wait for a better disk.
-    pub(super) async fn put_end<T, E>(
-        &self,
-        step: impl FnOnce(&WriteTransaction) -> Result<(T, bool), E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Display + Send + 'static,
-    {
-        let shared = Arc::clone(&self.shared);
-        self.on_disk(move || shared.write(Need::End, step)).await
+        self.on_disk(move || shared.write(need, step)).await
     }
 
     /// Runs a write off the async threads, and waits for it no longer than is allowed:

@@ -8,7 +8,7 @@ use redb::StorageBackend;
 
 use super::database::EmbeddedStore;
 use super::file::{StoreFile, Ways};
-use super::open::{open_over, prepare};
+use super::open::{DISK_DEADLINE, open_over, prepare};
 use crate::keys::{KeyId, Kind, mint};
 use crate::store::clock::StoreClock;
 use crate::store::{
@@ -103,7 +103,7 @@ fn store_on(disk: &Disk) -> EmbeddedStore {
         to_read: Box::new(|| None),
     };
     let file = StoreFile::new(database, identity.epoch, ways, None);
-    EmbeddedStore::new(file, &identity, clock, std::time::Duration::from_secs(10))
+    EmbeddedStore::new(file, &identity, clock, DISK_DEADLINE)
 }
 
 fn new_key(name: &str) -> NewKey {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 
 use super::database::{EmbeddedStore, failed};
+use super::file::Need;
 use super::schema::{EVENTS, META};
 use super::sequence;
 use crate::keys::{Epoch, Timestamp};
@@ -19,8 +20,10 @@ impl EventStore for EmbeddedStore {
         once: AppendOnce,
         keep: u64,
     ) -> Result<bool, StoreError> {
-        self.put_if(move |t| append(t, events, once, keep).map(|done| (done, done)))
-            .await
+        self.put_if(Need::Other, move |t| {
+            append(t, events, once, keep).map(|done| (done, done))
+        })
+        .await
     }
 
     async fn events_after(&self, after: u64, limit: usize) -> Result<EventPage, StoreError> {

@@ -63,8 +63,8 @@ pub enum OpenError {
 /// file's pages, too, and gives them up when memory is short.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// How long a write may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long the disk may take for a write, where nothing else is said.
+pub const DISK_DEADLINE: Duration = Duration::from_secs(10);
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
@@ -95,7 +95,7 @@ impl EmbeddedStore {
     /// # Errors
     /// Those of [`Self::open`].
     pub fn open_on(path: &Path, host: Arc<dyn HostClock>) -> Result<Self, OpenError> {
-        Self::open_with(path, host, DEADLINE)
+        Self::open_with(path, host, DISK_DEADLINE)
     }
 
     fn open_with(
@@ -124,7 +124,12 @@ impl EmbeddedStore {
             to_read: Box::new(|| None),
         };
         let file = StoreFile::new(database, identity.epoch, ways, None);
-        Ok(Self::new(file, &identity, StoreClock::default(), DEADLINE))
+        Ok(Self::new(
+            file,
+            &identity,
+            StoreClock::default(),
+            DISK_DEADLINE,
+        ))
     }
 }
 

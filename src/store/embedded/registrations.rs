@@ -7,6 +7,7 @@ use redb::{ReadTransaction, ReadableTable, Table, TableError, WriteTransaction};
 use uuid::Uuid;
 
 use super::database::{EmbeddedStore, failed};
+use super::file::Need;
 use super::schema::{AGENTS, BY_AGENT, Place, REGISTRATIONS, USES};
 use crate::keys::{KeyId, Timestamp};
 use crate::store::codec::{decode, encode, key_id};
@@ -45,8 +46,10 @@ impl InstanceStore for EmbeddedStore {
     }
 
     async fn save_instances(&self, batch: InstanceBatch) -> Result<Vec<Uuid>, StoreError> {
-        self.put_if(move |t| save(t, &batch).map(|gone| (gone, true)))
-            .await
+        self.put_if(Need::Other, move |t| {
+            save(t, &batch).map(|gone| (gone, true))
+        })
+        .await
     }
 
     async fn forget_registrations(&self, key: KeyId) -> Result<(), StoreError> {

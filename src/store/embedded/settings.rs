@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::database::{EmbeddedStore, failed};
+use super::file::Need;
 use super::schema::META;
 use crate::store::error::StoreError;
 use crate::store::settings::SettingStore;
@@ -24,7 +25,7 @@ impl SettingStore for EmbeddedStore {
 
     async fn set(&self, name: &str, value: &str) -> Result<Option<String>, StoreError> {
         let (name, value) = (name.to_owned(), value.to_owned());
-        self.put_if(move |transaction| {
+        self.put_if(Need::Other, move |transaction| {
             let mut meta = transaction.open_table(META).map_err(failed)?;
             let before = get(&meta, &name)?;
             let row = format!("{PREFIX}{name}");

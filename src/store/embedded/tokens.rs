@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::database::{EmbeddedStore, failed};
+use super::file::Need;
 use super::schema::TOKENS;
 use crate::keys::{Timestamp, TokenId};
 use crate::store::codec::{TokenRow, decode, encode, token_id};
@@ -31,7 +32,8 @@ impl TokenStore for EmbeddedStore {
 
     async fn revoke_token(&self, id: TokenId) -> Result<TokenRecord, TokenChangeError> {
         let clock = self.shared.clock.clone();
-        self.put_end(move |t| revoke(t, id, clock.now())).await
+        self.put_if(Need::End, move |t| revoke(t, id, clock.now()))
+            .await
     }
 }
 

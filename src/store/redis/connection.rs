@@ -193,17 +193,3 @@ fn spoils(error: &RedisError) -> bool {
         _ => error.is_timeout() || error.is_connection_dropped(),
     }
 }
-
-/// The version that a server says it is, `7.0.15`.
-pub(super) async fn server_version(
-    mut connection: MultiplexedConnection,
-) -> Result<String, RedisError> {
-    let info: String = redis::cmd("INFO")
-        .arg("server")
-        .query_async(&mut connection)
-        .await?;
-    let version = info
-        .lines()
-        .find_map(|line| line.strip_prefix("redis_version:"));
-    Ok(version.unwrap_or("0").trim().to_owned())
-}

@@ -7,6 +7,7 @@
 use redis::{Pipeline, Value, cmd};
 
 use super::error::RedisOpenError;
+use super::info::field;
 use super::open::random_epoch_text;
 use super::options::RedisOptions;
 use super::schema::{
@@ -223,9 +224,7 @@ impl CopyTarget {
             let begun = mark.unwrap_or_else(|| "another time".into());
             return Err(RedisOpenError::Copying { begun });
         }
-        let replid = info
-            .lines()
-            .find_map(|line| line.strip_prefix("master_replid:"));
+        let replid = field(&info, "master_replid");
         let mut make = redis::pipe();
         make.atomic();
         let mut set = |field: &str, value: &str| {
@@ -233,7 +232,7 @@ impl CopyTarget {
         };
         set(FIELD_FORMAT, FORMAT);
         set(FIELD_STORE_ID, &id.to_string());
-        set(FIELD_REPLID, replid.unwrap_or("").trim());
+        set(FIELD_REPLID, replid.unwrap_or(""));
         set(FIELD_EPOCH, &random_epoch_text()?);
         set(FIELD_REVISION, &end.revision.to_string());
         if end.revision > Revision(0) {

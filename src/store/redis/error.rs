@@ -72,31 +72,29 @@ pub enum RedisOpenError {
     NoRandomness(String),
 }
 
-/// What Redis refuses writes with, and what helps; whether only an operator can.
-const REFUSALS: [(&str, bool, &str); 5] = [
+/// What Redis refuses writes with, and what helps.
+const REFUSALS: [(&str, &str); 5] = [
     (
         "OOM",
-        true,
         "Redis is out of memory: raise its maxmemory, or free memory; its maxmemory-policy must \
          stay noeviction",
     ),
     (
         "MISCONF",
-        true,
         "Redis can't save to its disk: free space there, see its log",
     ),
     (
         "READONLY",
-        false,
         "this Redis is a replica: give its master as --store, or redis-sentinel://",
     ),
-    ("LOADING", false, "Redis is loading its data: wait for it"),
+    ("LOADING", "Redis is loading its data: wait for it"),
     (
         "NOREPLICAS",
-        false,
         "fewer replicas than min-replicas-to-write are well: mend them",
     ),
 ];
+/// Those that do not pass in a failover or after a restart.
+const LASTING: [&str; 2] = ["OOM", "MISCONF"];
 
 /// An answer that says no says that nothing was written: the script looks before
 /// it writes, and Redis refuses none of its later writes.
@@ -110,17 +108,19 @@ pub(super) fn failed(error: RedisError) -> StoreError {
 
 /// What Redis said when it refused a write.
 pub(super) fn refused(text: String) -> StoreError {
-    match known_refusal(&text) {
-        Some((_, true, cure)) => StoreError::NoWrites(format!("{cure} ({text})")),
-        Some((_, false, cure)) => StoreError::NotWritten(format!("{cure} ({text})")),
-        None => StoreError::NotWritten(text),
-    }
+    known_refusal(&text).unwrap_or(StoreError::NotWritten(text))
 }
 
-/// Whether Redis refuses all writes with that.
-pub(super) fn known_refusal(text: &str) -> Option<&'static (&'static str, bool, &'static str)> {
+/// The error of a text that says that Redis refuses all writes.
+pub(super) fn known_refusal(text: &str) -> Option<StoreError> {
     let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
-    words.find_map(|word| REFUSALS.iter().find(|(known, ..)| *known == word))
+    let known = |word| REFUSALS.iter().find(|(known, _)| *known == word);
+    let (word, cure) = words.find_map(known)?;
+    let told = format!("{cure} ({text})");
+    Some(match LASTING.contains(word) {
+        true => StoreError::NoWrites(told),
+        false => StoreError::NotWritten(told),
+    })
 }
 
 /// A refused login does not pass by itself, nor does a wrong certificate.

@@ -1,8 +1,11 @@
 //! Whether Redis may throw keys away when its memory is full.
 
+use super::info::field;
+
 /// What has to be changed, in words, by the master's `INFO memory`; `None`: nothing.
 pub(super) fn evicts(info: &str) -> Option<String> {
-    let policy = policy(info)?;
+    // Servers that do not say it are taken at their default, noeviction.
+    let policy = field(info, "maxmemory_policy")?;
     (policy != "noeviction").then(|| {
         format!(
             "Redis may throw keys away when its memory is full (maxmemory-policy {policy}), and \
@@ -10,13 +13,6 @@ pub(super) fn evicts(info: &str) -> Option<String> {
              maxmemory-policy noeviction, then CONFIG REWRITE)"
         )
     })
-}
-
-/// Servers that do not say it are taken at their default, noeviction.
-fn policy(info: &str) -> Option<&str> {
-    info.lines()
-        .find_map(|line| line.strip_prefix("maxmemory_policy:"))
-        .map(str::trim)
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::{Link, Repeat, Target, server_version};
+use super::connection::{Link, Repeat, Target};
 use super::error::{MINIMUM, RedisOpenError, login};
+use super::info;
 use super::memory::evicts;
 use super::options::RedisOptions;
 use super::replicas::Replicas;
@@ -44,19 +45,12 @@ impl RedisStore {
         let target = Target::new(&options)?;
         let schema = Schema::new(&options.prefix);
         let loads = Link::new(target.clone());
-        let version: String = loads
-            .ask(Repeat::Harmless, server_version)
-            .await
-            .map_err(login)?;
+        let version = info::server_version(&loads).await.map_err(login)?;
         if !new_enough(&version) {
             return Err(RedisOpenError::TooOld { found: version });
         }
-        let memory = loads.ask(Repeat::Harmless, |mut connection| async move {
-            let mut info = cmd("INFO");
-            info.arg("memory");
-            info.query_async::<String>(&mut connection).await
-        });
-        if let Some(why) = evicts(&memory.await.map_err(login)?) {
+        let memory = info::ask(&loads, "memory").await.map_err(login)?;
+        if let Some(why) = evicts(&memory) {
             return Err(RedisOpenError::Evicts(why));
         }
         let found = identity(&loads, &schema).await?;
@@ -174,20 +168,13 @@ async fn create(link: &Link, schema: &Schema) -> Result<Id, RedisOpenError> {
     let id = Id::random().map_err(random)?;
     let epoch = random_epoch_text()?;
     let meta = schema.meta();
-    let info = link.ask(Repeat::Harmless, |mut connection| async move {
-        let mut info = cmd("INFO");
-        info.arg("replication");
-        info.query_async::<String>(&mut connection).await
-    });
-    let info = info.await.map_err(login)?;
-    let replid = info
-        .lines()
-        .find_map(|line| line.strip_prefix("master_replid:"));
+    let info = info::ask(link, "replication").await.map_err(login)?;
+    let replid = info::field(&info, "master_replid");
     let mut make = redis::pipe();
     make.atomic()
         .hset_nx(&meta, FIELD_FORMAT, FORMAT)
         .hset_nx(&meta, FIELD_STORE_ID, id.to_string())
-        .hset_nx(&meta, FIELD_REPLID, replid.unwrap_or("").trim())
+        .hset_nx(&meta, FIELD_REPLID, replid.unwrap_or(""))
         .hset_nx(&meta, FIELD_EPOCH, &epoch)
         .hset_nx(&meta, FIELD_REVISION, 0);
     let made = link.ask(Repeat::Harmless, |mut connection| {

@@ -13,6 +13,7 @@ use redis::{RedisError, cmd};
 use tokio::sync::Mutex;
 
 use super::connection::Link;
+use super::info::field;
 use crate::store::keys::Durability;
 
 /// Where `min_slaves_good_slaves` is missing from `INFO replication`.
@@ -61,15 +62,11 @@ impl Replicas {
     /// Takes in the master's `INFO replication`. Returns what has to be changed
     /// in how it is set up, in words.
     pub fn observe(&self, info: &str) -> Option<String> {
-        let value = |field: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
-        };
-        if value("connected_slaves").is_some_and(|count| count.trim() != "0") {
+        if field(info, "connected_slaves").is_some_and(|count| count != "0") {
             self.seen.store(true, Ordering::Relaxed);
         }
         // Redis prints it where both settings are there, and only then.
-        let stops = value("min_slaves_good_slaves").is_some();
+        let stops = field(info, "min_slaves_good_slaves").is_some();
         (self.is_watched && !stops).then(|| UNPROTECTED.to_owned())
     }
 

@@ -252,10 +252,10 @@ impl Answer {
             Err(error) if error.contains("WRONGTYPE") => {
                 Err(damaged("Redis has another type under its name".into()))
             }
-            Err(error) if known_refusal(&error).is_some() => {
-                Err(refused(format!("Redis: {error}")))
+            Err(error) => {
+                let text = format!("Redis: {error}");
+                Err(known_refusal(&text).unwrap_or(StoreError::Failed(text)))
             }
-            Err(error) => Err(StoreError::Failed(format!("Redis: {error}"))),
         }
     }
 

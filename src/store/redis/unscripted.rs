@@ -3,8 +3,9 @@
 
 use redis::{Cmd, FromRedisValue, Pipeline};
 
-use super::connection::{Link, Repeat, Target, server_version};
+use super::connection::{Link, Repeat, Target};
 use super::error::{RedisOpenError, login};
+use super::info::server_version;
 use super::open::new_enough;
 use super::options::RedisOptions;
 use super::schema::Schema;
@@ -19,10 +20,7 @@ pub(super) struct Plain {
 impl Plain {
     pub async fn connect(options: &RedisOptions) -> Result<Self, RedisOpenError> {
         let link = Link::new(Target::new(options)?);
-        let version: String = link
-            .ask(Repeat::Harmless, server_version)
-            .await
-            .map_err(login)?;
+        let version = server_version(&link).await.map_err(login)?;
         if !new_enough(&version) {
             return Err(RedisOpenError::TooOld { found: version });
         }
