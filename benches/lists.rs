@@ -239,7 +239,8 @@ impl Bench {
             audit: Arc::clone(&audit),
             metrics: Arc::clone(&metrics),
             revoke_wait: Duration::from_secs(5),
-            pending_file: None,
+            // Nothing is revoked here.
+            pending_file: std::env::temp_dir().join("muster-bench.revokes"),
             stopping: CancellationToken::new(),
         }));
         let minted = mint(Kind::AdminToken).unwrap();

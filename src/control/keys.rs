@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use listing::Keys;
 pub(crate) use outcome::{GatewayOutcome, RevokeOutcome};
-pub use revoke::LeftRevokesError;
 
 use crate::control::audit::{Actor, Audit};
 use crate::control::error::{AdminError, CreateError, ErrorKind};
@@ -38,6 +37,7 @@ use crate::store::{
 };
 use listing::Listing;
 use pending::Pending;
+pub use pending_file::LeftRevokesError;
 use pending_file::PendingFile;
 
 /// Why a change or a question is refused.
@@ -150,7 +150,7 @@ pub struct KeyAdminParts {
     /// Longest wait for the streams of a revoked key.
     pub revoke_wait: Duration,
     /// Where revokes that the store has not taken outlive this process.
-    pub pending_file: Option<PathBuf>,
+    pub pending_file: PathBuf,
     /// Cancelled when the gateway stops: nothing is waited for then.
     pub stopping: CancellationToken,
 }

@@ -200,7 +200,7 @@ pub(super) async fn build(
         audit: Arc::clone(&audit),
         metrics: Arc::clone(&metrics),
         revoke_wait: config.timing.revoke_wait,
-        pending_file: Some(data_dir.pending_revokes()),
+        pending_file: data_dir.pending_revokes(),
         stopping: drain.clone(),
     }));
     // Before agents can come.

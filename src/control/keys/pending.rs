@@ -5,13 +5,12 @@
 //! an answer of the store, whatever that is, or with the process.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::pending_file::{PendingFile, PendingRevoke};
+use super::pending_file::{LeftRevokesError, PendingFile, PendingRevoke};
 use crate::gateway::key_feed::KeyFeedFollower;
 use crate::keys::KeyId;
 use crate::metrics::registry::Metrics;
@@ -54,18 +53,17 @@ impl Pending {
         keys.len() < MOST || keys.contains_key(&key)
     }
 
-    /// What an earlier process left.
-    pub fn left(&self) -> io::Result<Vec<PendingRevoke>> {
-        self.file.left()
+    /// Takes up what an earlier process left, to be gone on with one by one. The file
+    /// still has all of it, and is not written before the first is done.
+    pub fn take_up(&self) -> Result<Vec<PendingRevoke>, LeftRevokesError> {
+        let left = self.file.left()?;
+        let mut keys = self.keys.lock();
+        keys.extend(left.iter().map(|revoke| (revoke.key, revoke.clone())));
+        self.count(&keys);
+        Ok(left)
     }
 
-    /// The name of the file that they are kept in.
-    pub fn file_name(&self) -> String {
-        self.file.name()
-    }
-
-    /// Goes on trying, in the background; `written` is called on success. Returns
-    /// whether it outlives this process.
+    /// Keeps one, and goes on trying. Returns whether it outlives this process.
     pub fn add(
         self: &Arc<Self>,
         revoke: PendingRevoke,
@@ -73,9 +71,14 @@ impl Pending {
     ) -> bool {
         let key = revoke.key;
         let (is_new, is_kept) = self.change(|keys| keys.insert(key, revoke).is_none());
-        if !is_new {
-            return is_kept;
+        if is_new {
+            self.go_on(key, written);
         }
+        is_kept
+    }
+
+    /// Goes on trying, in the background; `written` is called on success.
+    pub fn go_on(self: &Arc<Self>, key: KeyId, written: impl FnOnce(&Written) + Send + 'static) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             match this.until_answered(key).await {
@@ -94,7 +97,6 @@ impl Pending {
             }
             this.change(|keys| keys.remove(&key).is_some());
         });
-        is_kept
     }
 
     async fn until_answered(&self, key: KeyId) -> Result<Written, ChangeError> {
@@ -120,9 +122,13 @@ impl Pending {
         let mut keys = self.keys.lock();
         let changed = change(&mut keys);
         let is_kept = self.file.keep(keys.values());
+        self.count(&keys);
+        (changed, is_kept)
+    }
+
+    fn count(&self, keys: &HashMap<KeyId, PendingRevoke>) {
         let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
         self.metrics.revokes_pending.set(count);
-        (changed, is_kept)
     }
 }
 

@@ -9,6 +9,14 @@ use std::path::PathBuf;
 use crate::files::{self, Access};
 use crate::keys::KeyId;
 
+/// The revokes that are pending since before this start can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("pending revokes: {}: {cause}; without them keys would be let in again", file.display())]
+pub struct LeftRevokesError {
+    file: PathBuf,
+    cause: io::Error,
+}
+
 /// A revoke that the store has not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PendingRevoke {
@@ -18,31 +26,25 @@ pub(super) struct PendingRevoke {
 }
 
 pub(super) struct PendingFile {
-    /// None: nothing is kept.
-    path: Option<PathBuf>,
+    path: PathBuf,
 }
 
 impl PendingFile {
-    pub fn new(path: Option<PathBuf>) -> Self {
+    pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
     /// Replaces what is kept. Returns whether it is.
     pub fn keep<'a>(&self, revokes: impl Iterator<Item = &'a PendingRevoke>) -> bool {
-        let Some(path) = &self.path else {
-            return false;
-        };
         let lines: String = revokes
-            .map(|revoke| format!("{} {}\n", revoke.key, revoke.actor.escape_default()))
+            .map(|revoke| format!("{} {}\n", revoke.key, serde_json::json!(revoke.actor)))
             .collect();
         // An empty one, not none: its removal would have to be synced, too.
-        match files::write(path, lines.as_bytes(), Access::Secret) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "pending revokes can't be kept on the disk: a restart loses them");
-                false
-            }
+        let kept = files::write(&self.path, lines.as_bytes(), Access::Secret);
+        if let Err(error) = &kept {
+            tracing::error!(path = %self.path.display(), %error, "pending revokes can't be kept on the disk: a restart loses them");
         }
+        kept.is_ok()
     }
 
     /// What an earlier process left.
@@ -50,20 +52,17 @@ impl PendingFile {
     /// # Errors
     /// What the system says, or the line that can't be read: no revoke is passed over
     /// in silence.
-    pub fn left(&self) -> io::Result<Vec<PendingRevoke>> {
-        let content = match &self.path {
-            Some(path) => files::read_if_present(path)?,
-            None => None,
+    pub fn left(&self) -> Result<Vec<PendingRevoke>, LeftRevokesError> {
+        let read = || -> io::Result<_> {
+            let content = files::read_if_present(&self.path)?.unwrap_or_default();
+            let text =
+                String::from_utf8(content).map_err(|_| io::Error::other("it is not UTF-8"))?;
+            text.lines().map(parse).collect()
         };
-        let text = String::from_utf8(content.unwrap_or_default())
-            .map_err(|_| io::Error::other("it is not UTF-8"))?;
-        text.lines().map(parse).collect()
-    }
-
-    /// For messages.
-    pub fn name(&self) -> String {
-        let path = self.path.as_ref();
-        path.map_or_else(String::new, |path| path.display().to_string())
+        read().map_err(|cause| LeftRevokesError {
+            file: self.path.clone(),
+            cause,
+        })
     }
 }
 
@@ -72,7 +71,8 @@ fn parse(line: &str) -> io::Result<PendingRevoke> {
     let key = key.parse().map_err(|_| {
         io::Error::other("a line does not begin with the id of a key; mend it or remove it")
     })?;
-    let actor = actor.to_owned();
+    // The name is for the trail; the revoke counts without it.
+    let actor = serde_json::from_str(actor).unwrap_or_else(|_| actor.to_owned());
     Ok(PendingRevoke { key, actor })
 }
 
@@ -84,11 +84,11 @@ mod tests {
     fn what_is_kept_is_read_again_and_a_strange_line_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pending.revokes");
-        let file = PendingFile::new(Some(path.clone()));
+        let file = PendingFile::new(path.clone());
         assert!(file.left().unwrap().is_empty());
         let revoke = PendingRevoke {
             key: "key_0123456789ABCDEF".parse().unwrap(),
-            actor: "ops one".into(),
+            actor: "ops \"é\"\none".into(),
         };
         assert!(file.keep([&revoke].into_iter()));
         assert_eq!(file.left().unwrap(), [revoke]);
@@ -96,7 +96,7 @@ mod tests {
         assert!(file.left().unwrap().is_empty());
         std::fs::write(&path, "key_?\n").unwrap();
         assert!(file.left().is_err());
-        let nowhere = PendingFile::new(Some(folder.path().join("no/such")));
+        let nowhere = PendingFile::new(folder.path().join("no/such"));
         assert!(!nowhere.keep([].into_iter()));
     }
 }

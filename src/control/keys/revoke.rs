@@ -4,12 +4,11 @@
 //! Must not know: how other gateways hear of it. Invariant: the caller of a
 //! revoke is not answered before no session of the key can be opened here.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::{own_outcome, unheard};
-use super::pending_file::PendingRevoke;
+use super::pending_file::{LeftRevokesError, PendingRevoke};
 use super::{
     Actor, GatewayOutcome, KeyAdmin, KeyAdminError, RevokeOutcome, gateway_wait, pending, quoted,
     record_change,
@@ -17,15 +16,7 @@ use super::{
 use crate::control::audit::{Action, Origin};
 use crate::gateway::sessions::EndedSessions;
 use crate::keys::{KeyId, KeyRecord, Revision};
-use crate::store::{AuditResult, ChangeError, Durability, Lookup, StoreError};
-
-/// The revokes that are pending since before this start can't be read.
-#[derive(Debug, thiserror::Error)]
-#[error("pending revokes: {file}: {cause}; without them keys would be let in again")]
-pub struct LeftRevokesError {
-    file: String,
-    cause: io::Error,
-}
+use crate::store::{AuditResult, ChangeError, Durability, Lookup, StoreError, Written};
 
 /// The action in the audit trail.
 const REVOKE: &str = "key.revoke";
@@ -107,7 +98,12 @@ impl KeyAdmin {
         let started = Instant::now();
         tracing::warn!(target: "muster::audit", actor = actor.name(), action = "revoke", %key, %error, "pending: applied here, not yet written");
         let (record, closing) = self.key_feed.revoke_here(key).await;
-        let kept = self.add_pending(key, actor.clone());
+        let revoke = PendingRevoke {
+            key,
+            actor: actor.name().to_owned(),
+        };
+        let told = self.told_once_written(key, actor.clone());
+        let kept = self.pending.add(revoke, told);
         self.closed_within(wait, &closing).await;
         let (id, name) = (self.presence.own(), self.presence.own_name());
         let own = own_outcome(id, name.to_owned(), &closing, started.elapsed());
@@ -122,14 +118,14 @@ impl KeyAdmin {
         }
     }
 
-    /// Returns whether it outlives this process.
-    fn add_pending(&self, key: KeyId, actor: Actor) -> bool {
-        let revoke = PendingRevoke {
-            key,
-            actor: actor.name().to_owned(),
-        };
+    /// What a pending revoke's writing leaves in events and trail.
+    fn told_once_written(
+        &self,
+        key: KeyId,
+        actor: Actor,
+    ) -> impl FnOnce(&Written) + Send + use<> + 'static {
         let (events, trail) = (Arc::clone(&self.events), Arc::clone(&self.audit));
-        self.pending.add(revoke, move |written| {
+        move |written| {
             record_change(&events, &actor, "revoke", written);
             let done = Action {
                 name: REVOKE,
@@ -139,7 +135,7 @@ impl KeyAdmin {
                 reason: None,
             };
             trail.queue(actor.origin(), done);
-        })
+        }
     }
 
     /// Applies the revokes that an earlier process of this gateway left pending, and
@@ -148,15 +144,11 @@ impl KeyAdmin {
     /// # Errors
     /// Where they can't be read: to go on without them would let keys in again.
     pub async fn take_up_pending(&self) -> Result<(), LeftRevokesError> {
-        let left = self.pending.left().map_err(|cause| LeftRevokesError {
-            file: self.pending.file_name(),
-            cause,
-        })?;
-        for revoke in left {
-            tracing::warn!(key = %revoke.key, actor = revoke.actor, "a revoke is pending since before this start: applied, not yet written");
-            drop(self.key_feed.revoke_here(revoke.key).await);
-            let origin = Origin::left_by(&revoke.actor);
-            self.add_pending(revoke.key, Actor::new(origin));
+        for PendingRevoke { key, actor } in self.pending.take_up()? {
+            tracing::warn!(%key, actor, "a revoke is pending since before this start: applied, not yet written");
+            drop(self.key_feed.revoke_here(key).await);
+            let actor = Actor::new(Origin::left_by(&actor));
+            self.pending.go_on(key, self.told_once_written(key, actor));
         }
         Ok(())
     }
