@@ -12,7 +12,7 @@ mod rules;
 mod timestamp;
 
 pub(crate) use credential::{CredentialError, PresentedToken};
-pub use credential::{Kind, PresentedKey, mint};
+pub use credential::{Kind, PresentedKey, bare, mint};
 pub(crate) use id::{Digest, ParseIdError};
 pub use id::{Id, KeyId, TokenId};
 pub use record::{Epoch, KeyRecord, KeyStatus, Position, Revision};

@@ -18,7 +18,7 @@ use tonic::{Code, Request, Status};
 
 use super::error::{CliError, with_causes};
 use super::output::clean;
-use crate::keys::PresentedToken;
+use crate::keys::{PresentedToken, bare};
 use crate::net::certs::ca_pem;
 use crate::proto::admin::v1::agent_service_client::AgentServiceClient;
 use crate::proto::admin::v1::audit_service_client::AuditServiceClient;
@@ -240,11 +240,6 @@ impl Bearer {
     fn read(file: &Path) -> Result<Self, CliError> {
         let text = read(file, "the admin token")?;
         let text = text.trim();
-        // As the gateway takes it.
-        let text = match text.split_at_checked(7) {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token.trim_start(),
-            _ => text,
-        };
         let not_one = || {
             let seen = if text.is_empty() {
                 "it is empty"
@@ -259,8 +254,9 @@ impl Bearer {
             ))
         };
         PresentedToken::parse(text.as_bytes()).map_err(|_| not_one())?;
-        let mut value: MetadataValue<Ascii> =
-            format!("Bearer {text}").parse().map_err(|_| not_one())?;
+        // The file may say `Bearer` itself; a second one is refused.
+        let value = [b"Bearer ", bare(text.as_bytes())].concat();
+        let mut value = MetadataValue::try_from(value).map_err(|_| not_one())?;
         value.set_sensitive(true);
         Ok(Self(value))
     }

@@ -82,6 +82,7 @@ pub(super) fn run(
 async fn serve(config: Config, log: RunningLog, console: &mut Console) -> Result<(), CliError> {
     // From the first: before it is caught it would end the process.
     let hangup = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
+    outlive_file_limits()?;
     let format = config.log.format;
     let stop = stop_on_signals()?;
     let data_dir = config.data_dir.clone();
@@ -115,7 +116,6 @@ async fn serve(config: Config, log: RunningLog, console: &mut Console) -> Result
 fn stop_on_signals() -> Result<CancellationToken, CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
-    outlive_file_limits()?;
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {

@@ -146,7 +146,7 @@ impl Minted {
 }
 
 fn parse(kind: Kind, bytes: &[u8]) -> Result<(Id, Digest), CredentialError> {
-    let bare = strip(bytes);
+    let bare = bare(bytes);
     if bare.is_empty() {
         return Err(CredentialError::Missing);
     }
@@ -170,8 +170,9 @@ fn parse(kind: Kind, bytes: &[u8]) -> Result<(Id, Digest), CredentialError> {
     Ok((id, Digest::of(secret)))
 }
 
-/// Without the white space, quotes and scheme that people paste along.
-fn strip(bytes: &[u8]) -> &[u8] {
+/// A credential without the white space, quotes and `Bearer` that people paste
+/// along: what both ends take it for.
+pub fn bare(bytes: &[u8]) -> &[u8] {
     let trim = |bytes: &'_ [u8]| -> (usize, usize) {
         let noise = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'');
         let start = bytes.iter().take_while(|b| noise(b)).count();

@@ -29,8 +29,8 @@ pub(super) fn plain(page: &str) -> String {
     let mut text = String::with_capacity(page.len());
     let mut help = None;
     for line in page.lines() {
-        if line.starts_with("# HELP ") {
-            help = Some(line);
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').map(|(_, words)| words);
             continue;
         }
         if line.starts_with("# UNIT ") || line == "# EOF" {
@@ -49,9 +49,7 @@ pub(super) fn plain(page: &str) -> String {
             "unknown" => ("", "untyped"),
             _ => ("", kind),
         };
-        if let Some(words) = help.take().and_then(|line| line.strip_prefix("# HELP "))
-            && let Some((_, words)) = words.split_once(' ')
-        {
+        if let Some(words) = help.take() {
             text += &format!("# HELP {name}{suffix} {words}\n");
         }
         text += &format!("# TYPE {name}{suffix} {kind}\n");

@@ -49,9 +49,9 @@ macro_rules! metrics {
         #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
-            soonest: Soonest,
+            soonest: Ends,
             view: ViewAge,
-            certificates: Certificates,
+            certificates: Ends,
             $(#[doc = $help] pub $field: $kind,)*
             $(#[doc = $timed_help] pub $timed: Histogram,)*
         }
@@ -62,11 +62,11 @@ macro_rules! metrics {
                 let mut registry = Registry::default();
                 registry.register_collector(Box::new(crate::metrics::process::ProcessUsage));
                 let muster = registry.sub_registry_with_prefix("muster");
-                let soonest = Soonest::default();
+                let soonest = Ends::of_keys();
                 muster.register_collector(Box::new(soonest.clone()));
                 let view = ViewAge::default();
                 muster.register_collector(Box::new(view.clone()));
-                let certificates = Certificates::default();
+                let certificates = Ends::of_certificates();
                 muster.register_collector(Box::new(certificates.clone()));
                 $(
                     let $field = <$kind>::default();
@@ -137,7 +137,11 @@ impl Metrics {
     /// each scrape: keys with live agents, negative once past. Said once; a
     /// second time changes nothing.
     pub fn watch_expiry(&self, soonest: impl Fn() -> Vec<(KeyId, f64)> + Send + Sync + 'static) {
-        let _ = self.soonest.0.set(Box::new(soonest));
+        let named = move || {
+            let soonest = soonest().into_iter();
+            soonest.map(|(key, at)| (key.to_string(), at)).collect()
+        };
+        let _ = self.soonest.ask.set(Box::new(named));
     }
 
     /// Also prints, at each scrape, how many seconds old what this gateway knows
@@ -149,7 +153,7 @@ impl Metrics {
     /// Also prints, at each scrape, the seconds until each certificate ends that
     /// `ask` returns, negative once past. Said once, as above.
     pub fn watch_certificates(&self, ask: impl Fn() -> Vec<(String, f64)> + Send + Sync + 'static) {
-        let _ = self.certificates.0.set(Box::new(ask));
+        let _ = self.certificates.ask.set(Box::new(ask));
     }
 
     /// The text that a Prometheus server reads (OpenMetrics 1.0).
@@ -163,62 +167,52 @@ impl Metrics {
     }
 }
 
-type AskSoonest = dyn Fn() -> Vec<(KeyId, f64)> + Send + Sync;
+type AskEnds = dyn Fn() -> Vec<(String, f64)> + Send + Sync;
 
-/// The keys that expire soonest, asked for at each scrape.
-#[derive(Clone, Default)]
-struct Soonest(Arc<OnceLock<Box<AskSoonest>>>);
-
-impl Debug for Soonest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Soonest")
-    }
+/// Seconds until things end, asked for at each scrape.
+#[derive(Clone)]
+struct Ends {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    ask: Arc<OnceLock<Box<AskEnds>>>,
 }
 
-impl Collector for Soonest {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let unit = Unit::Seconds;
-        let sample = ConstGauge::new(0.0);
-        let mut family = encoder.encode_descriptor(
-            "key_expires_in",
-            "Time to expiry of a key with live agents, the 1000 soonest",
-            Some(&unit),
-            EncodeMetric::metric_type(&sample),
-        )?;
-        let soonest = self.0.get().map_or_else(Vec::new, |ask| ask());
-        for (key, seconds) in soonest {
-            let labels = [("key", key.to_string())];
-            ConstGauge::new(seconds).encode(family.encode_family(&labels)?)?;
+impl Ends {
+    fn new(name: &'static str, help: &'static str, label: &'static str) -> Self {
+        Self {
+            name,
+            help,
+            label,
+            ask: Arc::default(),
         }
-        Ok(())
+    }
+
+    fn of_keys() -> Self {
+        let help = "Time to expiry of a key with live agents, the 1000 soonest";
+        Self::new("key_expires_in", help, "key")
+    }
+
+    fn of_certificates() -> Self {
+        let help = "Time to the end of a certificate: ca and server are muster's own, tls-cert 1 \
+                    the operator's, tls-cert 2 and so on its chain";
+        Self::new("certificate_expires_in", help, "certificate")
     }
 }
 
-type AskCertificates = dyn Fn() -> Vec<(String, f64)> + Send + Sync;
-
-/// The certificates that are in use, asked for at each scrape.
-#[derive(Clone, Default)]
-struct Certificates(Arc<OnceLock<Box<AskCertificates>>>);
-
-impl Debug for Certificates {
+impl Debug for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Certificates")
+        f.write_str(self.name)
     }
 }
 
-impl Collector for Certificates {
+impl Collector for Ends {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let unit = Unit::Seconds;
-        let sample = ConstGauge::new(0.0);
-        let mut family = encoder.encode_descriptor(
-            "certificate_expires_in",
-            "Time to the end of a certificate: ca and server are muster's own, tls-cert 1 the \
-             operator's, tls-cert 2 and so on its chain",
-            Some(&unit),
-            EncodeMetric::metric_type(&sample),
-        )?;
-        for (certificate, seconds) in self.0.get().map_or_else(Vec::new, |ask| ask()) {
-            let labels = [("certificate", certificate)];
+        let kind = EncodeMetric::metric_type(&ConstGauge::new(0.0));
+        let mut family =
+            encoder.encode_descriptor(self.name, self.help, Some(&Unit::Seconds), kind)?;
+        for (which, seconds) in self.ask.get().map_or_else(Vec::new, |ask| ask()) {
+            let labels = [(self.label, which)];
             ConstGauge::new(seconds).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
