@@ -20,9 +20,9 @@ use crate::support::{Process, within};
 
 /// What became of a command.
 pub struct Done {
-    code: Option<i32>,
-    out: String,
-    err: String,
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Done {
@@ -62,6 +62,12 @@ pub fn muster(dir: &Path, words: &[&str]) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
+}
+
+/// What a command on the gateway of a data directory says, and its exit code.
+pub async fn operate(data_dir: &Path, words: &[&str]) -> (Option<i32>, String) {
+    let done = done(muster(data_dir, &[words, &["--data-dir", "."]].concat())).await;
+    (done.code, [done.out, done.err].concat())
 }
 
 pub async fn done(mut command: Command) -> Done {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster::proto::admin::v1 as pb;
 use tonic::Code;
 
 use crate::support::{
@@ -253,4 +254,24 @@ async fn a_gateway_waits_for_redis() {
         gateway.get("/readyz").await.contains("ready\n")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_started_again_after_a_kill_takes_its_own_place() {
+    let site = Site::new();
+    let mut gateways = site.three().await;
+    let operator = gateways[1].operator().await;
+    let (id, key) = operator.key("k").await;
+    let mut stream = gateways[1].agent(&key).await.connect().await;
+    gateways[0].kill().await;
+    let name = gateways[0].dir().file_name().unwrap().to_str().unwrap();
+    let again = site.launch(name).ready().await;
+    let mut gateways_of_store = operator.gateways();
+    let listed = gateways_of_store.list_gateways(pb::ListGatewaysRequest::default());
+    let listed = listed.await.unwrap().into_inner().gateways;
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    let outcome = operator.revoke(&id).await;
+    assert!(outcome.complete, "{outcome:?}");
+    assert_eq!(reason_of(&stream.end().await), "KEY_REVOKED");
+    again.stop(PATIENCE).await;
 }

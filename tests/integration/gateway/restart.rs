@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster::server::config::Config;
 use muster::server::{Server, StartError};
 
-use crate::support::{TestGateway, eventually, reason_of};
+use crate::support::{Process, TestGateway, eventually, reason_of};
 
 #[tokio::test]
 async fn a_restart_keeps_keys_token_and_certificates() {
@@ -149,4 +149,18 @@ async fn a_damaged_record_admits_nobody_and_raises_an_alarm() {
     let list = muster::proto::admin::v1::ListKeysRequest::default();
     let list = operator.keys().list_keys(list).await.unwrap().into_inner();
     assert_eq!((list.keys.len(), list.unreadable), (1, vec![damaged]));
+}
+
+#[tokio::test]
+async fn a_data_directory_in_use_names_who_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Process::start(folder.path(), &[]).await;
+    let (code, log) = Process::launch(folder.path(), &[]).ended().await;
+    assert_eq!(code, Some(1), "{log}");
+    let holder = format!("process {}", gateway.id());
+    assert!(
+        log.contains("in use by another muster") && log.contains(&holder),
+        "{log}"
+    );
+    assert!(!log.contains("make it writable"), "{log}");
 }

@@ -4,7 +4,7 @@ use muster::proto::admin::v1 as pb;
 use tonic::Code;
 
 use crate::gateway::events::events;
-use crate::support::{Operator, TestGateway, eventually, reason_of};
+use crate::support::{Operator, Process, TestGateway, eventually, reason_of};
 
 #[tokio::test]
 async fn a_list_tells_who_is_connected() {
@@ -183,4 +183,19 @@ async fn lists_page_without_loss() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 12);
+}
+
+#[tokio::test]
+async fn an_ipv4_peer_of_a_socket_for_both_families_is_told_as_ipv4() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Process::start(folder.path(), &["--agent-listen", "[::]:0"]).await;
+    let operator = gateway.operator().await;
+    let (id, key) = operator.key("k").await;
+    let port = gateway.agent_port();
+    let agent = gateway
+        .agent_dialling(&format!("https://127.0.0.1:{port}"), &key)
+        .await;
+    let _stream = agent.connect().await;
+    let sessions = operator.list_sessions(&id).await;
+    assert!(sessions[0].peer.starts_with("127.0.0.1"), "{sessions:?}");
 }

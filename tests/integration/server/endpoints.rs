@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::Code;
 
-use crate::support::{FaultyStore, TestGateway, eventually, reason_of};
+use crate::support::{FaultyStore, Process, TestGateway, eventually, reason_of};
 
 #[tokio::test]
 async fn probes_and_metrics() {
@@ -53,4 +53,34 @@ async fn a_stop_ends_sessions_as_our_doing() {
         assert_eq!(reason_of(&status), "DRAINING");
     }
     gateway.stopped().await;
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Process::start(folder.path(), &[]).await;
+    let plain = gateway.get("/metrics").await;
+    assert!(
+        plain
+            .to_lowercase()
+            .contains("content-type: text/plain; version=0.0.4"),
+        "{plain}"
+    );
+    assert!(
+        plain.contains("# TYPE muster_joins_total counter\n"),
+        "{plain}"
+    );
+    assert!(!plain.contains("# EOF"), "{plain}");
+    let open = gateway
+        .get_accepting("/metrics", "application/openmetrics-text")
+        .await;
+    assert!(
+        open.to_lowercase()
+            .contains("content-type: application/openmetrics-text"),
+        "{open}"
+    );
+    assert!(
+        open.contains("# TYPE muster_joins counter\n") && open.contains("# EOF"),
+        "{open}"
+    );
 }

@@ -1,19 +1,9 @@
 //! A gateway whose standard error nobody reads any more, or reads too slowly.
 
-use std::path::Path;
 use std::time::Duration;
 
-use tokio::process::Command;
-
-use crate::support::{Process, RedisServer, eventually, reason_of, within};
-
-async fn muster(data_dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-    command.args(arguments).arg("--data-dir").arg(data_dir);
-    let output = within("a command", command.output()).await.unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(told).unwrap())
-}
+use crate::cli::{done, muster, operate};
+use crate::support::{Process, RedisServer, eventually, reason_of};
 
 /// All that an operator does goes on, is recorded, and the stop works.
 async fn holds(gateway: Process) {
@@ -21,10 +11,10 @@ async fn holds(gateway: Process) {
     let operator = gateway.operator().await;
     let (id, key) = operator.key("k").await;
     let mut stream = gateway.agent(&key).await.connect().await;
-    let (code, told) = muster(&dir, &["keys", "revoke", &id, "--yes"]).await;
+    let (code, told) = operate(&dir, &["keys", "revoke", &id, "--yes"]).await;
     assert_eq!(code, Some(0), "{told}");
     assert_eq!(reason_of(&stream.end().await), "KEY_REVOKED");
-    let (_, trail) = muster(&dir, &["audit", "list"]).await;
+    let (_, trail) = operate(&dir, &["audit", "list"]).await;
     assert!(
         trail.contains("key.create") && trail.contains("key.revoke"),
         "{trail}"
@@ -90,86 +80,14 @@ async fn a_log_in_json_is_json_from_the_first_line_to_the_last() {
             dir,
         ],
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-        command
-            .args(&arguments)
-            .env_remove("MUSTER_HISTORY_SECONDS");
-        let output = within("a refused start", command.output()).await.unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let log = String::from_utf8(output.stderr).unwrap();
+        let refused = done(muster(folder.path(), &arguments)).await;
+        assert_eq!(refused.code, Some(2), "{arguments:?}");
+        let log = refused.err;
         assert!(!log.is_empty());
         for line in log.lines() {
             let line: serde_json::Value =
                 serde_json::from_str(line).unwrap_or_else(|_| panic!("{arguments:?}: {line}"));
             assert_eq!(line["level"], "ERROR");
         }
-    }
-}
-
-#[tokio::test]
-async fn metrics_come_in_the_format_that_is_asked_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let gateway = Process::start(folder.path(), &[]).await;
-    let plain = gateway.get("/metrics").await;
-    assert!(
-        plain
-            .to_lowercase()
-            .contains("content-type: text/plain; version=0.0.4"),
-        "{plain}"
-    );
-    assert!(
-        plain.contains("# TYPE muster_joins_total counter\n"),
-        "{plain}"
-    );
-    assert!(!plain.contains("# EOF"), "{plain}");
-    let open = gateway
-        .get_accepting("/metrics", "application/openmetrics-text")
-        .await;
-    assert!(
-        open.to_lowercase()
-            .contains("content-type: application/openmetrics-text"),
-        "{open}"
-    );
-    assert!(
-        open.contains("# TYPE muster_joins counter\n") && open.contains("# EOF"),
-        "{open}"
-    );
-}
-
-#[tokio::test]
-async fn an_ipv4_peer_of_a_socket_for_both_families_is_told_as_ipv4() {
-    let folder = tempfile::tempdir().unwrap();
-    let gateway = Process::start(folder.path(), &["--agent-listen", "[::]:0"]).await;
-    let operator = gateway.operator().await;
-    let (id, key) = operator.key("k").await;
-    let port = gateway.agent_port();
-    let agent = gateway
-        .agent_dialling(&format!("https://127.0.0.1:{port}"), &key)
-        .await;
-    let _stream = agent.connect().await;
-    let sessions = operator.list_sessions(&id).await;
-    assert!(sessions[0].peer.starts_with("127.0.0.1"), "{sessions:?}");
-}
-
-#[tokio::test]
-async fn each_secret_that_others_can_read_is_named() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    Process::start(folder.path(), &[])
-        .await
-        .stop(Duration::from_secs(20))
-        .await;
-    let secrets = ["store.redb", "admin.token", "server.key", "ca.key"];
-    for file in secrets {
-        let open = std::fs::Permissions::from_mode(0o644);
-        std::fs::set_permissions(folder.path().join(file), open).unwrap();
-    }
-    let gateway = Process::start(folder.path(), &[]).await;
-    let log = gateway.stop(Duration::from_secs(20)).await;
-    for file in secrets {
-        let told = log
-            .lines()
-            .any(|line| line.contains("WARN") && line.contains(file));
-        assert!(told, "{file}: {log}");
     }
 }

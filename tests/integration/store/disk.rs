@@ -1,12 +1,12 @@
 //! The embedded store on a disk that takes no writes, with the real process. A limit on
 //! the size of its files does what a full disk does, and can be lifted from outside.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::support::{PATIENCE, Process, eventually, reason_of, within};
+use crate::cli::operate;
+use crate::support::{PATIENCE, Process, eventually, reason_of};
 
 /// The most that a file of this process may grow to: `unlimited`, or so many bytes.
 async fn limit_files(gateway: &Process, bytes: &str) {
@@ -14,14 +14,6 @@ async fn limit_files(gateway: &Process, bytes: &str) {
     prlimit.args(["--pid", &gateway.id().to_string()]);
     let status = prlimit.arg(format!("--fsize={bytes}:")).status().await;
     assert!(status.unwrap().success());
-}
-
-async fn muster(data_dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-    command.args(arguments).arg("--data-dir").arg(data_dir);
-    let output = within("a command", command.output()).await.unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(told).unwrap())
 }
 
 /// What keeps it from being ready, once something does.
@@ -60,7 +52,7 @@ async fn a_disk_that_takes_no_writes_is_told_at_once_and_the_store_heals_by_itse
     assert_eq!(gateway.metric("muster_store_unwritable").await, 1.0);
     assert!(gateway.metric("muster_store_failures_total").await > 0.0);
 
-    let (code, told) = muster(folder.path(), &["keys", "revoke", &id, "--yes"]).await;
+    let (code, told) = operate(folder.path(), &["keys", "revoke", &id, "--yes"]).await;
     assert_eq!(code, Some(5), "{told}");
     assert!(told.contains("PENDING"), "{told}");
     assert!(told.contains("It is kept on this gateway's disk"), "{told}");
@@ -74,7 +66,7 @@ async fn a_disk_that_takes_no_writes_is_told_at_once_and_the_store_heals_by_itse
     .await;
     assert!(operator.show(&id).await.unwrap().revoked_at.is_some());
     operator.key("after").await;
-    let (_, events) = muster(folder.path(), &["events"]).await;
+    let (_, events) = operate(folder.path(), &["events"]).await;
     for kind in ["store_needs_operator", "store_well", "key_revoked"] {
         assert!(events.contains(kind), "{kind}: {events}");
     }
@@ -91,7 +83,7 @@ async fn a_pending_revoke_outlives_a_kill_and_is_written_and_recorded_after_it()
     limit_files(&gateway, "4096").await;
     gateway.agent(&key).await.join().await.unwrap();
     not_ready(&gateway).await;
-    let (code, told) = muster(folder.path(), &["keys", "revoke", &id, "--yes"]).await;
+    let (code, told) = operate(folder.path(), &["keys", "revoke", &id, "--yes"]).await;
     assert_eq!(code, Some(5), "{told}");
     gateway.kill().await;
 
@@ -105,7 +97,7 @@ async fn a_pending_revoke_outlives_a_kill_and_is_written_and_recorded_after_it()
     let operator = gateway.operator().await;
     assert!(operator.show(&id).await.unwrap().revoked_at.is_some());
     eventually("its record", async || {
-        let (_, trail) = muster(folder.path(), &["audit", "list", "-o", "json"]).await;
+        let (_, trail) = operate(folder.path(), &["audit", "list", "-o", "json"]).await;
         trail.contains("the pending revoke is written")
     })
     .await;
@@ -120,7 +112,7 @@ async fn a_pending_revoke_that_can_not_be_kept_says_so() {
     limit_files(&gateway, "0").await;
     gateway.agent(&key).await.join().await.unwrap();
     not_ready(&gateway).await;
-    let (code, told) = muster(folder.path(), &["keys", "revoke", &id, "--yes"]).await;
+    let (code, told) = operate(folder.path(), &["keys", "revoke", &id, "--yes"]).await;
     assert_eq!(code, Some(5), "{told}");
     assert!(
         told.contains("can't be kept") && told.contains("is lost"),
@@ -136,7 +128,7 @@ async fn little_free_space_is_told_while_there_is_room() {
     let most = (1_u64 << 62).to_string();
     let gateway = Process::start(folder.path(), &["--min-free-disk", &most]).await;
     eventually("the event", async || {
-        let (_, events) = muster(folder.path(), &["events"]).await;
+        let (_, events) = operate(folder.path(), &["events"]).await;
         events.contains("disk_low")
     })
     .await;
@@ -144,18 +136,4 @@ async fn little_free_space_is_told_while_there_is_room() {
     assert!(gateway.get("/readyz").await.contains("200 OK"));
     let log = gateway.stop(Duration::from_secs(10)).await;
     assert!(log.contains("--min-free-disk"), "{log}");
-}
-
-#[tokio::test]
-async fn a_data_directory_in_use_names_who_has_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let gateway = Process::start(folder.path(), &[]).await;
-    let (code, log) = Process::launch(folder.path(), &[]).ended().await;
-    assert_eq!(code, Some(1), "{log}");
-    let holder = format!("process {}", gateway.id());
-    assert!(
-        log.contains("in use by another muster") && log.contains(&holder),
-        "{log}"
-    );
-    assert!(!log.contains("make it writable"), "{log}");
 }

@@ -2,7 +2,7 @@
 
 use muster::proto::admin::v1 as pb;
 
-use crate::support::{PATIENCE, Process, RedisServer, Site, eventually, reason_of};
+use crate::support::{Process, RedisServer, eventually};
 
 async fn set(redis: &RedisServer, setting: &str, value: &str) {
     let mut command = redis::cmd("CONFIG");
@@ -75,56 +75,4 @@ async fn a_redis_that_evicts_is_refused_at_a_start_and_an_alarm_later() {
     );
     set(&redis, "maxmemory-policy", "noeviction").await;
     readyz(&gateway, true).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_that_moved_to_redis_is_not_served_from_its_old_file() {
-    let redis = RedisServer::start();
-    let folder = tempfile::tempdir().unwrap();
-    let gateway = Process::start(folder.path(), &[]).await;
-    let (_, key) = gateway.operator().await.key("k").await;
-    gateway.stop(PATIENCE).await;
-    let copy = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"))
-        .env_remove("MUSTER_HISTORY_SECONDS")
-        .args(["store", "copy", "--from"])
-        .arg(format!("embedded:{}", folder.path().display()))
-        .args(["--to", &redis.url()])
-        .output();
-    let copy = copy.await.unwrap();
-    assert!(
-        copy.status.success(),
-        "{}",
-        String::from_utf8_lossy(&copy.stderr)
-    );
-
-    let (code, log) = Process::launch(folder.path(), &[]).ended().await;
-    assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("--store") && log.contains("store.id"), "{log}");
-    let gateway = Process::start(folder.path(), &["--store", &redis.url()]).await;
-    gateway.agent(&key).await.join().await.unwrap();
-    gateway.stop(PATIENCE).await;
-    // The other way out, by hand.
-    std::fs::remove_file(folder.path().join("store.id")).unwrap();
-    let gateway = Process::start(folder.path(), &[]).await;
-    gateway.agent(&key).await.join().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_started_again_after_a_kill_takes_its_own_place() {
-    let site = Site::new();
-    let mut gateways = site.three().await;
-    let operator = gateways[1].operator().await;
-    let (id, key) = operator.key("k").await;
-    let mut stream = gateways[1].agent(&key).await.connect().await;
-    gateways[0].kill().await;
-    let name = gateways[0].dir().file_name().unwrap().to_str().unwrap();
-    let again = site.launch(name).ready().await;
-    let mut gateways_of_store = operator.gateways();
-    let listed = gateways_of_store.list_gateways(pb::ListGatewaysRequest::default());
-    let listed = listed.await.unwrap().into_inner().gateways;
-    assert_eq!(listed.len(), 3, "{listed:?}");
-    let outcome = operator.revoke(&id).await;
-    assert!(outcome.complete, "{outcome:?}");
-    assert_eq!(reason_of(&stream.end().await), "KEY_REVOKED");
-    again.stop(PATIENCE).await;
 }

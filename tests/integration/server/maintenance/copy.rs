@@ -4,7 +4,8 @@ use muster::keys::Timestamp;
 use muster::store::redis::CopyTarget;
 
 use super::Site;
-use crate::support::{PATIENCE, Process, reason_of};
+use crate::cli::{done, muster};
+use crate::support::{PATIENCE, Process, RedisServer, reason_of};
 
 /// A gateway on its own with some history, stopped: its secrets of a valid, a
 /// revoked and a deleted key.
@@ -171,4 +172,33 @@ async fn an_interrupted_copy_is_no_store() {
     );
     assert!(site.run(&check).await.ok().contains("The store is sound"));
     let _: Process = site.launch_with("own", &["--store", &url]).ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_moved_to_redis_is_not_served_from_its_old_file() {
+    let redis = RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Process::start(folder.path(), &[]).await;
+    let (_, key) = gateway.operator().await.key("k").await;
+    gateway.stop(PATIENCE).await;
+    let words = [
+        "store",
+        "copy",
+        "--from",
+        "embedded:.",
+        "--to",
+        &redis.url(),
+    ];
+    done(muster(folder.path(), &words)).await.ok();
+
+    let (code, log) = Process::launch(folder.path(), &[]).ended().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("--store") && log.contains("store.id"), "{log}");
+    let gateway = Process::start(folder.path(), &["--store", &redis.url()]).await;
+    gateway.agent(&key).await.join().await.unwrap();
+    gateway.stop(PATIENCE).await;
+    // The other way out, by hand.
+    std::fs::remove_file(folder.path().join("store.id")).unwrap();
+    let gateway = Process::start(folder.path(), &[]).await;
+    gateway.agent(&key).await.join().await.unwrap();
 }
