@@ -1,8 +1,8 @@
 //! From certificates and keys to TLS configurations.
 //!
-//! Owns: the choice of provider and versions, the current leaf. Must not know: how certificates are made. Invariant: no process
-//! default is needed or set, and a certificate is never served with a key that
-//! is not its own.
+//! Owns: the choice of provider and versions, the current leaf. Must not know: how
+//! certificates are made. Invariant: no process default is needed or set, and a
+//! certificate is never served with a key that is not its own.
 
 use parking_lot::RwLock;
 use std::path::Path;
